@@ -1,0 +1,181 @@
+"""What every stage shares: its command line, clear errors, whole files, and progress."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from stages.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+T = TypeVar("T")
+
+IDENTITY = {
+    "dataset": dict(help="the dataset, as named in the params file (e.g. notes)"),
+    "modality": dict(help="audio"),
+    "view": dict(help="how an input becomes patches, e.g. frequency-10, time-10, grid-3x3"),
+    "method": dict(help="the pretraining method, e.g. perturbed_fy; random is the untrained CFN"),
+    "seed": dict(type=int, help="the upstream seed, as listed in the params file"),
+}
+
+
+def parser(description: str | None, *identity: str) -> argparse.ArgumentParser:
+    """A stage's command line: the named identity options and ``--params``."""
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in identity:
+        result.add_argument(f"--{name}", required=True, **IDENTITY[name])
+    result.add_argument(
+        "--params",
+        type=Path,
+        default=Path("params.yaml"),
+        metavar="FILE",
+        help="the settings of the study (default: params.yaml)",
+    )
+    return result
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a stage's ``main``; a mistake of the user ends in one line on stderr, exit status 1."""
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: outputs are whole or absent; run again to continue")
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"error: {where}{error.strerror or error}")
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """A temporary name beside ``path`` (file or folder), renamed to it when the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    _remove(temporary)
+    try:
+        yield temporary
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except BaseException as error:
+        _remove(temporary)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise InputError(f"could not write {path}: {error.strerror}") from error
+        raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file whole."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON, two spaces an indent, keys in the order given."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_csv(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV without its index."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def need(path: str | Path, made_by: str) -> Path:
+    """The path, or an :class:`InputError` that names the stage which writes it."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist: run the stage {made_by} first")
+    return path
+
+
+def _damaged(path: Path, made_by: str, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return InputError(f"{path} is damaged ({reason}): delete it and run the stage {made_by} again")
+
+
+def read_array(path: str | Path, made_by: str) -> np.ndarray:
+    """A memory-mapped ``.npy`` file, read-only."""
+    import numpy as np
+
+    path = need(path, made_by)
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise _damaged(path, made_by, error) from error
+
+
+def read_table(path: str | Path, made_by: str) -> pd.DataFrame:
+    """A ``.csv`` or ``.parquet`` table."""
+    import pandas as pd
+
+    path = need(path, made_by)
+    try:
+        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except (ValueError, OSError) as error:  # pyarrow's and pandas' parse errors are both
+        raise _damaged(path, made_by, error) from error
+
+
+def read_json(path: str | Path, made_by: str) -> Any:
+    """A JSON file."""
+    path = need(path, made_by)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _damaged(path, made_by, error) from error
+
+
+def threads(rule_threads: int) -> int:
+    """How many threads to use: Snakemake's grant (OMP_NUM_THREADS) or the params file's value."""
+    granted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(granted) if granted.isdigit() and int(granted) > 0 else rule_threads
+
+
+def progress(
+    items: Iterable[T], *, total: int, label: str, unit: str, every: float = 10.0
+) -> Iterator[T]:
+    """Yield the items; show rate and time left, as a bar on a terminal or else as plain lines."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(items, total=total, desc=label, unit=unit, unit_scale=True)
+        return
+    start = last = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if now - last >= every or done == total:
+            last = now
+            rate = done / max(now - start, 1e-9)
+            left = (total - done) / rate
+            print(
+                f"{label}: {done}/{total} {unit}, {rate:.3g} {unit}/s, {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )

@@ -1,0 +1,279 @@
+"""The params file as typed settings: unknown keys, wrong types and values out of range refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from shuffle_to_learn.views import View
+from stages.errors import InputError
+from stages.paths import Encoder, Paths
+
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+class Roots(Section):
+    """Where the study writes."""
+
+    data: str
+    results: str
+
+
+class Threads(Section):
+    """Cores that one job of a stage may use; they change the time, not the study."""
+
+    dataset: Positive
+    spectrograms: Positive
+    pretrain: Positive
+    embed: Positive
+    downstream: Positive
+
+
+class Notes(Section):
+    """The embedded dataset `notes`."""
+
+    instruments: Annotated[int, Field(ge=1, le=128)]
+    pitch_min: Annotated[int, Field(ge=21, le=108)]
+    pitch_max: Annotated[int, Field(ge=21, le=108)]
+    pitch_step: Annotated[int, Field(ge=1, le=12)]
+    valid_share: Share
+    test_share: Share
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Notes:
+        if self.pitch_min > self.pitch_max:
+            raise ValueError("pitch_min is above pitch_max")
+        if self.valid_share + self.test_share >= 1:
+            raise ValueError("valid_share and test_share leave nothing to train on")
+        return self
+
+
+class Spectrograms(Section):
+    """Log-mel spectrograms (librosa); one pixel is `hop_length` samples by one mel band."""
+
+    n_fft: Annotated[int, Field(ge=64, le=16384)]
+    hop_length: Annotated[int, Field(ge=16, le=16384)]
+    frames: Positive
+    n_mels: Annotated[int, Field(ge=4, le=512)]
+    f_min: Annotated[float, Field(ge=0)]
+    f_max: Annotated[float, Field(gt=0, le=8000)]
+    reference: Literal["peak", "absolute"]
+    dynamic_range: Annotated[float, Field(gt=0, le=200)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Spectrograms:
+        if self.f_min >= self.f_max:
+            raise ValueError("f_min is not below f_max")
+        return self
+
+
+class Pretrain(Section):
+    """The CFN and its training, the same for every method."""
+
+    width: Annotated[float, Field(gt=0, le=4)]
+    tile_features: Positive
+    joined_features: Positive
+    batch_normalization: bool
+    tile_normalization: bool
+    gap: Annotated[int, Field(ge=0)]
+    epochs: Positive
+    batch_size: Positive
+    schedule: Literal["constant", "cosine"]
+    warmup_epochs: Annotated[float, Field(ge=0)]
+    precision: Literal["float32", "mixed_bfloat16"]
+
+
+class RandomMethod(Section):
+    """The untrained encoder has no settings."""
+
+
+class TrainedMethod(Section):
+    learning_rate: Rate
+
+
+class FixedPermutations(TrainedMethod):
+    permutations: Annotated[int, Field(ge=2, le=10000)]
+
+
+class FastSoftRanking(TrainedMethod):
+    epsilon: Annotated[float, Field(gt=0)]
+
+
+class PerturbedFY(TrainedMethod):
+    epsilon: Annotated[float, Field(gt=0)]
+    num_samples: Annotated[int, Field(ge=1, le=100000)]
+
+
+class Methods(Section):
+    """Each method's own settings."""
+
+    random: RandomMethod = RandomMethod()
+    fixed_permutations: FixedPermutations
+    mse: TrainedMethod
+    fast_soft_ranking: FastSoftRanking
+    perturbed_fy: PerturbedFY
+
+
+class Embed(Section):
+    """Which layer of the CFN is the embedding."""
+
+    layer: Literal["joined", "tiles"]
+
+
+class Downstream(Section):
+    """The MLP probes on the frozen embedding."""
+
+    tasks: Annotated[list[Literal["instrument", "family", "pitch"]], Field(min_length=1)]
+    n_examples: Annotated[list[Annotated[int, Field(ge=10)]], Field(min_length=1)]
+    replicates: Positive
+    evaluate_on: Literal["valid", "test"]
+    validation_share: Share
+    hidden: Positive
+    learning_rate: Rate
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    batch_size: Positive
+    steps: Positive
+    evaluate_every: Positive
+    seed: Seed
+
+
+class Audio(Section):
+    """The audio study."""
+
+    dataset: Literal["notes"]
+    views: Annotated[list[str], Field(min_length=1)]
+    methods: Annotated[list[str], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    spectrograms: Spectrograms
+    pretrain: Pretrain
+    method: Methods
+    embed: Embed
+    downstream: Downstream
+
+    @field_validator("views")
+    @classmethod
+    def _views(cls, views: list[str]) -> list[str]:
+        for view in views:
+            View.parse(view)
+        return _distinct(views)
+
+    @field_validator("methods")
+    @classmethod
+    def _methods(cls, methods: list[str]) -> list[str]:
+        for method in methods:
+            if method not in Methods.model_fields:
+                known = ", ".join(Methods.model_fields)
+                raise ValueError(f"unknown method {method!r}: choose from {known}")
+        return _distinct(methods)
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds(cls, seeds: list[int]) -> list[int]:
+        return _distinct(seeds)
+
+    @model_validator(mode="after")
+    def _divides(self) -> Audio:
+        size = (self.spectrograms.n_mels, self.spectrograms.frames)
+        for view in self.views:
+            View.parse(view).tile_size(size, self.pretrain.gap)
+        return self
+
+
+class Params(Section):
+    """A whole params file."""
+
+    paths: Roots
+    threads: Threads
+    notes: Notes
+    audio: Audio
+
+    @property
+    def layout(self) -> Paths:
+        return Paths(Path(self.paths.data), Path(self.paths.results))
+
+    def encoders(self) -> list[Encoder]:
+        """Every encoder of the study, in the order of the lists in the params file."""
+        return [
+            Encoder("audio", view, method, seed)
+            for view in self.audio.views
+            for method in self.audio.methods
+            for seed in self.audio.seeds
+        ]
+
+
+def _distinct(values: list) -> list:
+    if len(set(values)) != len(values):
+        raise ValueError("lists an entry twice")
+    return values
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML 1.1 safe loading that refuses a key given twice."""
+
+
+def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict:
+    loader.flatten_mapping(node)
+    result: dict = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node)
+        if key in result:
+            line = key_node.start_mark.line + 1
+            raise InputError(f"line {line}: the key {key!r} is given twice")
+        result[key] = loader.construct_object(value_node, deep=True)
+    return result
+
+
+_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def load_params(path: str | Path) -> Params:
+    """The settings in ``path``; :class:`InputError` names the key that is wrong."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist: give a params file with --params") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text file") from None
+    try:
+        content = _UniqueKeys(text).get_single_data()
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} does not hold a params file's sections")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_explain(error)}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    parts = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "the file"
+        if item["type"] == "extra_forbidden":
+            text = "unknown key (misspelt?)"
+        elif item["type"] == "missing":
+            text = "missing"
+        else:
+            text = item["msg"].removeprefix("Value error, ")
+            if isinstance(item["input"], str) and item["type"] == "float_type":
+                text += ", with a point where there is an exponent, as in 1.0e-4"
+            if not isinstance(item["input"], (dict, BaseModel)):
+                text += f" (given {item['input']!r})"
+        parts.append(f"{key}: {text}")
+    return "; ".join(parts)

@@ -1,0 +1,91 @@
+"""Where every file of a study lies, under the roots that its params file names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The identity of one pretrained (or random) encoder."""
+
+    modality: str
+    view: str
+    method: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.modality} {self.view} {self.method} {self.seed}"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The layout of a study; ``data`` and ``results`` are its two roots."""
+
+    data: Path
+    results: Path
+
+    # dataset
+    def dataset(self, name: str) -> Path:
+        return self.data / name / "tfds"
+
+    def manifest(self, name: str) -> Path:
+        return self.data / name / "manifest.parquet"
+
+    # spectrograms
+    def features(self, dataset: str, split: str) -> Path:
+        return self.data / dataset / "features" / f"{split}.npy"
+
+    def labels(self, dataset: str, split: str) -> Path:
+        return self.data / dataset / "features" / f"{split}.parquet"
+
+    # pretrain
+    def encoder(self, e: Encoder) -> Path:
+        return self.data / "encoders" / e.modality / e.view / e.method / str(e.seed)
+
+    def model(self, e: Encoder) -> Path:
+        return self.encoder(e) / "cfn.keras"
+
+    def history(self, e: Encoder) -> Path:
+        return self.encoder(e) / "history.csv"
+
+    def checkpoint(self, e: Encoder) -> Path:
+        """Where a running pretraining keeps its last epoch; gone once it has ended."""
+        return self.data / "checkpoints" / e.modality / e.view / e.method / str(e.seed)
+
+    def tensorboard(self, e: Encoder) -> Path:
+        return self.data / "tensorboard" / e.modality / e.view / e.method / str(e.seed)
+
+    def pretext(self, e: Encoder) -> Path:
+        return self.data / "pretext" / e.modality / e.view / e.method / f"{e.seed}.json"
+
+    # embed
+    def embeddings(self, e: Encoder, split: str) -> Path:
+        root = self.data / "embeddings"
+        return root / e.modality / e.view / e.method / str(e.seed) / f"{split}.npy"
+
+    # downstream
+    def scores(self, e: Encoder) -> Path:
+        return self.data / "scores" / e.modality / e.view / e.method / f"{e.seed}.csv"
+
+    # results
+    @property
+    def all_scores(self) -> Path:
+        return self.results / "scores.csv"
+
+    @property
+    def all_pretext(self) -> Path:
+        return self.results / "pretext.csv"
+
+    def table(self, name: str, suffix: str) -> Path:
+        return self.results / "tables" / f"{name}.{suffix}"
+
+    def figure(self, name: str, suffix: str) -> Path:
+        return self.results / "figures" / f"{name}.{suffix}"
+
+    @property
+    def site(self) -> Path:
+        return self.results / "index.html"
