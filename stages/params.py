@@ -146,7 +146,16 @@ class Downstream(Section):
     batch_size: Positive
     steps: Positive
     evaluate_every: Positive
+    patience: Positive
     seed: Seed
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Downstream:
+        if self.steps < self.evaluate_every:
+            raise ValueError("steps is less than evaluate_every: nothing would be evaluated")
+        for name in ("tasks", "n_examples"):
+            _distinct(getattr(self, name))
+        return self
 
 
 class Audio(Section):
@@ -202,6 +211,22 @@ class Params(Section):
     @property
     def layout(self) -> Paths:
         return Paths(Path(self.paths.data), Path(self.paths.results))
+
+    def encoder(self, modality: str, view: str, method: str, seed: int) -> Encoder:
+        """One encoder, its identity checked; it need not be in the study's lists."""
+        if modality != "audio":
+            raise InputError(f"--modality {modality}: unknown modality, use audio")
+        if method not in Methods.model_fields:
+            known = ", ".join(Methods.model_fields)
+            raise InputError(f"--method {method}: unknown method, use one of {known}")
+        if not 0 <= seed < 2**31:
+            raise InputError(f"--seed {seed}: use a number from 0 to 2147483647")
+        size = (self.audio.spectrograms.n_mels, self.audio.spectrograms.frames)
+        try:
+            View.parse(view).tile_size(size, self.audio.pretrain.gap)
+        except ValueError as error:
+            raise InputError(f"--view {view}: {error}") from None
+        return Encoder(modality, view, method, seed)
 
     def encoders(self) -> list[Encoder]:
         """Every encoder of the study, in the order of the lists in the params file."""

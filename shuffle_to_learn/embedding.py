@@ -1,0 +1,51 @@
+"""Embedding inputs with a frozen CFN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from shuffle_to_learn import patches
+from shuffle_to_learn.views import View
+
+
+def embed(
+    model: keras.Model,
+    inputs: np.ndarray,
+    view: View,
+    *,
+    layer: str = "joined",
+    gap: int = 0,
+    batch_size: int = 250,
+    wrap: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> np.ndarray:
+    """The embeddings of inputs, their patches in order.
+
+    Args:
+        model: a CFN.
+        inputs: shape (N, height, width[, channels]).
+        view: as in pretraining.
+        layer: ``joined`` (the paper's) or ``tiles``.
+        gap: as in pretraining; patches are centred in their cells.
+        batch_size: inputs at a time.
+        wrap: goes around the iteration over the batches.
+
+    Returns:
+        float32, shape (N, features).
+
+    Source: Shuffle to Learn, section 4.1.
+    """
+    encoder = keras.Model(model.input, model.get_layer(layer).output)
+
+    @tf.function(reduce_retracing=True)
+    def forward(batch: tf.Tensor) -> tf.Tensor:
+        x = patches.cut(patches.as_images(batch), view, gap)
+        return tf.cast(encoder(x, training=False), tf.float32)
+
+    starts = range(0, len(inputs), batch_size)
+    return np.concatenate(
+        [forward(tf.constant(inputs[s : s + batch_size])).numpy() for s in wrap(starts)]
+    )

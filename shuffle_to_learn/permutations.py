@@ -1,0 +1,59 @@
+"""Permutations of patches: sampling them, and the fixed set of earlier work."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+
+ENUMERATE_UP_TO = 9
+CANDIDATES = 100_000
+
+
+def max_hamming_permutations(n: int, count: int, seed: int = 0) -> np.ndarray:
+    """A set of permutations far apart from one another, chosen greedily.
+
+    Starts from a random permutation and adds, each time, the one with the greatest mean Hamming
+    distance to those chosen. The candidates are all n! permutations up to n = 9 and a random pool
+    of 100,000 beyond.
+
+    Args:
+        n: number of elements, at least 2.
+        count: size of the set, at most n!.
+        seed: of the first permutation, the pool and the order in which ties are broken.
+
+    Returns:
+        int32, shape (count, n), 0-based, all rows distinct.
+
+    Raises:
+        ValueError: where n < 2 or there are fewer than ``count`` candidates.
+
+    Source: Noroozi & Favaro 2016, "Unsupervised learning of visual representations by solving
+    jigsaw puzzles", section 4.2 (maximal-Hamming variant).
+    """
+    if n < 2 or count < 1:
+        raise ValueError(f"no set of {count} permutations of {n} elements")
+    if count > math.factorial(n):
+        raise ValueError(
+            f"{count} distinct permutations of {n} elements do not exist: there are "
+            f"{math.factorial(n)}"
+        )
+    rng = np.random.Generator(np.random.Philox(seed))
+    if n <= ENUMERATE_UP_TO:
+        pool = np.array(list(itertools.permutations(range(n))), dtype=np.int8)
+        rng.shuffle(pool)  # argmax takes the first of equals: break ties at random
+    else:
+        pool = np.unique(
+            np.argsort(rng.random((max(CANDIDATES, 2 * count), n)), axis=1).astype(np.int8), axis=0
+        )
+        rng.shuffle(pool)
+    chosen = np.empty((count, n), dtype=np.int32)
+    distance = np.zeros(len(pool), dtype=np.int64)
+    pick = 0
+    for k in range(count):
+        chosen[k] = pool[pick]
+        distance += (pool != pool[pick]).sum(axis=1)
+        distance[pick] = -1_000_000_000  # never again
+        pick = int(np.argmax(distance))
+    return chosen

@@ -1,0 +1,170 @@
+"""Pretraining: shuffle the patches of each input and learn the ranks that undo the shuffle."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from shuffle_to_learn import losses, patches
+from shuffle_to_learn.methods import Method
+from shuffle_to_learn.views import View
+
+_EVALUATION = 2**31 - 1  # a step number that training never reaches
+
+
+class Pretraining:
+    """A CFN in training, an epoch at a time, that can be stopped and restored between epochs.
+
+    All randomness is a function of (seed, epoch, step), so a restored run goes on exactly as the
+    uninterrupted one would have.
+
+    Args:
+        model: a CFN, see :func:`shuffle_to_learn.cfn.build_cfn`.
+        method: what is sampled and minimised.
+        view: how inputs are cut.
+        gap: see :func:`shuffle_to_learn.patches.cut`.
+        learning_rate: Adam's, at its highest.
+        schedule: ``constant``, or ``cosine`` down to 0 at the last step.
+        warmup_epochs: epochs of linear increase from 0.
+        epochs: how many there are in all.
+        batch_size: inputs a step; what is left over at the end of an epoch is dropped (each epoch
+            has another order).
+        seed: of order, permutations, gaps and noise.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        method: Method,
+        view: View,
+        *,
+        gap: int = 0,
+        learning_rate: float = 1e-4,
+        schedule: str = "constant",
+        warmup_epochs: float = 0.0,
+        epochs: int,
+        batch_size: int = 32,
+        seed: int = 0,
+    ) -> None:
+        self.model = model
+        self.method = method
+        self.view = view
+        self.gap = gap
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.warmup_epochs = warmup_epochs
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+        self.optimizer = keras.optimizers.Adam(learning_rate)
+        self.optimizer.build(model.trainable_variables)
+        self._train_step = tf.function(self._step)
+        self._evaluate_batch = tf.function(self._forward, reduce_retracing=True)
+
+    def steps_per_epoch(self, inputs: np.ndarray) -> int:
+        """The number of training steps in an epoch; at least 1.
+
+        Raises:
+            ValueError: where there are fewer inputs than a batch.
+        """
+        if len(inputs) < self.batch_size:
+            raise ValueError(
+                f"a batch of {self.batch_size} is larger than the {len(inputs)} training inputs"
+            )
+        return len(inputs) // self.batch_size
+
+    def run_epoch(
+        self, inputs: np.ndarray, wrap: Callable[[Iterable[int]], Iterable[int]] = iter
+    ) -> dict[str, float]:
+        """Train for one epoch.
+
+        Args:
+            inputs: float, shape (N, height, width) or (N, height, width, channels); may be
+                memory-mapped.
+            wrap: goes around the iteration over the steps, to show progress.
+
+        Returns:
+            The means over the epoch of ``loss`` and ``partial_ranks``, and the last
+            ``learning_rate``.
+
+        Raises:
+            FloatingPointError: where the loss is no longer finite.
+        """
+        steps = self.steps_per_epoch(inputs)
+        rng = np.random.Generator(np.random.Philox(key=[self.seed, self.epoch]))
+        order = rng.permutation(len(inputs))[: steps * self.batch_size].reshape(steps, -1)
+        totals = np.zeros(2)
+        rate = 0.0
+        for index in wrap(range(steps)):
+            step = self.epoch * steps + index
+            rate = self._rate(step, steps)
+            self.optimizer.learning_rate = rate
+            batch = inputs[np.sort(order[index])]  # sorted: kinder to a memory map
+            loss, right = self._train_step(tf.constant(batch), tf.constant([self.seed, step]))
+            totals += float(loss), float(right)
+        self.epoch += 1
+        loss, right = totals / steps
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss} in epoch {self.epoch}")
+        return {"loss": loss, "partial_ranks": right, "learning_rate": rate}
+
+    def evaluate(self, inputs: np.ndarray, batch_size: int = 250) -> dict[str, float]:
+        """Mean ``loss`` and ``partial_ranks`` of inputs, shuffled the same way at every call."""
+        totals = np.zeros(2)
+        for start in range(0, len(inputs), batch_size):
+            batch = inputs[start : start + batch_size]
+            seed = tf.constant([_EVALUATION, start])
+            loss, right = self._evaluate_batch(tf.constant(batch), seed, training=False)
+            totals += len(batch) * np.array([float(loss), float(right)])
+        loss, right = totals / len(inputs)
+        return {"loss": loss, "partial_ranks": right}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything that training changes, as arrays."""
+        variables = [*self.model.variables, *self.optimizer.variables]
+        state = {f"variable_{i}": np.asarray(v.numpy()) for i, v in enumerate(variables)}
+        return {"epoch": np.array(self.epoch), **state}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from what :meth:`state` returned.
+
+        Raises:
+            ValueError: where the state is of another network.
+        """
+        variables = [*self.model.variables, *self.optimizer.variables]
+        if len(state) != len(variables) + 1:
+            raise ValueError("the state is of another network")
+        for i, variable in enumerate(variables):
+            variable.assign(state[f"variable_{i}"])
+        self.epoch = int(state["epoch"])
+
+    def _rate(self, step: int, steps_per_epoch: int) -> float:
+        total = self.epochs * steps_per_epoch
+        warmup = self.warmup_epochs * steps_per_epoch
+        rate = self.learning_rate * min(1.0, (step + 1) / warmup if warmup else 1.0)
+        if self.schedule == "cosine":
+            rate *= 0.5 * (1.0 + math.cos(math.pi * step / total))
+        return rate
+
+    def _forward(
+        self, inputs: tf.Tensor, seed: tf.Tensor, *, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        seeds = tf.unstack(tf.random.split(seed, 3))
+        x = patches.cut(patches.as_images(inputs), self.view, self.gap, seeds[0] if training else None)
+        orders = self.method.sample(tf.shape(x)[0], seeds[1])
+        scores = self.model(patches.reorder(x, orders), training=training)
+        loss = tf.reduce_mean(self.method.loss(orders, scores, seeds[2]))
+        right = losses.partial_ranks(orders + 1, self.method.predict(scores))
+        return loss, tf.reduce_mean(right)
+
+    def _step(self, inputs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            loss, right = self._forward(inputs, seed, training=True)
+        variables = self.model.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return loss, right

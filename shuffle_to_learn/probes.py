@@ -1,0 +1,212 @@
+"""Many small MLPs on a frozen embedding, trained side by side as one batched computation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How every probe is trained.
+
+    Attributes:
+        hidden: units of the first and the second layer of the three.
+        learning_rate: AdamW's.
+        weight_decay: AdamW's, decoupled.
+        dropout: on the hidden units, in [0, 1).
+        batch_size: examples a step, drawn with replacement.
+        steps: at most so many.
+        evaluate_every: steps between two looks at the validation part.
+        patience: looks without an improvement in any probe after which training ends.
+    """
+
+    hidden: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    dropout: float = 0.0
+    batch_size: int = 64
+    steps: int = 500
+    evaluate_every: int = 20
+    patience: int = 8
+
+
+def draw_subset(pool: int, n: int, replicate: int, seed: int = 0) -> np.ndarray:
+    """The n examples of a replicate; a larger n of the same replicate contains a smaller one.
+
+    Args:
+        pool: number of examples to draw from.
+        n: how many, at most ``pool``.
+        replicate: which draw.
+        seed: of all draws; not the encoder's, so that every encoder is given the same examples.
+
+    Returns:
+        int64 indices, shape (n,).
+
+    Raises:
+        ValueError: where n is larger than the pool.
+    """
+    if n > pool:
+        raise ValueError(f"cannot draw {n} examples from the {pool} that there are")
+    rng = np.random.Generator(np.random.Philox(key=[seed, replicate]))
+    return rng.permutation(pool)[:n]
+
+
+def split_validation(subset: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a subset to fit on and the part to stop on (its last ``share``, at least 1)."""
+    held_out = min(len(subset) - 1, max(1, round(share * len(subset))))
+    return subset[:-held_out], subset[-held_out:]
+
+
+def predict_with_probes(
+    embeddings: np.ndarray,
+    targets: np.ndarray,
+    subsets: list[np.ndarray],
+    queries: np.ndarray,
+    *,
+    classes: int | None,
+    validation_share: float = 0.2,
+    settings: Settings = Settings(),
+    seed: int = 0,
+    wrap: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> np.ndarray:
+    """Fit a 3-layer MLP on each subset of the examples and predict the queries with each.
+
+    Inputs (and a real-valued target) are standardised by the mean and deviation of the subset.
+    The weights kept are those with the lowest loss on the subset's validation part.
+
+    Args:
+        embeddings: float, shape (N, d); may be memory-mapped: only rows in a subset are read.
+        targets: shape (N,); class numbers, or real values where ``classes`` is None.
+        subsets: M index arrays into the examples, of any sizes.
+        queries: float, shape (T, d).
+        classes: number of classes (cross-entropy), or None (squared error).
+        validation_share: share of each subset that is held out to choose the weights.
+        settings: the same for all probes.
+        seed: of weights, batches and dropout.
+        wrap: goes around the iteration over the looks at validation, to show progress.
+
+    Returns:
+        shape (M, T): the predicted class (int64) or value (float32) of each query.
+
+    Source: Shuffle to Learn, section 4.1 (a 3-layer MLP on the frozen embedding).
+    """
+    used, flat = np.unique(np.concatenate(subsets), return_inverse=True)
+    local = np.split(flat, np.cumsum([len(s) for s in subsets])[:-1])
+    x = tf.constant(np.asarray(embeddings[used], np.float32))
+    y = np.asarray(targets)[used]
+    parts = [split_validation(s, validation_share) for s in local]
+    fit, fit_mask = _pad([part[0] for part in parts])
+    held, held_mask = _pad([part[1] for part in parts])
+    everything, everything_mask = _pad(local)
+
+    mean, deviation = _moments(x, everything, everything_mask)
+    if classes is None:
+        values = tf.constant(y, tf.float32)[:, None]
+        y_mean, y_deviation = _moments(values, everything, everything_mask)
+    else:
+        labels = tf.constant(y, tf.int32)
+
+    probes, d, hidden = len(subsets), x.shape[1], settings.hidden
+    outputs = classes or 1
+    sizes = [(d, hidden), (hidden, hidden), (hidden, outputs)]
+    weights = []
+    for layer, (fan_in, fan_out) in enumerate(sizes):
+        initial = tf.random.stateless_truncated_normal([probes, fan_in, fan_out], [seed, layer])
+        weights.append(keras.Variable(initial * np.float32(np.sqrt(2 / fan_in))))
+        weights.append(keras.Variable(tf.zeros([probes, 1, fan_out])))
+    best = [tf.Variable(w.value) for w in weights]
+    best_loss = tf.Variable(tf.fill([probes], np.float32(np.inf)))
+    optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer.exclude_from_weight_decay(var_list=weights[1::2])
+    optimizer.build(weights)
+
+    def forward(parameters, inputs, dropout_seed=None):
+        h = (inputs - mean) / deviation
+        for layer in range(3):
+            h = tf.matmul(h, parameters[2 * layer]) + parameters[2 * layer + 1]
+            if layer < 2:
+                h = tf.nn.relu(h)
+                if dropout_seed is not None and settings.dropout:
+                    h = tf.nn.experimental.stateless_dropout(
+                        h, settings.dropout, dropout_seed + layer
+                    )
+        return h
+
+    def losses(result, rows):
+        """One loss an example: shape (probes, rows)."""
+        if classes is None:
+            wanted = (tf.gather(values, rows) - y_mean) / y_deviation
+            return tf.square(result - wanted)[..., 0]
+        wanted = tf.gather(labels, rows)
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=result)
+
+    count = tf.constant(fit_mask.sum(axis=1), tf.float32)[:, None]
+
+    @tf.function
+    def train(first_step):
+        for offset in tf.range(settings.evaluate_every):
+            seeds = tf.random.split(tf.stack([seed, first_step + offset]), 2)
+            uniform = tf.random.stateless_uniform([probes, settings.batch_size], seeds[0])
+            place = tf.cast(uniform * count, tf.int32)  # below count: uniform < 1 - 2**-24
+            rows = tf.gather(tf.constant(fit), place, batch_dims=1)
+            with tf.GradientTape() as tape:
+                result = forward([w.value for w in weights], tf.gather(x, rows), seeds[1])
+                # A sum over probes: each probe's gradient is that of its own mean loss.
+                loss = tf.reduce_sum(tf.reduce_mean(losses(result, rows), axis=1))
+            gradients = tape.gradient(loss, [w.value for w in weights])
+            optimizer.apply(gradients, weights)
+        result = forward([w.value for w in weights], tf.gather(x, held))
+        mask = tf.constant(held_mask, tf.float32)
+        validation = tf.reduce_sum(losses(result, held) * mask, 1) / tf.reduce_sum(mask, 1)
+        better = validation < best_loss
+        best_loss.assign(tf.where(better, validation, best_loss))
+        for kept, weight in zip(best, weights, strict=True):
+            kept.assign(tf.where(better[:, None, None], weight.value, kept))
+        return tf.reduce_any(better)
+
+    stale = 0
+    for look in wrap(range(settings.steps // settings.evaluate_every)):
+        improved = bool(train(tf.constant(look * settings.evaluate_every)))
+        stale = 0 if improved else stale + 1
+        if stale >= settings.patience:
+            break
+    if not np.isfinite(best_loss.numpy()).all():
+        raise FloatingPointError("a probe never reached a finite validation loss")
+
+    @tf.function(reduce_retracing=True)
+    def predict(inputs):
+        result = forward(best, inputs[None])
+        if classes is None:
+            return (result * y_deviation + y_mean)[..., 0]
+        return tf.argmax(result, axis=-1)
+
+    chunks = [
+        predict(tf.constant(np.asarray(queries[start : start + 250], np.float32))).numpy()
+        for start in range(0, len(queries), 250)
+    ]
+    return np.concatenate(chunks, axis=1)
+
+
+def _pad(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Index arrays as one, padded with each's first index, and which entries are real."""
+    width = max(len(row) for row in rows)
+    index = np.stack([np.pad(row, (0, width - len(row)), constant_values=row[0]) for row in rows])
+    mask = np.arange(width)[None] < np.array([len(row) for row in rows])[:, None]
+    return index.astype(np.int32), mask
+
+
+def _moments(x: tf.Tensor, index: np.ndarray, mask: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and deviation of each subset's rows: two tensors of shape (M, 1, d)."""
+    means, deviations = [], []
+    for rows, real in zip(index, mask, strict=True):
+        part = tf.gather(x, rows[real])
+        means.append(tf.reduce_mean(part, 0))
+        deviations.append(tf.math.reduce_std(part, 0))
+    deviation = tf.stack(deviations)[:, None]
+    # A feature that is constant in the subset says nothing: leave it at 0.
+    return tf.stack(means)[:, None], tf.where(deviation > 1e-6, deviation, 1.0)

@@ -1,0 +1,351 @@
+"""Notes of a General MIDI soundfont, rendered after NSynth's protocol, and checks of what came out.
+
+NSynth (Engel et al. 2017): 16 kHz, mono, 4 s; the note is held for 3 s and released for 1 s; five
+velocities. The soundfont is ``TimGM6mb.sf2``, read from where the package ``pretty_midi`` installs
+it. TensorFlow is never imported here: the functions run in worker processes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tinysoundfont
+from scipy.fft import irfft, rfft
+from scipy.signal import resample_poly
+
+SAMPLE_RATE = 16_000
+HELD = 3  # seconds
+RELEASED = 1
+SAMPLES = (HELD + RELEASED) * SAMPLE_RATE
+VELOCITIES = (25, 50, 75, 100, 127)
+PITCH_MIN, PITCH_MAX = 21, 108
+
+FAMILIES = (
+    "bass",
+    "brass",
+    "flute",
+    "guitar",
+    "keyboard",
+    "mallet",
+    "organ",
+    "reed",
+    "string",
+    "synth_lead",
+    "vocal",
+)
+SOURCES = ("acoustic", "electronic", "synthetic")
+
+_OVERSAMPLING = 2  # the synthesiser's filters become unstable when run at 16 kHz
+_FLUSH = 64  # stereo frames rendered at a time to fade out the voices of the last note
+_STEP = 1 / 32768  # NSynth's wavs have 16 bits
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A melodic General MIDI program under NSynth's names.
+
+    ``program`` counts from 0; ``name`` is General MIDI's; ``family`` is one of :data:`FAMILIES`,
+    ``source`` one of :data:`SOURCES`.
+    """
+
+    program: int
+    name: str
+    family: str
+    source: str
+
+    @property
+    def label(self) -> str:
+        """The name in the dataset, in NSynth's form: ``keyboard_acoustic_000``."""
+        return f"{self.family}_{self.source}_{self.program:03d}"
+
+
+# General MIDI's melodic programs. Left out: timpani (47) and orchestra hit (55), which are
+# percussive; the percussive (112-119, but for the pitched steel drums) and the sound effects
+# (120-127). Families and sources are our reading of NSynth's classes: plucked strings are guitars,
+# pads are synth leads, and whatever has no acoustic or electronic model is synthetic.
+INSTRUMENTS = tuple(
+    Instrument(int(program), name, family, source)
+    for family, source, programs in (
+        (
+            "keyboard",
+            "acoustic",
+            "0 Acoustic Grand Piano,1 Bright Acoustic Piano,3 Honky-tonk Piano,6 Harpsichord",
+        ),
+        (
+            "keyboard",
+            "electronic",
+            "2 Electric Grand Piano,4 Electric Piano 1,5 Electric Piano 2,7 Clavinet",
+        ),
+        (
+            "mallet",
+            "acoustic",
+            "8 Celesta,9 Glockenspiel,10 Music Box,11 Vibraphone,12 Marimba,13 Xylophone,"
+            "14 Tubular Bells,15 Dulcimer,108 Kalimba,114 Steel Drums",
+        ),
+        ("organ", "electronic", "16 Drawbar Organ,17 Percussive Organ,18 Rock Organ"),
+        ("organ", "acoustic", "19 Church Organ,20 Reed Organ,21 Accordion,23 Tango Accordion"),
+        (
+            "guitar",
+            "acoustic",
+            "24 Acoustic Guitar (nylon),25 Acoustic Guitar (steel),46 Orchestral Harp,104 Sitar,"
+            "105 Banjo,106 Shamisen,107 Koto",
+        ),
+        (
+            "guitar",
+            "electronic",
+            "26 Electric Guitar (jazz),27 Electric Guitar (clean),28 Electric Guitar (muted),"
+            "29 Overdriven Guitar,30 Distortion Guitar,31 Guitar Harmonics",
+        ),
+        ("bass", "acoustic", "32 Acoustic Bass"),
+        (
+            "bass",
+            "electronic",
+            "33 Electric Bass (finger),34 Electric Bass (pick),35 Fretless Bass,36 Slap Bass 1,"
+            "37 Slap Bass 2",
+        ),
+        ("bass", "synthetic", "38 Synth Bass 1,39 Synth Bass 2"),
+        (
+            "string",
+            "acoustic",
+            "40 Violin,41 Viola,42 Cello,43 Contrabass,44 Tremolo Strings,45 Pizzicato Strings,"
+            "48 String Ensemble 1,49 String Ensemble 2,110 Fiddle",
+        ),
+        ("string", "synthetic", "50 Synth Strings 1,51 Synth Strings 2"),
+        ("vocal", "acoustic", "52 Choir Aahs,53 Voice Oohs"),
+        ("vocal", "synthetic", "54 Synth Voice"),
+        (
+            "brass",
+            "acoustic",
+            "56 Trumpet,57 Trombone,58 Tuba,59 Muted Trumpet,60 French Horn,61 Brass Section",
+        ),
+        ("brass", "synthetic", "62 Synth Brass 1,63 Synth Brass 2"),
+        (
+            "reed",
+            "acoustic",
+            "22 Harmonica,64 Soprano Sax,65 Alto Sax,66 Tenor Sax,67 Baritone Sax,68 Oboe,"
+            "69 English Horn,70 Bassoon,71 Clarinet,109 Bagpipe,111 Shanai",
+        ),
+        (
+            "flute",
+            "acoustic",
+            "72 Piccolo,73 Flute,74 Recorder,75 Pan Flute,76 Blown Bottle,77 Shakuhachi,"
+            "78 Whistle,79 Ocarina",
+        ),
+        (
+            "synth_lead",
+            "synthetic",
+            "80 Lead 1 (square),81 Lead 2 (sawtooth),82 Lead 3 (calliope),83 Lead 4 (chiff),"
+            "84 Lead 5 (charang),85 Lead 6 (voice),86 Lead 7 (fifths),87 Lead 8 (bass + lead),"
+            "88 Pad 1 (new age),89 Pad 2 (warm),90 Pad 3 (polysynth),91 Pad 4 (choir),"
+            "92 Pad 5 (bowed),93 Pad 6 (metallic),94 Pad 7 (halo),95 Pad 8 (sweep),96 FX 1 (rain),"
+            "97 FX 2 (soundtrack),98 FX 3 (crystal),99 FX 4 (atmosphere),100 FX 5 (brightness),"
+            "101 FX 6 (goblins),102 FX 7 (echoes),103 FX 8 (sci-fi)",
+        ),
+    )
+    for program, name in (entry.split(" ", 1) for entry in programs.split(","))
+)
+
+
+def soundfont() -> Path:
+    """Where ``TimGM6mb.sf2`` lies, found without importing the package that carries it.
+
+    Raises:
+        FileNotFoundError: where ``pretty_midi`` is not installed or carries no such file.
+    """
+    spec = importlib.util.find_spec("pretty_midi")
+    if spec is not None and spec.origin is not None:
+        path = Path(spec.origin).parent / "TimGM6mb.sf2"
+        if path.is_file():
+            return path
+    raise FileNotFoundError("TimGM6mb.sf2 is not there: install the package pretty_midi")
+
+
+class Renderer:
+    """The soundfont in a synthesiser; every note is independent of those rendered before it."""
+
+    def __init__(self) -> None:
+        self._synth = tinysoundfont.Synth(samplerate=_OVERSAMPLING * SAMPLE_RATE)
+        self._font = self._synth.sfload(str(soundfont()))
+        self._buffer = bytearray(SAMPLES * _OVERSAMPLING * 2 * 4)  # stereo float32
+
+    def note(self, program: int, pitch: int, velocity: int) -> np.ndarray:
+        """Render one note.
+
+        Args:
+            program: General MIDI program, 0..127.
+            pitch: MIDI number, 0..127.
+            velocity: 1..127. Most instruments only become louder with it.
+
+        Returns:
+            float32 of shape (64000,), the mean of both channels at 16 kHz, in multiples of 1/32768
+            within [-1, 1): the note is held for the first 3 s.
+        """
+        held = memoryview(self._buffer)[: HELD * SAMPLE_RATE * _OVERSAMPLING * 8]
+        released = memoryview(self._buffer)[len(held) :]
+        self._synth.program_select(0, self._font, 0, program)
+        self._synth.noteon(0, pitch, velocity)
+        self._synth.generate(len(held) // 8, held)
+        self._synth.noteoff(0, pitch)
+        self._synth.generate(len(released) // 8, released)
+        # A reset fades the voices out over some frames, which would begin the next note.
+        self._synth.soundfonts[self._font].reset()
+        while np.frombuffer(self._synth.generate(_FLUSH), np.float32).any():
+            pass
+        stereo = np.frombuffer(self._buffer, np.float32).reshape(-1, 2)
+        mono = resample_poly(stereo.mean(axis=1), 1, _OVERSAMPLING)
+        return (np.clip(np.rint(mono / _STEP), -32768, 32767) * _STEP).astype(np.float32)
+
+
+def peak_db(audio: np.ndarray) -> float:
+    """The level of the largest sample in dBFS (0 is a sample of 1); -inf for silence."""
+    peak = float(np.abs(audio).max())
+    return 20 * float(np.log10(peak)) if peak > 0 else float("-inf")
+
+
+def clipped(audio: np.ndarray) -> bool:
+    """Whether a sample lies at the end of the 16-bit range."""
+    return bool(audio.max() >= 1 - _STEP or audio.min() <= -1)
+
+
+def pitch(
+    audio: np.ndarray, *, start: int = 2000, length: int = 4096, key: float = 0.9
+) -> tuple[float, float]:
+    """The pitch of a note, by McLeod and Wyvill's method (2005).
+
+    Takes ``length`` samples from ``start`` on (just after the attack: the sound of many instruments
+    drifts or dies later), and of the peaks of their normalised autocorrelation the first that
+    reaches ``key`` of the highest. So the fundamental may be weak or missing, as it is in the
+    lowest notes; a sound an octave too high is heard as such; but a sound with several pitches (a
+    fifth, a detuned chorus, an inharmonic bell) has one pitch only if it repeats. The pitch is not
+    told to the method beforehand.
+
+    Returns:
+        The MIDI number (a fraction; nan where nothing repeats) and the clarity, 1 for a sound that
+        repeats exactly and 0 for one that does not.
+    """
+    x = audio[start : start + length].astype(np.float64)
+    x -= x.mean()
+    n = len(x)
+    lags = n // 4  # the lowest pitch is four periods a window
+    up = (
+        4  # finer lags, by a longer inverse transform: the highest notes have a period of 4 samples
+    )
+    power = np.abs(rfft(x, 2 * n)) ** 2
+    correlation = irfft(power, 2 * n * up)[: lags * up] * up
+    energy = np.concatenate([[0.0], np.cumsum(x**2)])
+    both = energy[n] - energy[: lags + 1] + energy[n - lags :][::-1]
+    lag = np.arange(lags * up) / up
+    norm = np.interp(lag, np.arange(lags + 1), both)
+    nsdf = 2 * correlation / np.maximum(norm, 1e-12)
+    below = np.flatnonzero(nsdf < 0)
+    if not len(below):
+        return float("nan"), 0.0
+    y = nsdf[below[0] :]
+    peaks = 1 + np.flatnonzero((y[1:-1] > y[:-2]) & (y[1:-1] >= y[2:]) & (y[1:-1] > 0))
+    if not len(peaks):
+        return float("nan"), 0.0
+    i = peaks[y[peaks] >= key * y[peaks].max()][0]
+    left, middle, right = y[i - 1 : i + 2]
+    shift = 0.5 * (left - right) / (left - 2 * middle + right)
+    period = (below[0] + i + shift) / up
+    return 69 + 12 * float(np.log2(SAMPLE_RATE / period / 440)), float(middle)
+
+
+def alike(notes: np.ndarray, threshold: float) -> list[tuple[int, int]]:
+    """The pairs i < j of ``notes`` (N, samples) whose normalised correlation reaches threshold.
+
+    The notes of this synthesiser begin at the same sample, so none is shifted; their levels do not
+    matter. Silent notes are like none.
+    """
+    norm = np.linalg.norm(notes, axis=1, keepdims=True)
+    unit = np.divide(notes, norm, out=np.zeros_like(notes), where=norm > 0)
+    first, second = np.nonzero(np.triu(np.abs(unit @ unit.T) >= threshold, k=1))
+    return list(zip(first.tolist(), second.tolist(), strict=True))
+
+
+def spread(count: int, instruments: Iterable[Instrument] = INSTRUMENTS) -> list[Instrument]:
+    """At most ``count`` of the instruments, taken from the families in turn, sorted by program."""
+    families: dict[str, list[Instrument]] = {}
+    for instrument in sorted(instruments, key=lambda i: i.program):
+        families.setdefault(instrument.family, []).append(instrument)
+    ranked = sorted(
+        (place, instrument.family, instrument.program, instrument)
+        for members in families.values()
+        for place, instrument in enumerate(members)
+    )
+    return sorted((entry[-1] for entry in ranked[:count]), key=lambda i: i.program)
+
+
+@dataclass
+class Note:
+    """A note to be rendered, and what became of it.
+
+    ``split`` and ``reason`` are filled in by :func:`audition`: a note is either in a split or has
+    a reason to be in none. ``peak`` is in dBFS, ``heard`` the MIDI number that :func:`pitch` found
+    (nan for none) with its ``clarity``.
+    """
+
+    instrument: Instrument
+    pitch: int
+    velocity: int
+    peak: float = float("nan")
+    heard: float = float("nan")
+    clarity: float = float("nan")
+    split: str = ""
+    reason: str = ""
+
+    @property
+    def id(self) -> str:
+        """The id in the dataset, in NSynth's form: ``keyboard_acoustic_000-060-100``."""
+        return f"{self.instrument.label}-{self.pitch:03d}-{self.velocity:03d}"
+
+
+def candidates(
+    instruments: Iterable[Instrument], pitches: Iterable[int], seed: int
+) -> list[Note]:
+    """Every instrument at every pitch, each at a velocity drawn from :data:`VELOCITIES`.
+
+    A draw depends on the seed, the program and the pitch only, not on what else is asked for.
+    """
+    return [
+        Note(instrument, pitch, int(_random(seed, instrument.program, pitch).choice(VELOCITIES)))
+        for instrument in instruments
+        for pitch in pitches
+    ]
+
+
+def _random(*key: int) -> np.random.Generator:
+    return np.random.default_rng(key)
+
+
+_renderer: Renderer | None = None
+
+
+def start_worker() -> None:
+    """Load the soundfont once in a worker process, where :func:`listen` and the like run."""
+    global _renderer
+    _renderer = Renderer()
+
+
+def render(note: Note) -> np.ndarray:
+    """The audio of a note, by this process's :class:`Renderer`."""
+    if _renderer is None:
+        start_worker()
+    assert _renderer is not None
+    return _renderer.note(note.instrument.program, note.pitch, note.velocity)
+
+
+def listen(notes: list[Note], same: float) -> tuple[list[Note], list[tuple[int, int]]]:
+    """Render notes of one pitch; the notes with their level and pitch, and the pairs alike."""
+    heard = []
+    for note in notes:
+        audio = render(note)
+        note.peak = peak_db(audio)
+        note.heard, note.clarity = pitch(audio)
+        note.reason = "clipped" if clipped(audio) else ""
+        heard.append(audio)
+    return notes, alike(np.stack(heard), same)

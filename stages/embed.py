@@ -1,0 +1,52 @@
+"""Embed the inputs with a pretrained (or random) CFN, their patches in order, weights frozen.
+
+Reads cfn.keras and the features of the dataset; writes one float32 array a split.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from shuffle_to_learn.views import View
+from stages import common
+from stages.features import read_features
+from stages.params import load_params
+from stages.paths import SPLITS
+from stages.runtime import load_model, start_tensorflow
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = common.parser(__doc__, "modality", "view", "method", "seed")
+    args = parser.parse_args(argv)
+    params = load_params(args.params)
+    encoder = params.encoder(args.modality, args.view, args.method, args.seed)
+    paths = params.layout
+    features = {split: read_features(params, split) for split in SPLITS}
+    common.need(paths.model(encoder), "pretrain")
+
+    start_tensorflow(common.threads(params.threads.embed))
+    from shuffle_to_learn.embedding import embed
+
+    model = load_model(paths.model(encoder))
+    for split, inputs in features.items():
+        result = embed(
+            model,
+            inputs,
+            View.parse(encoder.view),
+            layer=params.audio.embed.layer,
+            gap=params.audio.pretrain.gap,
+            wrap=partial(
+                common.progress,
+                total=-(-len(inputs) // 250),
+                label=f"embed {encoder}, {split}",
+                unit="batches",
+            ),
+        )
+        with common.atomic(paths.embeddings(encoder, split)) as temporary:
+            np.save(temporary, result, allow_pickle=False)
+
+
+if __name__ == "__main__":
+    common.run(main)

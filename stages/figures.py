@@ -1,0 +1,238 @@
+"""Figure 3 of the study, metric against labelled examples, and the pretext learning curves.
+
+Reads results/scores.csv and the training histories, and writes to results/figures:
+
+  figure3  .csv (what is drawn), .svg, .png, and figure3-narrow.svg: the panels below each other,
+           for a narrow page
+  pretext  .csv, .svg, .png: held-out partial ranks by epoch, mean and range over the seeds
+
+The bars and bands of figure 3 are 95 % intervals: shuffle_to_learn/statistics.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+
+matplotlib.use("agg")  # no window system, whatever the environment says
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+from shuffle_to_learn.statistics import crossed_interval
+from shuffle_to_learn.views import View
+from stages.common import atomic, parser, read_table, run, write_csv
+from stages.errors import InputError
+from stages.gathered import METRICS, read_scores, tables_by_method
+from stages.params import Params, load_params
+from stages.paths import Encoder
+from stages.style import MEASURES, dataset_label, looks, rc, view_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+UNTRAINED = {"random"}
+PRETEXT = "valid_partial_ranks"
+
+
+def by_examples(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
+    """What figure 3 draws: one row a view, task, method and example count."""
+    audio = params.audio
+    rows = []
+    for view in audio.views:
+        for task in (task for task in METRICS if task in audio.downstream.tasks):
+            metric = METRICS[task][0]
+            for n in sorted(audio.downstream.n_examples):
+                own = {"view": view, "task": task, "metric": metric, "n_examples": n}
+                tables = tables_by_method(scores, looks(audio.methods), **own)
+                for method, table in tables.items():
+                    mean, low, high = crossed_interval(table)
+                    rows.append(
+                        own
+                        | {"method": method, "mean": mean, "ci_low": low, "ci_high": high}
+                        | dict(zip(("n_seeds", "n_replicates"), table.shape, strict=True))
+                    )
+    return pd.DataFrame(rows).round(8)
+
+
+def by_epoch(params: Params) -> pd.DataFrame:
+    """What the pretext figure draws: one row a view, trained method and epoch."""
+    parts = [
+        history(params, e).assign(view=e.view, method=e.method)
+        for e in params.encoders()
+        if e.method not in UNTRAINED
+    ]
+    columns = ["view", "method", "epoch", "mean", "lowest", "highest", "n_seeds"]
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    groups = pd.concat(parts).groupby(["view", "method", "epoch"], sort=False)[PRETEXT]
+    table = groups.agg(mean="mean", lowest="min", highest="max", n_seeds="size").reset_index()
+    return table[columns].round(8)
+
+
+def history(params: Params, e: Encoder) -> pd.DataFrame:
+    """Epoch and held-out partial ranks of one encoder's pretraining, checked."""
+    path = params.layout.history(e)
+    table = read_table(path, "pretrain")
+    for column in ("epoch", PRETEXT):
+        if column not in table.columns:
+            raise InputError(f"{path} has no column {column}: run the stage pretrain again")
+        if not np.isfinite(pd.to_numeric(table[column], errors="coerce")).all():
+            raise InputError(f"{path}: a value of {column} is not a finite number")
+    epochs = params.audio.pretrain.epochs
+    if len(table) != epochs or table["epoch"].duplicated().any():
+        raise InputError(
+            f"{path} has {len(table)} rows for {epochs} epochs: run the stage pretrain again"
+        )
+    return table[["epoch", PRETEXT]]
+
+
+def figure3(params: Params, table: pd.DataFrame, *, narrow: bool = False) -> Figure:
+    """One panel a task, one row of panels a view; ``narrow`` puts one below the other."""
+    views = params.audio.views
+    tasks = list(dict.fromkeys(table["task"]))
+    panels = [(view, task) for view in views for task in tasks]
+    columns = 1 if narrow else len(tasks)
+    rows = len(panels) // columns
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(4.4 if narrow else 3.5 * columns + 0.3, 2.9 * rows + 1),
+        squeeze=False,
+    )
+    for axis, (view, task) in zip(axes.flat, panels, strict=True):
+        rows_here = table[(table["view"] == view) & (table["task"] == task)]
+        _panel(axis, rows_here, "n_examples", ("mean", "ci_low", "ci_high"))
+        counts = sorted(set(rows_here["n_examples"]))
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(FixedLocator(_readable(counts)))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.set_xlim(counts[0] / 1.25, counts[-1] * 1.25)
+        measure = MEASURES[task, METRICS[task][0]]
+        axis.set(xlabel="labelled examples", ylabel="")
+        good = "higher" if measure.higher_is_better else "lower"
+        name = f"{measure.label}, {good} is better"
+        axis.set_title(f"{name}\n{view_label(view)}" if len(views) > 1 else name, loc="left")
+    where = dataset_label(params.audio.dataset)
+    title = "Frozen embeddings against labelled examples" + ("\n" if narrow else ": ") + where
+    return _finish(figure, axes, title, columns=2 if narrow else 5)
+
+
+def pretext(params: Params, table: pd.DataFrame) -> Figure:
+    """One panel a view, below each other: they differ in the number of patches, and so in chance."""
+    views = params.audio.views
+    figure, axes = plt.subplots(len(views), 1, figsize=(4.8, 2.9 * len(views) + 1), squeeze=False)
+    for axis, view in zip(axes.flat, views, strict=True):
+        _panel(axis, table[table["view"] == view], "epoch", ("mean", "lowest", "highest"))
+        patches = View.parse(view).patches
+        axis.axhline(1 / patches, color="#555555", linewidth=1, linestyle=":")
+        axis.annotate(
+            f"chance, 1/{patches}",
+            (1, 1 / patches),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize="small",
+            color="#555555",
+        )
+        axis.set_ylim(bottom=0)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.set(xlabel="epoch", ylabel="partial ranks")
+        if len(views) > 1:
+            axis.set_title(view_label(view), loc="left")
+    where = dataset_label(params.audio.dataset)
+    title = f"Patches put in their right place, held-out inputs\n{where}"
+    return _finish(figure, axes, title, columns=2)
+
+
+def _readable(counts: list[int], apart: float = 1.35) -> list[int]:
+    """The counts that have room for a label on a log axis; the last one always has."""
+    kept = [counts[-1]]
+    for n in reversed(counts[:-1]):
+        if kept[-1] / n >= apart:
+            kept.append(n)
+    return kept[::-1]
+
+
+def _panel(axis: Axes, table: pd.DataFrame, x: str, y: tuple[str, str, str]) -> None:
+    """A line a method with its marker and dashes, and a band between the two limits."""
+    middle, low, high = y
+    shown = looks(list(dict.fromkeys(table["method"])))
+    for method, look in shown.items():
+        rows = table[table["method"] == method]
+        axis.fill_between(
+            rows[x], rows[low], rows[high], color=look.colour, alpha=0.15, linewidth=0
+        )
+    many = table[x].nunique() > 12
+    sns.lineplot(
+        data=table,
+        x=x,
+        y=middle,
+        hue="method",
+        style="method",
+        hue_order=list(shown),
+        style_order=list(shown),
+        palette={method: look.colour for method, look in shown.items()},
+        markers={method: look.marker for method, look in shown.items()},
+        dashes={method: look.dashes or "" for method, look in shown.items()},
+        errorbar=None,
+        markersize=5,
+        markevery=max(1, table[x].nunique() // 8) if many else None,
+        legend=True,
+        ax=axis,
+    )
+
+
+def _finish(figure: Figure, axes: Any, title: str, columns: int) -> Figure:
+    """The title, and one legend for all panels below them."""
+    handles, methods = axes.flat[0].get_legend_handles_labels()
+    named = looks(methods)
+    for axis in axes.flat:
+        if axis.get_legend():
+            axis.get_legend().remove()
+    if handles:
+        labels = [named[method].label for method in methods]
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=3.5)
+    figure.suptitle(title, fontsize="large")
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """The figure as a file that is the same every time: no date, no version, no random ids."""
+    empty: dict[str, None]
+    if path.suffix == ".svg":
+        empty = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    else:
+        empty = {"Software": None}
+    with atomic(path) as temporary, matplotlib.rc_context({"svg.hashsalt": path.stem}):
+        figure.savefig(temporary, metadata=empty)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    params = load_params(parser(__doc__).parse_args(arguments).params)
+    path = params.layout.figure
+    examples, epochs = by_examples(params, read_scores(params)), by_epoch(params)
+    write_csv(path("figure3", "csv"), examples)
+    write_csv(path("pretext", "csv"), epochs)
+    with matplotlib.rc_context(rc()):
+        wide = figure3(params, examples)
+        save(wide, path("figure3", "svg"))
+        save(wide, path("figure3", "png"))
+        save(figure3(params, examples, narrow=True), path("figure3-narrow", "svg"))
+        curves = pretext(params, epochs)
+        save(curves, path("pretext", "svg"))
+        save(curves, path("pretext", "png"))
+    plt.close("all")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,194 @@
+"""Pretrain a CFN: shuffle the patches of each input and learn the ranks that undo the shuffle.
+
+Reads the features of the dataset; writes cfn.keras, history.csv (every epoch: loss and partial
+ranks, in training and on held-out inputs) and pretext.json (the same at the end). After each
+epoch the state is kept in a checkpoint: a run that was killed continues from it, to the same
+result. TensorBoard: tensorboard --logdir data/tensorboard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from shuffle_to_learn.views import View
+from stages import common
+from stages.errors import InputError
+from stages.features import read_features
+from stages.params import Params, load_params
+from stages.paths import Encoder
+from stages.runtime import save_model, source_digest, start_tensorflow
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = common.parser(__doc__, "modality", "view", "method", "seed")
+    args = parser.parse_args(argv)
+    params = load_params(args.params)
+    encoder = params.encoder(args.modality, args.view, args.method, args.seed)
+    paths, study = params.layout, params.audio
+
+    train = read_features(params, "train")
+    valid = read_features(params, "valid")
+
+    start_tensorflow(common.threads(params.threads.pretrain))
+    import tensorflow as tf
+
+    from shuffle_to_learn.cfn import build_cfn
+    from shuffle_to_learn.methods import METHODS
+    from shuffle_to_learn.pretraining import Pretraining
+
+    view = View.parse(encoder.view)
+    own = getattr(study.method, encoder.method).model_dump()
+    learning_rate = own.pop("learning_rate", 0.0)
+    try:
+        method = METHODS[encoder.method](view.patches, **own)
+        outputs = method.outputs
+    except ValueError as error:  # more fixed permutations than there are
+        raise InputError(f"{args.params}: audio.method.{encoder.method}: {error}") from error
+    settings = study.pretrain
+    size = view.tile_size((train.shape[1], train.shape[2]), settings.gap)
+    model = build_cfn(
+        view.patches,
+        (*size, 1),
+        outputs,
+        width=settings.width,
+        tile_features=settings.tile_features,
+        joined_features=settings.joined_features,
+        batch_normalization=settings.batch_normalization,
+        tile_normalization=settings.tile_normalization,
+        precision=settings.precision,
+        seed=encoder.seed,
+    )
+    epochs = 0 if encoder.method == "random" else settings.epochs
+    pretraining = Pretraining(
+        model,
+        method,
+        view,
+        gap=settings.gap,
+        learning_rate=learning_rate,
+        schedule=settings.schedule,
+        warmup_epochs=settings.warmup_epochs,
+        epochs=epochs,
+        batch_size=settings.batch_size,
+        seed=encoder.seed,
+    )
+    if len(train) < settings.batch_size:
+        raise InputError(
+            f"{args.params}: audio.pretrain.batch_size: {settings.batch_size} is more than the "
+            f"{len(train)} training inputs"
+        )
+
+    checkpoint = paths.checkpoint(encoder) / "state.npz"
+    fingerprint = _fingerprint(params, encoder)
+    history = _restore(checkpoint, fingerprint, pretraining)
+    if not history:
+        history = [{"epoch": 0, **_held_out(pretraining.evaluate(valid))}]
+    board = tf.summary.create_file_writer(str(paths.tensorboard(encoder)))
+    while pretraining.epoch < epochs:
+        label = f"pretrain {encoder}, epoch {pretraining.epoch + 1}/{epochs}"
+        show = partial(
+            common.progress,
+            total=pretraining.steps_per_epoch(train),
+            label=label,
+            unit="steps",
+        )
+        try:
+            record = pretraining.run_epoch(train, show)
+        except FloatingPointError as error:
+            raise InputError(
+                f"pretraining {encoder} diverged ({error}): lower "
+                f"audio.method.{encoder.method}.learning_rate in {args.params}"
+            ) from error
+        record = {
+            "epoch": pretraining.epoch,
+            **record,
+            **_held_out(pretraining.evaluate(valid)),
+        }
+        history.append(record)
+        with board.as_default(step=pretraining.epoch):
+            for name, value in record.items():
+                tf.summary.scalar(name, value)
+        board.flush()
+        _save(checkpoint, fingerprint, pretraining, history)
+
+    save_model(paths.model(encoder), model)
+    columns = ["epoch", "learning_rate", "loss", "partial_ranks"]
+    columns += ["valid_loss", "valid_partial_ranks"]
+    common.write_csv(paths.history(encoder), pd.DataFrame(history, columns=columns))
+    last = history[-1]
+    common.write_json(
+        paths.pretext(encoder),
+        {
+            "modality": encoder.modality,
+            "dataset": study.dataset,
+            "view": encoder.view,
+            "method": encoder.method,
+            "upstream_seed": encoder.seed,
+            "metrics": {
+                "partial_ranks": last["valid_partial_ranks"],
+                "loss": last["valid_loss"],
+            },
+        },
+    )
+    shutil.rmtree(paths.checkpoint(encoder), ignore_errors=True)
+    print(
+        f"pretrain {encoder}: {epochs} epochs, partial ranks {last['valid_partial_ranks']:.3f} "
+        f"on held-out inputs (chance {1 / view.patches:.3f})",
+        file=sys.stderr,
+    )
+
+
+def _held_out(metrics: dict[str, float]) -> dict[str, float]:
+    return {f"valid_{name}": value for name, value in metrics.items()}
+
+
+def _fingerprint(params: Params, encoder: Encoder) -> str:
+    """What a checkpoint is of: settings, inputs and code."""
+    inputs = []
+    for split in ("train", "valid"):
+        status = params.layout.features(params.audio.dataset, split).stat()
+        inputs.append((status.st_size, status.st_mtime_ns))
+    settings = params.audio.model_dump(include={"pretrain": True, "method": {encoder.method}})
+    content = json.dumps([str(encoder), settings, inputs, source_digest()])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _save(path: Path, fingerprint: str, pretraining, history: list[dict]) -> None:
+    with common.atomic(path) as temporary:
+        np.savez(
+            temporary,
+            fingerprint=np.array(fingerprint),
+            history=np.array(json.dumps(history)),
+            **pretraining.state(),
+        )
+
+
+def _restore(path: Path, fingerprint: str, pretraining) -> list[dict]:
+    """Go on from a checkpoint of the same settings, inputs and code; its history, or nothing."""
+    if not path.exists():
+        return []
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            state = dict(archive)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile):
+        print(f"{path} is damaged: starting again", file=sys.stderr)
+        return []
+    if str(state.pop("fingerprint")) != fingerprint:
+        print(f"{path} is of other settings, inputs or code: starting again", file=sys.stderr)
+        return []
+    history = json.loads(str(state.pop("history")))
+    pretraining.restore(state)
+    print(f"continuing after epoch {pretraining.epoch} from {path}", file=sys.stderr)
+    return history
+
+
+if __name__ == "__main__":
+    common.run(main)

@@ -1,0 +1,86 @@
+"""Starting TensorFlow for a stage: few threads, same bytes, no chatter."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+from stages.common import atomic, need
+from stages.errors import InputError
+
+
+def start_tensorflow(threads: int) -> None:
+    """Import TensorFlow with ``threads`` threads an operation and deterministic operations."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow writes about missing GPU drivers straight to file descriptor 2 at import. Keep it
+    # aside, and show it only where the import fails.
+    sys.stderr.flush()
+    real = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+            tf.config.experimental.enable_op_determinism()
+            tf.constant(0)  # the devices are set up, and announced, at the first operation
+        except BaseException:
+            aside.seek(0)
+            os.write(real, aside.read())
+            raise
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
+
+
+def save_model(path: str | Path, model: keras.Model) -> None:
+    """Save a ``.keras`` file whose bytes depend on the model alone, not on the time."""
+    import json
+
+    with atomic(path) as temporary:
+        raw = temporary.with_name(f".raw{temporary.name}")
+        try:
+            model.save(raw)
+            with zipfile.ZipFile(raw) as source, zipfile.ZipFile(temporary, "w") as target:
+                for name in sorted(source.namelist()):
+                    content = source.read(name)
+                    if name == "metadata.json":
+                        metadata = json.loads(content)
+                        metadata["date_saved"] = "1980-01-01@00:00:00"
+                        content = json.dumps(metadata).encode()
+                    target.writestr(zipfile.ZipInfo(name), content)
+        finally:
+            raw.unlink(missing_ok=True)
+
+
+def load_model(path: str | Path) -> keras.Model:
+    """A saved CFN; :class:`InputError` where the file is absent or damaged."""
+    import keras
+
+    path = need(path, "pretrain")
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path} is damaged ({reason}): delete it and run the stage pretrain again"
+        ) from error
+
+
+def source_digest() -> str:
+    """A digest of this project's modules that are loaded, to tell old code's work from new."""
+    digest = hashlib.sha256()
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name.split(".")[0] in ("shuffle_to_learn", "stages") and file:
+            digest.update(Path(file).read_bytes())
+    return digest.hexdigest()

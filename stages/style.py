@@ -1,0 +1,114 @@
+"""How methods, measures and datasets are called and drawn: the same in every table and figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from shuffle_to_learn.views import View
+
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Look(NamedTuple):
+    """A method's name, and a colour, marker and dashes that each tell it apart alone."""
+
+    label: str
+    colour: str
+    marker: str
+    dashes: tuple[float, ...]  # on, off, on, off, ... in line widths; none: a solid line
+
+
+class Measure(NamedTuple):
+    """A metric of a task: its name, whether high is good, and the decimals it is shown with."""
+
+    label: str
+    higher_is_better: bool
+    decimals: int
+
+
+# The colours are those of Okabe and Ito (2008), told apart with every common colour blindness.
+# In order of the paper's tables: from no pretraining to differentiable ranking.
+LOOKS = {
+    "supervised": Look("Supervised, end to end", "#0072B2", "P", (8, 2)),
+    "random": Look("Random encoder", "#000000", "s", (1, 1.5)),
+    "fixed_permutations": Look("Fixed permutations", "#E69F00", "^", (4, 1.5)),
+    "mse": Look("MSE on ranks", "#56B4E9", "D", (4, 1.5, 1, 1.5)),
+    "fast_soft_ranking": Look("Fast Soft Ranking", "#009E73", "v", (2, 1)),
+    "perturbed_fy": Look("Perturbed Fenchel-Young", "#D55E00", "o", ()),
+}
+# For methods that have no entry yet, in turn.
+SPARE = (("#CC79A7", "X", (6, 2, 2, 2)), ("#999999", "p", (3, 3)), ("#882255", "*", (1, 3)))
+
+MEASURES = {
+    ("instrument", "accuracy"): Measure("Instrument accuracy", True, 3),
+    ("family", "accuracy"): Measure("Family accuracy", True, 3),
+    ("pitch", "mse"): Measure("Pitch MSE (semitones²)", False, 1),
+    ("pitch", "accuracy"): Measure("Pitch accuracy", True, 3),
+    ("pretext", "partial_ranks"): Measure("Partial ranks", True, 3),
+}
+
+DATASETS = {"notes": "embedded dataset notes, not NSynth"}
+
+
+def looks(methods: Sequence[str]) -> dict[str, Look]:
+    """The look of every method, in the order in which they are shown."""
+    unknown = [method for method in methods if method not in LOOKS]
+    result = {method: look for method, look in LOOKS.items() if method in methods}
+    for i, method in enumerate(unknown):
+        label = method.replace("_", " ").capitalize()
+        result[method] = Look(label, *SPARE[i % len(SPARE)])
+    return result
+
+
+def dataset_label(name: str) -> str:
+    """The dataset, and that it is not the paper's where it is not."""
+    return DATASETS.get(name, f"dataset {name}")
+
+
+def view_label(name: str) -> str:
+    """A view in words."""
+    view = View.parse(name)
+    kind = name.partition("-")[0]
+    if kind == "grid":
+        return f"{view.rows} x {view.columns} patches"
+    return f"{view.patches} {kind} bands" if kind == "frequency" else f"{view.patches} time slices"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 seed``, ``2 seeds``, ``1,000 seeds``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def rc() -> dict[str, Any]:
+    """Matplotlib settings of every figure: a plain style, and the same bytes every time."""
+    return {
+        "axes.grid": True,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlesize": "medium",
+        "figure.constrained_layout.use": True,
+        "font.family": "DejaVu Sans",  # ships with matplotlib
+        "font.size": 9.0,
+        "grid.color": "#e0e0e0",
+        "legend.frameon": False,
+        "savefig.dpi": 200,
+        "svg.fonttype": "path",  # looks the same where the font is not installed
+    }
+
+
+def render(template: str, **values: Any) -> str:
+    """A template of ``stages/templates``, everything put into it escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(values)

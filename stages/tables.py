@@ -1,0 +1,271 @@
+"""Table 1 of the study: every method on every task at 1000 labelled examples.
+
+Reads results/scores.csv and results/pretext.csv, and writes results/tables/table1:
+
+  .csv   tidy: one row a view, method and measure, with mean, 95 % interval, the paired difference
+         from the best, and the marks
+  .md    for a README
+  .tex   for a paper: \\input it; needs the package booktabs
+  .html  a fragment, which the page shows
+
+Where 1000 is not among the params file's example counts, the nearest one stands in, and the
+caption says so. Intervals: shuffle_to_learn/statistics.py.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+
+from shuffle_to_learn.statistics import compare, seed_coverage
+from shuffle_to_learn.views import View
+from stages.common import parser, run, write_csv, write_text
+from stages.gathered import METRICS, read_pretext, read_scores, tables_by_method
+from stages.params import Params, load_params
+from stages.style import MEASURES, count, dataset_label, looks, render, view_label
+
+EXAMPLES = 1000
+
+COLUMNS = [
+    "view",
+    "method",
+    "task",
+    "metric",
+    "n_examples",
+    "mean",
+    "ci_low",
+    "ci_high",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "n_seeds",
+    "n_replicates",
+    "best",
+    "indistinguishable",
+]
+
+
+def nearest(counts: list[int], wanted: int = EXAMPLES) -> int:
+    """The example count nearest to the one wanted; of two as near, the greater."""
+    return min(counts, key=lambda n: (abs(n - wanted), -n))
+
+
+def measures(params: Params) -> list[tuple[str, str]]:
+    """The (task, metric) pairs that are the columns of the table."""
+    tasks = params.audio.downstream.tasks
+    pairs = [(task, metric) for task in METRICS if task in tasks for metric in METRICS[task]]
+    return [*pairs, ("pretext", "partial_ranks")]
+
+
+def summarise(params: Params, scores: pd.DataFrame, pretext: pd.DataFrame) -> pd.DataFrame:
+    """The tidy table."""
+    audio = params.audio
+    examples = nearest(audio.downstream.n_examples)
+    rows: list[dict[str, Any]] = []
+    for view in audio.views:
+        for task, metric in measures(params):
+            own = {"view": view, "metric": metric}
+            if task == "pretext":
+                tables = tables_by_method(pretext, looks(audio.methods), **own)
+            else:
+                own |= {"task": task, "n_examples": examples}
+                tables = tables_by_method(scores, looks(audio.methods), **own)
+            better = MEASURES[task, metric].higher_is_better
+            for method, result in compare(tables, higher_is_better=better).items():
+                seeds, replicates = tables[method].shape
+                values = (
+                    *(view, method, task, metric, None if task == "pretext" else examples),
+                    *result.score,
+                    *result.difference,
+                    *(seeds, replicates, result.best, result.indistinguishable),
+                )
+                rows.append(dict(zip(COLUMNS, values, strict=True)))
+    table = pd.DataFrame(rows, columns=COLUMNS).astype({"n_examples": "Int64"})
+    # More digits than the data have would only differ from one machine to another.
+    return table.round(8)
+
+
+def caption(params: Params) -> list[str]:
+    """What the table shows and how to read it, as sentences in groups."""
+    down, seeds = params.audio.downstream, len(params.audio.seeds)
+    examples = nearest(down.n_examples)
+    what = f"Audio, {dataset_label(params.audio.dataset)}: frozen embeddings scored with {examples}"
+    what += f" labelled examples on the {down.evaluate_on} split."
+    if examples != EXAMPLES:
+        what += f" The paper's count of {EXAMPLES} examples was not run; {examples} is the nearest that was."
+    chances = [f"{1 / View.parse(view).patches:.3f}" for view in params.audio.views]
+    what += (
+        " Partial ranks: the share of patches put in their right place on held-out inputs, the"
+        f" pretext task (chance: {', '.join(chances)})."
+    )
+    how = (
+        f"Mean over {count(seeds, 'upstream seed')} and {count(down.replicates, 'draw')} of examples"
+        " (partial ranks: seeds alone), with a 95 % bootstrap interval over both. Bold: best mean"
+        " of its column. †: not told apart from the best, the interval of the paired difference"
+        " holds 0."
+    )
+    return [what, how, caution(seeds)]
+
+
+def caution(seeds: int) -> str:
+    """What so many seeds cannot say."""
+    if seeds == 1:
+        return (
+            "From 1 upstream seed the intervals are over draws of examples alone: they say nothing"
+            " about another seed."
+        )
+    bound = seed_coverage(seeds)
+    if bound > 0.98:
+        return ""
+    return (
+        f"From {seeds} upstream seeds an interval is too narrow: where seeds differ more than draws"
+        f" do, it holds the true mean at most {bound:.0%} of the time, and a difference can look"
+        " clear by chance. Read directions, not proof."
+    )
+
+
+def cells(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """One block a view: its name, column labels, and rows of formatted cells."""
+    blocks = []
+    for view, rows in table.groupby("view", sort=False):
+        pairs = list(dict.fromkeys(zip(rows["task"], rows["metric"], strict=True)))
+        by_key = {(row.method, row.task, row.metric): row for row in rows.itertuples()}
+        methods = looks(list(dict.fromkeys(rows["method"])))
+        blocks.append(
+            {
+                "view": view_label(str(view)),
+                "columns": [_heading(*pair) for pair in pairs],
+                "rows": [
+                    {
+                        "label": look.label,
+                        "cells": [_cell(by_key[method, *pair]) for pair in pairs],
+                    }
+                    for method, look in methods.items()
+                ],
+            }
+        )
+    return blocks
+
+
+def _heading(task: str, metric: str) -> dict[str, str]:
+    measure = MEASURES[task, metric]
+    return {"label": measure.label, "arrow": "↑" if measure.higher_is_better else "↓"}
+
+
+def _cell(row: Any) -> dict[str, Any]:
+    places = MEASURES[row.task, row.metric].decimals
+    known = pd.notna(row.ci_low)
+    return {
+        "mean": f"{row.mean:.{places}f}",
+        "interval": f"[{row.ci_low:.{places}f}, {row.ci_high:.{places}f}]" if known else "",
+        "best": bool(row.best),
+        "unsure": bool(row.indistinguishable),
+    }
+
+
+def markdown(blocks: list[dict[str, Any]], sentences: list[str]) -> str:
+    """The table for a README."""
+    lines = ["**Table 1.** " + " ".join(filter(None, map(_md, sentences))), ""]
+    for block in blocks:
+        if len(blocks) > 1:
+            lines += [f"*{_md(block['view'])}*", ""]
+        heads = [f"{_md(c['label'])} {c['arrow']}" for c in block["columns"]]
+        lines.append(f"| Method | {' | '.join(heads)} |")
+        lines.append("|---" * (len(heads) + 1) + "|")
+        for row in block["rows"]:
+            texts = [_md_cell(cell) for cell in row["cells"]]
+            lines.append(f"| {_md(row['label'])} | {' | '.join(texts)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _md(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", text)
+
+
+def _md_cell(cell: dict[str, Any]) -> str:
+    mean = f"**{cell['mean']}**" if cell["best"] else cell["mean"]
+    return f"{mean}{'†' if cell['unsure'] else ''} {cell['interval']}".rstrip()
+
+
+def latex(blocks: list[dict[str, Any]], sentences: list[str]) -> str:
+    """The table for a paper: one floating table, whose blocks are the views."""
+    width = len(blocks[0]["columns"])
+    text = " ".join(filter(None, map(_tex, sentences)))
+    lines = [
+        "% Made by the stage tables. Needs \\usepackage{booktabs}.",
+        "\\begin{table}",
+        "\\centering",
+        f"\\caption{{{text}}}",
+        "\\label{tab:table1}",
+        "\\small",
+        "\\setlength{\\tabcolsep}{4pt}",
+        f"\\begin{{tabular}}{{@{{}}l{'c' * width}@{{}}}}",
+        "\\toprule",
+    ]
+    for i, block in enumerate(blocks):
+        if i:
+            lines.append("\\midrule")
+        if len(blocks) > 1:
+            lines.append(f"\\multicolumn{{{width + 1}}}{{@{{}}l}}{{{_tex(block['view'])}}} \\\\")
+        first, second = zip(*(_split(column) for column in block["columns"]), strict=True)
+        lines.append(f" & {' & '.join(first)} \\\\")
+        lines.append(f"Method & {' & '.join(second)} \\\\")
+        lines.append("\\midrule")
+        for row in block["rows"]:
+            means = [_tex_mean(cell) for cell in row["cells"]]
+            lines.append(f"{_tex(row['label'])} & {' & '.join(means)} \\\\")
+            below = [f"\\scriptsize {cell['interval']}".rstrip() for cell in row["cells"]]
+            lines.append(f" & {' & '.join(below)} \\\\")
+    lines += ["\\bottomrule", "\\end{tabular}", "\\end{table}", ""]
+    return "\n".join(lines)
+
+
+def _split(column: dict[str, str]) -> tuple[str, str]:
+    """A column's heading on two lines."""
+    first, _, second = column["label"].partition(" ")
+    arrow = "$\\uparrow$" if column["arrow"] == "↑" else "$\\downarrow$"
+    return _tex(first), f"{_tex(second)} {arrow}".strip()
+
+
+def _tex_mean(cell: dict[str, Any]) -> str:
+    mean = f"\\textbf{{{cell['mean']}}}" if cell["best"] else cell["mean"]
+    # Of no width, so that marks do not shift the figures of a column.
+    return mean + ("\\rlap{$^\\dagger$}" if cell["unsure"] else "")
+
+
+TEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "†": r"$^\dagger$",
+    "²": r"$^2$",
+} | {c: f"\\{c}" for c in "&%$#_"}
+
+
+def _tex(text: str) -> str:
+    return "".join(TEX.get(c, c) for c in text)
+
+
+def html(blocks: list[dict[str, Any]], sentences: list[str]) -> str:
+    """The fragment for the page."""
+    return render("table1.html.j2", blocks=blocks, sentences=list(filter(None, sentences)))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    params = load_params(parser(__doc__).parse_args(arguments).params)
+    table = summarise(params, read_scores(params), read_pretext(params))
+    blocks, sentences = cells(table), caption(params)
+    path = params.layout.table
+    write_csv(path("table1", "csv"), table)
+    write_text(path("table1", "md"), markdown(blocks, sentences))
+    write_text(path("table1", "tex"), latex(blocks, sentences))
+    write_text(path("table1", "html"), html(blocks, sentences))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,72 @@
+# Validation, names of files, and what the rules need of the params file.
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, workflow.basedir)
+
+from stages.errors import InputError
+from stages.params import load_params
+from stages.paths import SPLITS, Encoder
+
+PARAMS_FILE = os.environ.get("PARAMS", "params.yaml")
+OPTION = f" --params {PARAMS_FILE}" if "PARAMS" in os.environ else ""
+
+try:
+    PARAMS = load_params(PARAMS_FILE)
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+if config != yaml.safe_load(Path(PARAMS_FILE).read_text(encoding="utf-8")):
+    raise WorkflowError(
+        f"--config and --configfile do not reach the stages: change {PARAMS_FILE}, "
+        "or name another params file with PARAMS=FILE"
+    )
+
+PATHS = PARAMS.layout
+ENCODERS = PARAMS.encoders()
+DATASET = PARAMS.audio.dataset
+LOGS = PATHS.data / "logs"
+BENCHMARKS = PATHS.data / "benchmarks"
+
+# The stages run in the environment that Snakemake runs in.
+shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')
+
+
+wildcard_constraints:
+    dataset=r"[a-z][a-z0-9_]*",
+    modality="audio",
+    view=r"[a-z]+-[0-9x]+",
+    method=r"[a-z][a-z0-9_]*",
+    seed=r"\d+",
+
+
+# The identity of an encoder as wildcards, to write its paths once in stages/paths.py.
+ENCODER = Encoder("{modality}", "{view}", "{method}", "{seed}")
+IDENTITY = "{modality}/{view}/{method}/{seed}"
+
+
+def settings(*sections):
+    """The named sections of the params file: a rule reruns when one of them changes.
+
+    A section may name wildcards, as in audio.method.{method}.
+    """
+
+    def lookup(wildcards):
+        found = {}
+        for section in sections:
+            name = section.format(**wildcards)
+            value = config
+            for key in name.split("."):
+                value = value[key]
+            found[name] = value
+        return found
+
+    return lookup
+
+
+def library(*modules):
+    """Source files of the library, as inputs."""
+    return [f"shuffle_to_learn/{module}.py" for module in modules]

@@ -1,0 +1,28 @@
+# Low-data classifiers on the frozen embeddings.
+
+
+rule downstream:
+    input:
+        embeddings=[
+            PATHS.embeddings(ENCODER, split)
+            for split in ("train", PARAMS.audio.downstream.evaluate_on)
+        ],
+        labels=[
+            PATHS.labels(DATASET, split)
+            for split in ("train", PARAMS.audio.downstream.evaluate_on)
+        ],
+        code=["stages/downstream.py", *library("probes")],
+    output:
+        scores=PATHS.scores(ENCODER),
+    params:
+        settings=settings("audio.downstream"),
+    log:
+        LOGS / f"downstream/{IDENTITY}.log",
+    benchmark:
+        BENCHMARKS / f"downstream/{IDENTITY}.tsv"
+    threads: PARAMS.threads.downstream
+    resources:
+        mem_mb=3000,
+    shell:
+        "python -m stages.downstream --modality {wildcards.modality} --view {wildcards.view} "
+        "--method {wildcards.method} --seed {wildcards.seed}{OPTION} 2>&1 | tee {log}"

@@ -1,0 +1,57 @@
+# Pretraining on shuffled patches, and embedding with the frozen network.
+
+
+rule pretrain:
+    input:
+        train=PATHS.features(DATASET, "train"),
+        valid=PATHS.features(DATASET, "valid"),
+        code=[
+            "stages/pretrain.py",
+            *library(
+                "cfn",
+                "losses",
+                "methods",
+                "patches",
+                "permutations",
+                "pretraining",
+                "ranking",
+                "views",
+            ),
+        ],
+    output:
+        model=PATHS.model(ENCODER),
+        history=PATHS.history(ENCODER),
+        pretext=PATHS.pretext(ENCODER),
+    params:
+        settings=settings("audio.pretrain", "audio.method.{method}"),
+    log:
+        LOGS / f"pretrain/{IDENTITY}.log",
+    benchmark:
+        BENCHMARKS / f"pretrain/{IDENTITY}.tsv"
+    threads: PARAMS.threads.pretrain
+    resources:
+        mem_mb=3000,
+    shell:
+        "python -m stages.pretrain --modality {wildcards.modality} --view {wildcards.view} "
+        "--method {wildcards.method} --seed {wildcards.seed}{OPTION} 2>&1 | tee {log}"
+
+
+rule embed:
+    input:
+        features=[PATHS.features(DATASET, split) for split in SPLITS],
+        model=PATHS.model(ENCODER),
+        code=["stages/embed.py", *library("embedding", "patches", "views")],
+    output:
+        embeddings=[PATHS.embeddings(ENCODER, split) for split in SPLITS],
+    params:
+        settings=settings("audio.embed", "audio.pretrain.gap"),
+    log:
+        LOGS / f"embed/{IDENTITY}.log",
+    benchmark:
+        BENCHMARKS / f"embed/{IDENTITY}.tsv"
+    threads: PARAMS.threads.embed
+    resources:
+        mem_mb=3000,
+    shell:
+        "python -m stages.embed --modality {wildcards.modality} --view {wildcards.view} "
+        "--method {wildcards.method} --seed {wildcards.seed}{OPTION} 2>&1 | tee {log}"
