@@ -85,10 +85,12 @@ def history(params: Params, e: Encoder) -> pd.DataFrame:
             raise InputError(f"{path} has no column {column}: run the stage pretrain again")
         if not np.isfinite(pd.to_numeric(table[column], errors="coerce")).all():
             raise InputError(f"{path}: a value of {column} is not a finite number")
-    epochs = params.audio.pretrain.epochs
-    if len(table) != epochs or table["epoch"].duplicated().any():
+    last, given = params.audio.pretrain.epochs, table["epoch"].tolist()
+    # Epoch 0, before any training, may be there or not.
+    if given not in (list(range(last + 1)), list(range(1, last + 1))):
         raise InputError(
-            f"{path} has {len(table)} rows for {epochs} epochs: run the stage pretrain again"
+            f"{path} does not hold each of the epochs 1 to {last} once: "
+            f"run the stage pretrain again"
         )
     return table[["epoch", PRETEXT]]
 
@@ -126,7 +128,7 @@ def figure3(params: Params, table: pd.DataFrame, *, narrow: bool = False) -> Fig
 
 
 def pretext(params: Params, table: pd.DataFrame) -> Figure:
-    """One panel a view, below each other: they differ in the number of patches, and so in chance."""
+    """One panel a view, below each other: each has its own number of patches, and so chance."""
     views = params.audio.views
     figure, axes = plt.subplots(len(views), 1, figsize=(4.8, 2.9 * len(views) + 1), squeeze=False)
     for axis, view in zip(axes.flat, views, strict=True):
@@ -165,6 +167,8 @@ def _readable(counts: list[int], apart: float = 1.35) -> list[int]:
 
 def _panel(axis: Axes, table: pd.DataFrame, x: str, y: tuple[str, str, str]) -> None:
     """A line a method with its marker and dashes, and a band between the two limits."""
+    if table.empty:  # a study of the random encoder alone has no learning curves
+        return
     middle, low, high = y
     shown = looks(list(dict.fromkeys(table["method"])))
     for method, look in shown.items():

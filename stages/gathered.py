@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +92,7 @@ def read_pretext(params: Params) -> pd.DataFrame:
 
 
 def tables_by_method(
-    table: pd.DataFrame, methods: Sequence[str], **fixed: Hashable
+    table: pd.DataFrame, methods: Iterable[str], **fixed: Hashable
 ) -> dict[str, np.ndarray]:
     """Seeds x replicates of every method, of the rows that have the fixed values.
 
@@ -119,7 +119,8 @@ def _clean(table: pd.DataFrame, columns: list[str], path: Path, made_by: str) ->
     bad = table.index[~np.isfinite(values.to_numpy(dtype=np.float64))]
     if len(bad):
         raise InputError(
-            f"{path}, line {bad[0] + 2}: the value {table.at[bad[0], 'value']} is not a finite number"
+            f"{path}, line {bad[0] + 2}: the value {table.at[bad[0], 'value']!s} is not a finite "
+            f"number"
         )
     table = table.assign(value=values.astype(np.float64))
     twice = table.index[table.duplicated(columns[:-1])]

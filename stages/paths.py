@@ -50,7 +50,7 @@ class Paths:
         return self.encoder(e) / "cfn.keras"
 
     def history(self, e: Encoder) -> Path:
-        return self.encoder(e) / "history.csv"
+        return self.data / "history" / e.modality / e.view / e.method / f"{e.seed}.csv"
 
     def checkpoint(self, e: Encoder) -> Path:
         """Where a running pretraining keeps its last epoch; gone once it has ended."""

@@ -32,6 +32,7 @@ def start_tensorflow(threads: int) -> None:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
             tf.config.experimental.enable_op_determinism()
+            tf.get_logger().setLevel("ERROR")  # no advice about retracing
             tf.constant(0)  # the devices are set up, and announced, at the first operation
         except BaseException:
             aside.seek(0)

@@ -66,7 +66,7 @@ def summarise(params: Params, scores: pd.DataFrame, pretext: pd.DataFrame) -> pd
     rows: list[dict[str, Any]] = []
     for view in audio.views:
         for task, metric in measures(params):
-            own = {"view": view, "metric": metric}
+            own: dict[str, Any] = {"view": view, "metric": metric}
             if task == "pretext":
                 tables = tables_by_method(pretext, looks(audio.methods), **own)
             else:
@@ -94,16 +94,19 @@ def caption(params: Params) -> list[str]:
     what = f"Audio, {dataset_label(params.audio.dataset)}: frozen embeddings scored with {examples}"
     what += f" labelled examples on the {down.evaluate_on} split."
     if examples != EXAMPLES:
-        what += f" The paper's count of {EXAMPLES} examples was not run; {examples} is the nearest that was."
+        what += (
+            f" The paper's count of {EXAMPLES} examples was not run; {examples} is the nearest that"
+            " was."
+        )
     chances = [f"{1 / View.parse(view).patches:.3f}" for view in params.audio.views]
     what += (
         " Partial ranks: the share of patches put in their right place on held-out inputs, the"
         f" pretext task (chance: {', '.join(chances)})."
     )
     how = (
-        f"Mean over {count(seeds, 'upstream seed')} and {count(down.replicates, 'draw')} of examples"
-        " (partial ranks: seeds alone), with a 95 % bootstrap interval over both. Bold: best mean"
-        " of its column. †: not told apart from the best, the interval of the paired difference"
+        f"Mean over {count(seeds, 'upstream seed')} and {count(down.replicates, 'draw')} of"
+        " examples (partial ranks: seeds alone), with a 95 % bootstrap interval over both. Bold:"
+        " best mean of its column. †: not told apart from the best, the interval of the paired difference"
         " holds 0."
     )
     return [what, how, caution(seeds)]
