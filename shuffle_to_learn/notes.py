@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
-from multiprocessing.pool import Pool
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,7 +20,7 @@ from shuffle_to_learn.soundfont import Note
 
 T = TypeVar("T")
 Track = Callable[..., Iterator[Any]]
-"""Shows progress: called with an iterable and ``total=``, ``label=``, ``unit=``; yields its items."""
+"""Shows progress: called with an iterable, ``total``, ``label`` and ``unit``; yields its items."""
 
 QUALITIES = (
     "bright",
@@ -57,20 +57,26 @@ class Checks:
 
 
 @contextmanager
-def workers(count: int) -> Iterator[Pool]:
+def workers(count: int) -> Iterator[Executor]:
     """Processes that have loaded the soundfont and not TensorFlow."""
-    with get_context("spawn").Pool(count, soundfont.start_worker) as pool:
+    pool = ProcessPoolExecutor(count, get_context("spawn"), soundfont.start_worker)
+    try:
         yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def audition(
-    notes: Sequence[Note],
-    checks: Checks,
-    *,
-    pool: Pool,
-    track: Track,
-) -> list[Note]:
+def audition(notes: Sequence[Note], checks: Checks, *, pool: Executor, track: Track) -> list[Note]:
     """Render every candidate once and say which are in the dataset.
+
+    Instruments are judged in the order of their programs, whole: one of which too few notes pass
+    is out, and then no later instrument is called its duplicate.
+
+    Args:
+        notes: from :func:`shuffle_to_learn.soundfont.candidates`.
+        checks: the thresholds.
+        pool: from :func:`workers`.
+        track: shows progress.
 
     Returns:
         The notes, in the order given, with ``peak``, ``heard``, ``clarity`` and ``reason`` filled
@@ -82,12 +88,10 @@ def audition(
     by_pitch: dict[int, list[Note]] = defaultdict(list)
     for note in notes:
         by_pitch[note.pitch].append(note)
-    tasks = [(group, checks.same) for group in by_pitch.values()]
     heard: dict[str, Note] = {}
     twins: dict[str, list[str]] = defaultdict(list)
-    for group, pairs in track(
-        pool.imap(_listen, tasks), total=len(tasks), label="listening", unit="pitches"
-    ):
+    measured = pool.map(partial(soundfont.listen, same=checks.same), by_pitch.values())
+    for group, pairs in track(measured, total=len(by_pitch), label="listening", unit="pitches"):
         heard.update((note.id, note) for note in group)
         for first, second in pairs:
             twins[group[first].id].append(group[second].id)
@@ -95,10 +99,6 @@ def audition(
     result = [heard[note.id] for note in notes]
     _judge(result, twins, checks)
     return result
-
-
-def _listen(task: tuple[list[Note], float]) -> tuple[list[Note], list[tuple[int, int]]]:
-    return soundfont.listen(*task)
 
 
 def _judge(notes: Sequence[Note], twins: dict[str, list[str]], checks: Checks) -> None:
@@ -113,8 +113,7 @@ def _judge(notes: Sequence[Note], twins: dict[str, list[str]], checks: Checks) -
             elif note.reason:  # clipped
                 pass
             elif not (
-                note.clarity >= checks.clarity
-                and abs(note.heard - note.pitch) <= checks.tolerance
+                note.clarity >= checks.clarity and abs(note.heard - note.pitch) <= checks.tolerance
             ):
                 note.reason = "pitch"
             elif others := [kept[twin] for twin in twins[note.id] if twin in kept]:
@@ -140,17 +139,29 @@ def assign(notes: Iterable[Note], *, valid_share: float, test_share: float, seed
         if not note.reason:
             by_program[note.instrument.program].append(note)
     for program, members in by_program.items():
-        valid = max(1, round(valid_share * len(members)))
-        test = max(1, round(test_share * len(members)))
+        # At least one in each split, of three or more.
+        valid = min(max(1, round(valid_share * len(members))), len(members) - 2)
+        test = min(max(1, round(test_share * len(members))), len(members) - valid - 1)
         order = np.random.default_rng((seed, program)).permutation(len(members))
         for place, index in enumerate(order):
             held_out = "valid" if place < valid else "test"
             members[index].split = held_out if place < valid + test else "train"
 
 
-def _compressed(note: Note) -> tuple[Note, bytes]:
-    # Level 1 takes 5 ms a note and leaves 44 %; level 6, TFDS's own, takes 29 ms and leaves 39 %.
-    return note, zlib.compress(soundfont.render(note).tobytes(), 1)
+class _SameBytes(tfds.core.ExampleWriter):
+    """Writes a record's features in the order of their names; by itself it changes from run to run.
+
+    (They are a map of protocol buffers, whose order is left open.)
+    """
+
+    def write(self, path: Any, examples: Iterable[tuple[Any, bytes]]) -> Any:
+        return super().write(path, ((key, _sorted(example)) for key, example in examples))
+
+
+def _sorted(example: bytes) -> bytes:
+    import tensorflow as tf
+
+    return tf.train.Example.FromString(example).SerializeToString(deterministic=True)
 
 
 class Notes(tfds.core.GeneratorBasedBuilder):
@@ -167,7 +178,7 @@ class Notes(tfds.core.GeneratorBasedBuilder):
         self,
         *,
         notes: Sequence[Note] = (),
-        pool: Pool | None = None,
+        pool: Executor | None = None,
         track: Track | None = None,
         **kwargs: Any,
     ) -> None:
@@ -188,8 +199,10 @@ class Notes(tfds.core.GeneratorBasedBuilder):
             ),
             features=features(labels),
             homepage="https://github.com/craffel/pretty-midi",
-            disable_shuffling=False,
         )
+
+    def _example_writer(self) -> tfds.core.ExampleWriter:
+        return _SameBytes(file_format=self.info.file_format)
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
         return {split: self._generate_examples(split) for split in SPLITS}
@@ -198,13 +211,14 @@ class Notes(tfds.core.GeneratorBasedBuilder):
         if self._pool is None or self._track is None:
             raise ValueError("to write the dataset, give its notes, a pool and a progress function")
         notes = [note for note in self._notes if note.split == split]
-        rendered = _bounded(self._pool, _compressed, notes)
+        rendered = _bounded(self._pool, soundfont.compressed, notes)
         for note, audio in self._track(rendered, total=len(notes), label=split, unit="notes"):
             yield (
                 note.id,
                 {
                     "id": note.id,
-                    # The audio feature takes an array as it is, so its compression is up to us.
+                    # The feature takes an array as it is: its compression is up to us, which lets
+                    # the workers share it.
                     "audio": np.array(audio, dtype=object),
                     "pitch": note.pitch,
                     "velocity": note.velocity,
@@ -236,13 +250,13 @@ def features(instruments: Sequence[str]) -> tfds.features.FeaturesDict:
                 "family": tfds.features.ClassLabel(names=soundfont.FAMILIES),
                 "source": tfds.features.ClassLabel(names=soundfont.SOURCES),
             },
-            "qualities": {quality: np.bool_ for quality in QUALITIES},
+            "qualities": dict.fromkeys(QUALITIES, np.bool_),
         }
     )
 
 
-def _bounded(pool: Pool, function: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
-    """``pool.imap`` that never holds more than a few results, however slow the reader is."""
+def _bounded(pool: Executor, function: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
+    """``pool.map`` that holds few results at a time, however slow the reader is."""
     items = iter(items)
     while chunk := list(islice(items, 256)):
-        yield from pool.imap(function, chunk, chunksize=8)
+        yield from pool.map(function, chunk, chunksize=8)

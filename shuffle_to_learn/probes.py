@@ -10,6 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 
+# Standardised inputs are clipped to so many deviations: a unit that hardly fires in the n examples
+# has a tiny deviation, and one query on which it does fire would swamp a mean squared error.
+CLIP = 5.0
+
+
 @dataclass(frozen=True)
 class Settings:
     """How every probe is trained.
@@ -76,7 +81,8 @@ def predict_with_probes(
 ) -> np.ndarray:
     """Fit a 3-layer MLP on each subset of the examples and predict the queries with each.
 
-    Inputs (and a real-valued target) are standardised by the mean and deviation of the subset.
+    Inputs (and a real-valued target) are standardised by the mean and deviation of the subset, and
+    inputs clipped to 5 deviations.
     The weights kept are those with the lowest loss on the subset's validation part.
 
     Args:
@@ -126,7 +132,7 @@ def predict_with_probes(
     optimizer.build(weights)
 
     def forward(parameters, inputs, dropout_seed=None):
-        h = (inputs - mean) / deviation
+        h = tf.clip_by_value((inputs - mean) / deviation, -CLIP, CLIP)
         for layer in range(3):
             h = tf.matmul(h, parameters[2 * layer]) + parameters[2 * layer + 1]
             if layer < 2:

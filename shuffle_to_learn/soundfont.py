@@ -8,7 +8,8 @@ it. TensorFlow is never imported here: the functions run in worker processes.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 import tinysoundfont
 from scipy.fft import irfft, rfft
 from scipy.signal import resample_poly
+from threadpoolctl import threadpool_limits
 
 SAMPLE_RATE = 16_000
 HELD = 3  # seconds
@@ -284,9 +286,15 @@ def spread(count: int, instruments: Iterable[Instrument] = INSTRUMENTS) -> list[
 class Note:
     """A note to be rendered, and what became of it.
 
-    ``split`` and ``reason`` are filled in by :func:`audition`: a note is either in a split or has
-    a reason to be in none. ``peak`` is in dBFS, ``heard`` the MIDI number that :func:`pitch` found
-    (nan for none) with its ``clarity``.
+    Attributes:
+        instrument: what plays.
+        pitch: MIDI number.
+        velocity: one of :data:`VELOCITIES`.
+        peak: the level in dBFS (see :func:`peak_db`), nan until it has been rendered.
+        heard: the MIDI number that :func:`pitch` finds in the audio, nan for none.
+        clarity: how periodic the audio is, see :func:`pitch`.
+        split: the split that the note is in, empty for none.
+        reason: why the note is left out, empty where it is not.
     """
 
     instrument: Instrument
@@ -304,48 +312,54 @@ class Note:
         return f"{self.instrument.label}-{self.pitch:03d}-{self.velocity:03d}"
 
 
-def candidates(
-    instruments: Iterable[Instrument], pitches: Iterable[int], seed: int
-) -> list[Note]:
+def candidates(instruments: Iterable[Instrument], pitches: Sequence[int], seed: int) -> list[Note]:
     """Every instrument at every pitch, each at a velocity drawn from :data:`VELOCITIES`.
 
-    A draw depends on the seed, the program and the pitch only, not on what else is asked for.
+    A draw depends on the seed, the program and the pitch alone, not on what else is asked for.
     """
     return [
-        Note(instrument, pitch, int(_random(seed, instrument.program, pitch).choice(VELOCITIES)))
+        Note(instrument, pitch, int(draw.choice(VELOCITIES)))
         for instrument in instruments
         for pitch in pitches
+        for draw in [np.random.default_rng((seed, instrument.program, pitch))]
     ]
-
-
-def _random(*key: int) -> np.random.Generator:
-    return np.random.default_rng(key)
 
 
 _renderer: Renderer | None = None
 
 
 def start_worker() -> None:
-    """Load the soundfont once in a worker process, where :func:`listen` and the like run."""
+    """Load the soundfont in a worker process, in which the functions below are called."""
     global _renderer
+    threadpool_limits(1)  # there is a worker for each core
     _renderer = Renderer()
 
 
-def render(note: Note) -> np.ndarray:
-    """The audio of a note, by this process's :class:`Renderer`."""
+def _render(note: Note) -> np.ndarray:
     if _renderer is None:
-        start_worker()
-    assert _renderer is not None
+        raise RuntimeError("call start_worker first")
     return _renderer.note(note.instrument.program, note.pitch, note.velocity)
 
 
 def listen(notes: list[Note], same: float) -> tuple[list[Note], list[tuple[int, int]]]:
-    """Render notes of one pitch; the notes with their level and pitch, and the pairs alike."""
-    heard = []
-    for note in notes:
-        audio = render(note)
+    """Render notes of one pitch and measure them.
+
+    Returns:
+        The notes with ``peak``, ``heard`` and ``clarity`` filled in, and ``clipped`` for a reason
+        where they are; and the pairs of places whose notes are :func:`alike`.
+    """
+    rendered = np.empty((len(notes), SAMPLES), np.float32)
+    for note, audio in zip(notes, rendered, strict=True):
+        audio[:] = _render(note)
         note.peak = peak_db(audio)
         note.heard, note.clarity = pitch(audio)
         note.reason = "clipped" if clipped(audio) else ""
-        heard.append(audio)
-    return notes, alike(np.stack(heard), same)
+    return notes, alike(rendered, same)
+
+
+def compressed(note: Note) -> tuple[Note, bytes]:
+    """Render a note; its samples as bytes, compressed by zlib.
+
+    Level 1 takes 5 ms a note and leaves 44 %; level 6 would take 29 ms and leave 39 %.
+    """
+    return note, zlib.compress(_render(note).tobytes(), 1)

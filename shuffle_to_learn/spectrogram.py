@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from typing import Literal
 
@@ -10,10 +11,19 @@ import numpy as np
 
 
 @lru_cache(maxsize=8)
-def _filters(
-    sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float
-) -> np.ndarray:
-    return librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=f_min, fmax=f_max)
+def _filters(sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # librosa only warns of what is an error below
+        filters = librosa.filters.mel(
+            sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=f_min, fmax=f_max
+        )
+    empty = int((filters.max(axis=1) == 0).sum())
+    if empty:
+        raise ValueError(
+            f"{empty} of {n_mels} mel bands lie between two frequencies of a transform of {n_fft} "
+            "samples: lower n_mels or raise n_fft"
+        )
+    return filters
 
 
 def log_mel(
@@ -44,15 +54,17 @@ def log_mel(
         n_mels: height of the image.
         f_min: lowest frequency in Hz.
         f_max: highest frequency in Hz.
-        reference: 0 dB is the largest value of this sound (``peak``) or the power of a sine at
-            full scale (``absolute``), as it stands in the spectrum before the mel bands.
+        reference: what 0 dB is. ``peak``: the largest value in this sound's image. ``absolute``:
+            the power of a sine at full scale, in the band that weighs it most (the narrowest, which
+            are the lowest; Slaney's bands weigh a sine the less the wider they are).
         dynamic_range: in dB; 0 dB becomes 1, ``-dynamic_range`` dB and less become 0, linearly.
 
     Returns:
         float32 of shape (n_mels, frames); row 0 is the lowest band. A silent sound is all 0.
 
     Raises:
-        ValueError: where the audio is not one channel or is too short for ``frames``.
+        ValueError: where the audio is not of one channel or too short for ``frames``, or a mel band
+            holds no frequency of the transform.
     """
     if audio.ndim != 1:
         raise ValueError(f"expected audio of shape (samples,), not {audio.shape}")
@@ -63,11 +75,13 @@ def log_mel(
         )
     samples = audio[: (frames - 1) * hop_length + n_fft // 2]  # the rest is beyond the last frame
     power = np.abs(librosa.stft(samples, n_fft=n_fft, hop_length=hop_length)[:, :frames]) ** 2
-    mel = _filters(sample_rate, n_fft, n_mels, f_min, f_max) @ power
-    # A full-scale sine's spectrum peaks at half the sum of the window.
-    top = float(mel.max()) if reference == "peak" else (n_fft / 4) ** 2
+    filters = _filters(sample_rate, n_fft, n_mels, f_min, f_max)
+    mel = filters @ power
+    if reference == "peak":
+        top = float(mel.max())
+    else:  # 3/32 n_fft^2 is the power of a sine of amplitude 1 under a Hann window, over all bins
+        top = float(filters.max()) * 3 / 32 * n_fft**2
     if top <= 0:
         return np.zeros((n_mels, frames), np.float32)
-    floor = 10 ** (-dynamic_range / 10)
-    decibels = 10 * np.log10(np.maximum(mel / top, floor))
+    decibels = 10 * np.log10(np.maximum(mel / top, 10 ** (-dynamic_range / 10)))
     return np.clip(1 + decibels / dynamic_range, 0, 1).astype(np.float32)

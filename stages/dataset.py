@@ -10,13 +10,16 @@ into train, valid and test. Writes, below the data folder of the params file,
 
 from __future__ import annotations
 
-import os
 import sys
+import tempfile
 from collections import Counter
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import redirect_stdout
 
 from stages import common
 from stages.errors import InputError
 from stages.params import Params, load_params
+from stages.runtime import start_tensorflow
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -24,20 +27,28 @@ def main(arguments: list[str] | None = None) -> None:
     params = load_params(args.params)
     if args.dataset != "notes":
         raise InputError(f"unknown dataset {args.dataset!r}: the embedded datasets are: notes")
-    _notes(params)
+    try:
+        _notes(params)
+    except BrokenProcessPool:
+        raise InputError(
+            "a process that renders was killed: give the machine more memory"
+        ) from None
 
 
 def _notes(params: Params) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    count = common.threads(params.threads.dataset)
+    start_tensorflow(count)
     import pandas as pd
+    import tensorflow as tf
     import tensorflow_datasets as tfds
+    from absl import logging
 
     from shuffle_to_learn import notes as library
     from shuffle_to_learn import soundfont
 
-    settings = params.notes
+    logging.set_verbosity(logging.ERROR)
     tfds.disable_progress_bar()
-    count = common.threads(params.threads.dataset)
+    settings = params.notes
     try:
         soundfont.soundfont()
     except FileNotFoundError as error:
@@ -56,14 +67,26 @@ def _notes(params: Params) -> None:
             seed=settings.seed,
         )
         if not any(note.split for note in notes):
-            raise InputError("no instrument has enough good notes: widen the pitches under notes")
-        with common.atomic(params.layout.dataset("notes")) as folder:
-            builder = library.Notes(
-                data_dir=folder, notes=notes, pool=pool, track=common.progress
+            raise InputError(
+                "notes: no instrument has enough good notes (see pitch_min, pitch_max, pitch_step)"
             )
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(try_download_gcs=False)
-            )
+        with (
+            common.atomic(params.layout.dataset("notes")) as folder,
+            tempfile.TemporaryDirectory() as downloads,  # stays empty
+            redirect_stdout(None),  # it speaks of downloads
+        ):
+            builder = library.Notes(data_dir=folder, notes=notes, pool=pool, track=common.progress)
+            try:
+                builder.download_and_prepare(
+                    download_dir=downloads,
+                    download_config=tfds.download.DownloadConfig(try_download_gcs=False),
+                )
+            except RuntimeError as error:
+                # What TensorFlow cannot write (a full disk) TFDS raises anew, as another type.
+                if not isinstance(error.__cause__, tf.errors.OpError):
+                    raise
+                reason = error.__cause__.message.splitlines()[0]
+                raise InputError(f"could not write the dataset: {reason}") from error
     manifest = pd.DataFrame(
         {
             "id": note.id,

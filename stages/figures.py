@@ -120,7 +120,8 @@ def figure3(params: Params, table: pd.DataFrame, *, narrow: bool = False) -> Fig
         measure = MEASURES[task, METRICS[task][0]]
         axis.set(xlabel="labelled examples", ylabel="")
         good = "higher" if measure.higher_is_better else "lower"
-        name = f"{measure.label}, {good} is better"
+        unit = f" ({measure.unit})" if measure.unit else ""
+        name = f"{measure.label}{unit}, {good} is better"
         axis.set_title(f"{name}\n{view_label(view)}" if len(views) > 1 else name, loc="left")
     where = dataset_label(params.audio.dataset)
     title = "Frozen embeddings against labelled examples" + ("\n" if narrow else ": ") + where
@@ -189,7 +190,9 @@ def _panel(axis: Axes, table: pd.DataFrame, x: str, y: tuple[str, str, str]) -> 
         markers={method: look.marker for method, look in shown.items()},
         dashes={method: look.dashes or "" for method, look in shown.items()},
         errorbar=None,
-        markersize=5,
+        markersize=6,
+        markeredgewidth=0.6,
+        linewidth=1.4,
         markevery=max(1, table[x].nunique() // 8) if many else None,
         legend=True,
         ax=axis,

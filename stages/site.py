@@ -25,7 +25,6 @@ from stages.errors import InputError
 from stages.params import Params, load_params
 from stages.paths import SPLITS
 from stages.style import count, dataset_about, dataset_label, looks, render, view_label
-from stages.tables import caution
 
 ROOT = Path(__file__).parent.parent
 
@@ -183,7 +182,6 @@ def page(params: Params) -> str:
         audio=audio,
         models=len(params.encoders()),
         count=count,
-        caution=caution(len(audio.seeds)),
         table=Markup(fragment),  # noqa: S704 - escaped by the stage tables
         figure3=inline_svg(layout.figure("figure3", "svg"), ALT["figure3"], "wide"),
         figure3_narrow=inline_svg(layout.figure("figure3-narrow", "svg"), ALT["figure3"], "narrow"),

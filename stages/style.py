@@ -26,6 +26,7 @@ class Measure(NamedTuple):
     label: str
     higher_is_better: bool
     decimals: int
+    unit: str = ""
 
 
 # The colours are those of Okabe and Ito (2008), told apart with every common colour blindness.
@@ -44,7 +45,7 @@ SPARE = (("#CC79A7", "X", (6, 2, 2, 2)), ("#999999", "p", (3, 3)), ("#882255", "
 MEASURES = {
     ("instrument", "accuracy"): Measure("Instrument accuracy", True, 3),
     ("family", "accuracy"): Measure("Family accuracy", True, 3),
-    ("pitch", "mse"): Measure("Pitch MSE (semitones²)", False, 1),
+    ("pitch", "mse"): Measure("Pitch MSE", False, 1, "semitones²"),
     ("pitch", "accuracy"): Measure("Pitch accuracy", True, 3),
     ("pretext", "partial_ranks"): Measure("Partial ranks", True, 3),
 }

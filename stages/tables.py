@@ -15,6 +15,7 @@ caption says so. Intervals: shuffle_to_learn/statistics.py.
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import Any
 
 import pandas as pd
@@ -98,7 +99,9 @@ def caption(params: Params) -> list[str]:
             f" The paper's count of {EXAMPLES} examples was not run; {examples} is the nearest that"
             " was."
         )
-    chances = [f"{1 / View.parse(view).patches:.3f}" for view in params.audio.views]
+    units = [(m.label, m.unit) for pair in measures(params) if (m := MEASURES[pair]).unit]
+    what += "".join(f" {label} is in {unit}." for label, unit in units)
+    chances = dict.fromkeys(f"{1 / View.parse(view).patches:.3f}" for view in params.audio.views)
     what += (
         " Partial ranks: the share of patches put in their right place on held-out inputs, the"
         f" pretext task (chance: {', '.join(chances)})."
@@ -106,8 +109,8 @@ def caption(params: Params) -> list[str]:
     how = (
         f"Mean over {count(seeds, 'upstream seed')} and {count(down.replicates, 'draw')} of"
         " examples (partial ranks: seeds alone), with a 95 % bootstrap interval over both. Bold:"
-        " best mean of its column. †: not told apart from the best, the interval of the paired difference"
-        " holds 0."
+        " best mean of its column. †: not told apart from the best, as the interval of the paired"
+        " difference holds 0."
     )
     return [what, how, caution(seeds)]
 
@@ -203,8 +206,9 @@ def latex(blocks: list[dict[str, Any]], sentences: list[str]) -> str:
         "\\centering",
         f"\\caption{{{text}}}",
         "\\label{tab:table1}",
+        "\\smallskip",
         "\\small",
-        "\\setlength{\\tabcolsep}{4pt}",
+        "\\setlength{\\tabcolsep}{3pt}",
         f"\\begin{{tabular}}{{@{{}}l{'c' * width}@{{}}}}",
         "\\toprule",
     ]
@@ -219,9 +223,10 @@ def latex(blocks: list[dict[str, Any]], sentences: list[str]) -> str:
         lines.append("\\midrule")
         for row in block["rows"]:
             means = [_tex_mean(cell) for cell in row["cells"]]
-            lines.append(f"{_tex(row['label'])} & {' & '.join(means)} \\\\")
+            name = textwrap.wrap(row["label"], 18, break_on_hyphens=False, break_long_words=False)
+            lines.append(f"{_tex(name[0])} & {' & '.join(means)} \\\\")
             below = [f"\\scriptsize {cell['interval']}".rstrip() for cell in row["cells"]]
-            lines.append(f" & {' & '.join(below)} \\\\")
+            lines.append(f"{_tex(' '.join(name[1:]))} & {' & '.join(below)} \\\\")
     lines += ["\\bottomrule", "\\end{tabular}", "\\end{table}", ""]
     return "\n".join(lines)
 
