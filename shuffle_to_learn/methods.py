@@ -107,7 +107,7 @@ class FixedPermutations:
 
     @property
     def outputs(self) -> int:
-        return self.permutations
+        return len(self._set)  # made here: ValueError where there are not so many
 
     def _labels(self, batch: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return tf.random.stateless_uniform(

@@ -41,12 +41,14 @@ def max_hamming_permutations(n: int, count: int, seed: int = 0) -> np.ndarray:
         )
     rng = np.random.Generator(np.random.Philox(seed))
     if n <= ENUMERATE_UP_TO:
-        pool = np.array(list(itertools.permutations(range(n))), dtype=np.int8)
+        pool = np.array(list(itertools.permutations(range(n))), dtype=np.int16)
         rng.shuffle(pool)  # argmax takes the first of equals: break ties at random
     else:
         pool = np.unique(
-            np.argsort(rng.random((max(CANDIDATES, 2 * count), n)), axis=1).astype(np.int8), axis=0
+            np.argsort(rng.random((max(CANDIDATES, 2 * count), n)), axis=1).astype(np.int16), axis=0
         )
+        if count > len(pool):
+            raise ValueError(f"{count} of {n}! permutations are too many to sample: ask for fewer")
         rng.shuffle(pool)
     chosen = np.empty((count, n), dtype=np.int32)
     distance = np.zeros(len(pool), dtype=np.int64)

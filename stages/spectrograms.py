@@ -151,8 +151,8 @@ def _extract(
 
     count = builder.info.splits[split].num_examples
     with (
-        common.atomic(layout.features(dataset, split)) as features,
         common.atomic(layout.labels(dataset, split)) as labels,
+        common.atomic(layout.features(dataset, split)) as features,
     ):
         # Written, not mapped: on a full disk a mapped file ends the process without a word.
         with features.open("wb") as file:

@@ -108,8 +108,8 @@ rule site:
         code=[
             "stages/site.py",
             "stages/style.py",
-            "stages/tables.py",
             "stages/templates/index.html.j2",
+            *library("views"),
         ],
     output:
         page=PATHS.site,

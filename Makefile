@@ -1,0 +1,55 @@
+# Two commands: make study, make test. Both set up .venv first, with the locked environment.
+PARAMS ?=
+CORES ?= all
+PORT ?= 8000
+PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3,$(shell $(p) -c \
+	'import ensurepip, sys, venv; sys.version_info[:2] in ((3, 11), (3, 12)) or sys.exit(1); print("$(p)")' 2>/dev/null)))
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+ifneq ($(PARAMS),)
+export PARAMS
+else
+unexport PARAMS
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help study test lint browse dvc adopt lock clean
+
+help:  ## list the targets
+	@echo "usage: make TARGET [PARAMS=presets/smoke.yaml] [CORES=2]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+.venv/.installed: requirements.lock
+	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or 3.12 with venv; name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "setting up .venv (once, some minutes)"
+	$(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@touch $@
+
+study: .venv/.installed  ## run the study under Snakemake
+	snakemake --cores $(CORES)
+
+dvc: .venv/.installed  ## run the study under DVC (params.yaml only)
+	dvc repro
+
+test: .venv/.installed  ## run the tests
+	python -m pytest $(PYTEST)
+
+lint: .venv/.installed  ## check style and types
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	mypy
+
+browse: .venv/.installed  ## serve the results of PARAMS on a local port (PORT=8000)
+	python -m workflow.browse --port $(PORT)
+
+adopt: .venv/.installed  ## let the other runner take over what one has made, after a check
+	python -m workflow.adopt
+
+lock: .venv/.installed  ## write requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --overrides workflow/envs/overrides.txt -o requirements.lock
+
+clean:  ## remove .venv and caches; data and results stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

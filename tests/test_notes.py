@@ -1,0 +1,191 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shuffle_to_learn import notes, soundfont
+from shuffle_to_learn.soundfont import INSTRUMENTS, Note
+
+PITCHES = range(60, 70)
+
+
+def track(items, *, total, label, unit):
+    return items
+
+
+class Heard:
+    """Stands for the pool: notes as if rendered, all of them fine but for those in ``faults``."""
+
+    def __init__(self, faults=None, twins=()):
+        self.faults = faults or {}
+        self.twins = twins
+
+    def map(self, function, groups):
+        for group in groups:
+            for note in group:
+                note.peak, note.heard, note.clarity = -20.0, float(note.pitch), 1.0
+                for key, value in self.faults.get(
+                    (note.instrument.program, note.pitch), {}
+                ).items():
+                    setattr(note, key, value)
+            place = {note.instrument.program: i for i, note in enumerate(group)}
+            yield group, [(place[a], place[b]) for a, b, p in self.twins if p == group[0].pitch]
+
+
+def instruments(*programs):
+    return [i for p in programs for i in INSTRUMENTS if i.program == p]
+
+
+def audition(programs, faults=None, twins=(), **checks):
+    candidates = soundfont.candidates(instruments(*programs), PITCHES, seed=0)
+    result = notes.audition(
+        candidates, notes.Checks(**checks), pool=Heard(faults, twins), track=track
+    )
+    assert [note.id for note in result] == [note.id for note in candidates]
+    return {(note.instrument.program, note.pitch): note.reason for note in result}
+
+
+def test_features_are_nsynths(tmp_path):
+    from tensorflow_datasets.datasets.nsynth import nsynth_dataset_builder as nsynth
+
+    theirs = nsynth.Builder(config="full", data_dir=tmp_path).info.features
+    ours = notes.features([f"instrument {i}" for i in range(1006)])
+    assert ours.shape == theirs.shape
+    assert ours.dtype == theirs.dtype
+    assert ours["audio"].sample_rate == theirs["audio"].sample_rate
+    for key in ("family", "source"):
+        assert ours["instrument"][key].names == theirs["instrument"][key].names
+    for key in ("pitch", "velocity"):
+        assert ours[key].num_classes == theirs[key].num_classes
+    assert list(ours["qualities"]) == list(theirs["qualities"])
+
+
+def test_reasons():
+    faults = {
+        (0, 60): {"peak": -61.0, "clarity": 0.0},
+        (0, 61): {"reason": "clipped", "clarity": 0.0},
+        (1, 60): {"heard": 60.6},
+        (1, 61): {"clarity": 0.5},
+        (2, 60): {"heard": float("nan"), "clarity": 0.0},
+        (2, 61): {"heard": 60.6},
+    }
+    reasons = audition([0, 1, 2], faults)
+    assert {key: reason for key, reason in reasons.items() if reason} == {
+        (0, 60): "silent",
+        (0, 61): "clipped",
+        (1, 60): "pitch",
+        (1, 61): "pitch",
+        (2, 60): "pitch",
+    }
+
+
+def test_of_two_alike_the_lower_program_stays():
+    reasons = audition([5, 1, 3], twins=[(5, 1, 62), (1, 3, 63), (5, 3, 63)])
+    assert {key: reason for key, reason in reasons.items() if reason} == {
+        (5, 62): "duplicate of keyboard_acoustic_001",
+        (3, 63): "duplicate of keyboard_acoustic_001",
+        # Not 5 at 63: it is like 3's note alone, which is not in.
+    }
+
+
+def test_a_rejected_note_has_no_duplicate():
+    reasons = audition([0, 1], {(0, 62): {"peak": -99.0}}, twins=[(0, 1, 62)])
+    assert reasons[0, 62] == "silent"
+    assert reasons[1, 62] == ""
+
+
+def test_instruments_with_few_good_notes_are_out_whole():
+    faults = {(0, p): {"clarity": 0.0} for p in range(60, 63)}
+    reasons = audition([0, 1], faults, twins=[(0, 1, 65)], share=0.75)
+    assert {reasons[0, p] for p in range(63, 70)} == {"instrument"}
+    # What is out has no duplicates.
+    assert not any(reasons[1, p] for p in PITCHES)
+    assert audition([0], faults, share=0.7)[0, 65] == ""
+
+
+def good(programs, pitches):
+    return soundfont.candidates(instruments(*programs), pitches, seed=1)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(3, 88),
+    st.floats(0.01, 0.49),
+    st.floats(0.01, 0.49),
+    st.integers(0, 2**31 - 1),
+)
+def test_splits(count, valid_share, test_share, seed):
+    members = good([0, 40, 73], range(21, 21 + count))
+    members[0].reason = "silent"
+    if count > 3:
+        members[1].reason = "pitch"
+    keep = [note for note in members if not note.reason]
+    shares = dict(valid_share=valid_share, test_share=test_share, seed=seed)
+    if count - 1 < 3:
+        return
+    notes.assign(members, **shares)
+    assert [note.split == "" for note in members] == [bool(note.reason) for note in members]
+    for program in (0, 40, 73):
+        splits = [note.split for note in keep if note.instrument.program == program]
+        assert set(splits) == {"train", "valid", "test"}
+        for split, share in (("valid", valid_share), ("test", test_share)):
+            assert abs(splits.count(split) - share * len(splits)) <= 1
+    # An instrument's draw does not depend on the others.
+    alone = good([40], range(21, 21 + count))
+    notes.assign(alone, **shares)
+    assert [n.split for n in alone] == [n.split for n in members if n.instrument.program == 40]
+
+
+def test_seeds_split_differently():
+    draws = []
+    for seed in (0, 1):
+        members = good([0], range(21, 109))
+        notes.assign(members, valid_share=0.15, test_share=0.15, seed=seed)
+        draws.append([note.split for note in members])
+    assert draws[0] != draws[1]
+    # The held-out pitches are spread: no split is a corner of the keyboard.
+    held_out = [p for p, split in zip(range(21, 109), draws[0], strict=True) if split == "test"]
+    assert min(held_out) < 50 < 80 < max(held_out)
+
+
+def test_rendering_stays_a_chunk_ahead():
+    asked = []
+
+    class Pool:
+        def map(self, function, items, chunksize):
+            return map(function, items)
+
+    def items():
+        for i in range(10_000):
+            asked.append(i)
+            yield i
+
+    stream = notes._bounded(Pool(), lambda x: -x, items())
+    assert [next(stream) for _ in range(3)] == [0, -1, -2]
+    assert len(asked) <= 256
+    assert sum(1 for _ in stream) == 9997
+
+
+def test_the_builder_asks_for_what_it_needs(tmp_path):
+    note = Note(INSTRUMENTS[0], 60, 100, split="train")
+    builder = notes.Notes(data_dir=tmp_path, notes=[note])
+    with pytest.raises(ValueError, match="a pool and a progress function"):
+        next(iter(builder._generate_examples("train")))
+
+
+def test_pools_hear_what_a_renderer_plays():
+    candidates = soundfont.candidates(instruments(0, 73), [60], seed=0)
+    with notes.workers(1) as pool:
+        ((heard, pairs),) = pool.map(soundfont.listen, [candidates], [0.98])
+        assert pool.submit(_loaded, "tensorflow").result() is False
+    assert pairs == []
+    for note in heard:
+        audio = soundfont.Renderer().note(note.instrument.program, note.pitch, note.velocity)
+        assert note.peak == pytest.approx(20 * np.log10(np.abs(audio).max()))
+        assert note.heard == pytest.approx(60, abs=0.3)
+
+
+def _loaded(name):
+    import sys
+
+    return name in sys.modules

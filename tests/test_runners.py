@@ -1,0 +1,133 @@
+"""The two DAGs, and what each of them declares."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from dags import dvc_jobs, snakemake_jobs
+
+ROOT = Path(__file__).parent.parent
+# What every stage uses to read settings and to write files; a change there changes no result.
+PLUMBING = {"common", "errors", "features", "params", "paths", "runtime"}
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    return snakemake_jobs(ROOT)
+
+
+def test_both_runners_have_the_same_jobs(jobs) -> None:
+    theirs = dvc_jobs(ROOT)
+    assert len(jobs) > 30
+    assert {job.command for job in jobs} == {job.command for job in theirs}
+    assert jobs == theirs
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("      - audio.embed\n", ""),
+        ("      - shuffle_to_learn/cfn.py\n", ""),
+        ("python -m stages.tables", "python -m stages.tables --params params.yaml"),
+        ("figures/figure3.png", "figures/figure4.png"),
+    ],
+)
+def test_the_comparison_catches_a_difference(jobs, tmp_path: Path, old: str, new: str) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    shutil.copytree(ROOT / ".dvc", tmp_path / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    text = (ROOT / "dvc.yaml").read_text()
+    assert old in text
+    (tmp_path / "dvc.yaml").write_text(text.replace(old, new, 1))
+    assert jobs != dvc_jobs(tmp_path)
+
+
+def _imports(path: Path) -> set[str]:
+    """The project's modules that a source file imports, as paths."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    files = {name.replace(".", "/") + ".py" for name in found}
+    return {file for file in files if (ROOT / file).exists()}
+
+
+def _code(stage: str) -> set[str]:
+    """A stage's module, and all that it imports but for the plumbing."""
+    todo, done = {f"stages/{stage}.py"}, set()
+    plumbing = {f"stages/{name}.py" for name in PLUMBING}
+    while todo:
+        file = todo.pop()
+        done.add(file)
+        todo |= _imports(ROOT / file) - done - plumbing
+    return done
+
+
+def test_the_code_that_a_stage_uses_is_a_declared_input(jobs) -> None:
+    for job in jobs:
+        stage = job.command.split()[2].removeprefix("stages.")
+        declared = {p for p in job.inputs if p.endswith(".py")}
+        assert declared == _code(stage), stage
+
+
+def test_every_preset_has_the_keys_of_the_default_study() -> None:
+    def keys(value, prefix=""):
+        if not isinstance(value, dict):
+            return {prefix}
+        return set().union(*(keys(v, f"{prefix}.{k}") for k, v in value.items()), {prefix})
+
+    wanted = keys(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    presets = sorted((ROOT / "presets").glob("*.yaml"))
+    assert presets
+    for preset in presets:
+        assert keys(yaml.safe_load(preset.read_text())) == wanted, preset.name
+
+
+def _snakemake(*options: str, env: dict | None = None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--cores", "1", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=env,
+    )
+
+
+def test_snakemake_refuses_settings_that_do_not_reach_the_stages() -> None:
+    done = _snakemake("--config", "audio=nothing")
+    assert done.returncode != 0
+    assert "do not reach the stages" in done.stderr
+
+
+def test_snakemake_names_a_misspelt_key(tmp_path: Path) -> None:
+    import os
+
+    text = (ROOT / "params.yaml").read_text().replace("epochs:", "epoch:", 1)
+    (tmp_path / "params.yaml").write_text(text)
+    done = _snakemake(env={**os.environ, "PARAMS": str(tmp_path / "params.yaml")})
+    assert done.returncode != 0
+    assert "audio.pretrain.epoch: unknown key" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_lint_finds_only_what_the_docs_explain() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--lint"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = {line.strip(" *:") for line in done.stderr.splitlines() if line.startswith("    * ")}
+    explained = (ROOT / "docs/runners.md").read_text()
+    assert found
+    assert all(text in explained for text in found), found

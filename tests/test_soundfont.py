@@ -1,0 +1,180 @@
+import importlib.util
+import subprocess
+import sys
+
+import librosa
+import numpy as np
+import pytest
+
+from shuffle_to_learn import soundfont
+from shuffle_to_learn.soundfont import INSTRUMENTS, SAMPLE_RATE, SAMPLES, Renderer
+
+NOT_MELODIC = {47, 55, 112, 113, *range(115, 128)}
+PIANO, REED_ORGAN, STRINGS, SQUARE, SAW, PAD = 0, 20, 48, 80, 81, 88
+
+
+@pytest.fixture(scope="module")
+def renderer():
+    return Renderer()
+
+
+def tone(frequency, harmonics=(1,), phase=0.0):
+    t = np.arange(SAMPLES) / SAMPLE_RATE
+    return sum(
+        np.cos(2 * np.pi * frequency * h * t + phase * h) / len(harmonics) for h in harmonics
+    )
+
+
+def level(audio, frequency, width=30.0):
+    """Power near a frequency, by a plain Fourier transform of the second second."""
+    power = np.abs(np.fft.rfft(audio[SAMPLE_RATE : 2 * SAMPLE_RATE] * np.hanning(SAMPLE_RATE))) ** 2
+    bins = np.fft.rfftfreq(SAMPLE_RATE, 1 / SAMPLE_RATE)
+    return power[np.abs(bins - frequency) < width].sum()
+
+
+def test_instruments_are_the_melodic_programs_once():
+    programs = [i.program for i in INSTRUMENTS]
+    assert sorted(programs) == sorted(set(range(128)) - NOT_MELODIC)
+    assert len({i.label for i in INSTRUMENTS}) == len({i.name for i in INSTRUMENTS}) == 111
+    assert {i.family for i in INSTRUMENTS} == set(soundfont.FAMILIES)
+    assert {i.source for i in INSTRUMENTS} == set(soundfont.SOURCES)
+
+
+def test_names_agree_with_the_soundfont():
+    """Spot checks against the names in the soundfont itself."""
+    import tinysoundfont
+
+    synth = tinysoundfont.Synth()
+    font = synth.sfload(str(soundfont.soundfont()))
+    names = {i.program: i.name for i in INSTRUMENTS}
+    for program in (11, 12, 14, 40, 41, 42, 57, 68, 69, 70, 71, 72, 104, 105, 107, 108):
+        assert synth.sfpreset_name(font, 0, program).split()[0] == names[program].split()[0]
+
+
+def test_a_note_does_not_depend_on_those_before(renderer):
+    notes = [(PAD, 40, 127), (PIANO, 60, 100), (STRINGS, 72, 50), (PAD, 40, 127), (SQUARE, 108, 25)]
+    notes += [(i.program, 30 + 7 * n, 75) for n, i in enumerate(INSTRUMENTS[::11])]
+    after_others = [renderer.note(*note) for note in notes]
+    for note, audio in zip(notes, after_others, strict=True):
+        np.testing.assert_array_equal(Renderer().note(*note), audio)
+
+
+def test_format(renderer):
+    audio = renderer.note(PIANO, 60, 100)
+    assert audio.shape == (4 * 16_000,)
+    assert audio.dtype == np.float32
+    steps = audio.astype(np.float64) * 32768
+    assert (steps == np.rint(steps)).all()
+    assert 0.01 < np.abs(audio).max() < 1
+
+
+@pytest.mark.parametrize("program", [PIANO, REED_ORGAN, 40, 56, 71, 73])
+@pytest.mark.parametrize("pitch", [45, 57, 69, 81])
+def test_notes_sound_at_their_pitch(renderer, program, pitch):
+    audio = renderer.note(program, pitch, 100)
+    yin = librosa.yin(audio[2000:24000], fmin=40, fmax=2000, sr=SAMPLE_RATE)
+    assert np.median(librosa.hz_to_midi(yin)) == pytest.approx(pitch, abs=0.3)
+    heard, clarity = soundfont.pitch(audio)
+    assert heard == pytest.approx(pitch, abs=0.3)
+    assert clarity > 0.8
+
+
+def test_held_for_three_seconds_then_released(renderer):
+    audio = renderer.note(REED_ORGAN, 60, 100)
+    loudness = [
+        np.sqrt(np.mean(audio[int(a * SAMPLE_RATE) : int(b * SAMPLE_RATE)] ** 2))
+        for a, b in ((0.5, 1.0), (2.5, 3.0), (3.5, 4.0))
+    ]
+    assert loudness[1] == pytest.approx(loudness[0], rel=0.3)
+    assert loudness[2] < 0.01 * loudness[1]
+
+
+def test_velocity_makes_it_louder(renderer):
+    soft, loud = (renderer.note(PIANO, 60, v).astype(np.float64) for v in (25, 127))
+    assert 2 < np.linalg.norm(loud) / np.linalg.norm(soft) < 10
+    assert soft @ loud > 0.999 * np.linalg.norm(soft) * np.linalg.norm(loud)
+
+
+def test_decimation_folds_nothing_back(renderer):
+    """The third harmonic of the highest saw (12.6 kHz) would fold back to 3.4 kHz."""
+    audio = renderer.note(SAW, 103, 127)
+    fundamental = 440 * 2 ** ((103 - 69) / 12)
+    folded = SAMPLE_RATE - 3 * fundamental
+    assert 10 * np.log10(level(audio, folded) / level(audio, fundamental)) < -40
+
+
+@pytest.mark.parametrize("number", range(21, 109))
+def test_pitch_of_pure_and_rich_tones(number):
+    frequency = 440 * 2 ** ((number - 69) / 12)
+    harmonics = [h for h in range(1, 9) if h * frequency < SAMPLE_RATE / 2]
+    for parts in ([1], harmonics):
+        heard, clarity = soundfont.pitch(tone(frequency, parts, phase=1.0))
+        assert heard == pytest.approx(number, abs=0.1)
+        assert clarity > 0.95
+
+
+def test_pitch_hears_a_missing_fundamental_and_an_octave():
+    assert soundfont.pitch(tone(55.0, (2, 3, 4, 5, 6)))[0] == pytest.approx(33, abs=0.1)
+    assert soundfont.pitch(tone(110.0, (2, 4, 6)))[0] == pytest.approx(57, abs=0.1)
+
+
+def test_noise_and_silence_have_no_pitch():
+    noise = np.random.default_rng(0).normal(size=SAMPLES)
+    assert soundfont.pitch(noise)[1] < 0.5
+    heard, clarity = soundfont.pitch(np.zeros(SAMPLES, np.float32))
+    assert np.isnan(heard)
+    assert clarity == 0
+
+
+def test_levels():
+    assert soundfont.peak_db(np.array([0.1, -0.5])) == pytest.approx(-6.02, abs=0.01)
+    assert soundfont.peak_db(np.zeros(4)) == -np.inf
+    assert not soundfont.clipped(np.array([0.9, -0.9]))
+    assert soundfont.clipped(np.array([32767 / 32768]))
+    assert soundfont.clipped(np.array([-1.0]))
+
+
+def test_alike_ignores_level_and_sign_but_not_content():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(2, 5000)).astype(np.float32)
+    noisy = a + 0.05 * b  # correlation 0.99875
+    assert soundfont.alike(np.stack([a, b, -0.1 * a, noisy]), 0.99) == [(0, 2), (0, 3), (2, 3)]
+    assert soundfont.alike(np.stack([a, noisy]), 0.9999) == []
+    assert soundfont.alike(np.zeros((3, 100), np.float32), 0.5) == []
+
+
+def test_spread_takes_from_every_family_first():
+    assert {i.family for i in soundfont.spread(11)} == set(soundfont.FAMILIES)
+    assert soundfont.spread(1000) == sorted(INSTRUMENTS, key=lambda i: i.program)
+    fewer, more = set(soundfont.spread(20)), set(soundfont.spread(40))
+    assert len(fewer) == 20
+    assert fewer < more
+
+
+def test_velocities_are_drawn_for_each_note_alone():
+    few = soundfont.candidates(INSTRUMENTS[5:6], range(60, 70), seed=3)
+    many = soundfont.candidates(INSTRUMENTS, range(21, 109), seed=3)
+    by_id = {note.id for note in many}
+    assert {note.id for note in few} <= by_id
+    assert len(by_id) == len(many) == 111 * 88
+    counts = np.unique([note.velocity for note in many], return_counts=True)
+    assert tuple(counts[0]) == soundfont.VELOCITIES
+    assert (np.abs(counts[1] / len(many) - 0.2) < 0.02).all()
+    other = soundfont.candidates(INSTRUMENTS, range(21, 109), seed=4)
+    assert np.mean([a.velocity == b.velocity for a, b in zip(many, other, strict=True)]) < 0.3
+
+
+def test_a_missing_soundfont_is_named(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(FileNotFoundError, match="pretty_midi"):
+        soundfont.soundfont()
+
+
+def test_workers_need_no_tensorflow():
+    """What the worker processes import."""
+    code = (
+        "import sys, shuffle_to_learn.soundfont, shuffle_to_learn.spectrogram;"
+        "sys.exit(any(m.split('.')[0] in ('tensorflow', 'tensorflow_datasets', 'pretty_midi')"
+        " for m in sys.modules))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603

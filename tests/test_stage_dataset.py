@@ -1,0 +1,263 @@
+"""The stages dataset and spectrograms, on a few notes."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import stages.dataset
+import stages.spectrograms
+from shuffle_to_learn import soundfont
+from shuffle_to_learn.spectrogram import log_mel
+from stages.errors import InputError
+from stages.params import load_params
+from stages.paths import SPLITS
+
+ROOT = Path(__file__).parent.parent
+TINY = {"instruments": 6, "pitch_min": 36, "pitch_max": 84, "pitch_step": 6}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tensorflow_is_up():
+    """The stages set threads only before TensorFlow starts: here it starts once."""
+    patch = pytest.MonkeyPatch()
+    for stage in (stages.dataset, stages.spectrograms):
+        patch.setattr(stage, "start_tensorflow", lambda threads: None)
+    patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    patch.delenv("OMP_NUM_THREADS", raising=False)
+    yield
+    patch.undo()
+
+
+def params_file(folder, threads, **notes):
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["paths"] = {"data": str(folder / "data"), "results": str(folder / "results")}
+    content["notes"] |= TINY | notes
+    content["threads"] |= {"dataset": threads, "spectrograms": threads}
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def study(folder, threads):
+    path = params_file(folder, threads)
+    for stage in (stages.dataset, stages.spectrograms):
+        stage.main(["--dataset", "notes", "--params", str(path)])
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    return study(tmp_path_factory.mktemp("tiny"), threads=2)
+
+
+@pytest.fixture(scope="session")
+def layout(tiny):
+    return load_params(tiny).layout
+
+
+@pytest.fixture(scope="session")
+def manifest(layout):
+    return pd.read_parquet(layout.manifest("notes"))
+
+
+@pytest.fixture(scope="session")
+def examples(layout):
+    """Every example by split, read as a user would."""
+    import tensorflow_datasets as tfds
+
+    splits = tfds.load("notes", data_dir=layout.dataset("notes"))
+    return {split: list(tfds.as_numpy(splits[split])) for split in SPLITS}
+
+
+def digests(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_same_bytes_with_one_worker(tiny, tmp_path):
+    once, again = digests(tiny.parent / "data"), digests(study(tmp_path, 1).parent / "data")
+    assert once == again
+    assert len(once) == 15
+
+
+def test_nothing_is_left_over(layout):
+    names = {path.name for path in (layout.data / "notes").rglob("*")}
+    assert not [name for name in names if name.startswith(".") or "tmp" in name]
+    assert "downloads" not in names
+
+
+def test_manifest(manifest):
+    assert len(manifest) == 6 * 9
+    assert manifest.id.is_unique
+    assert ((manifest.split == "") == (manifest.reason != "")).all()
+    assert (manifest.kept == (manifest.reason == "")).all()
+    kept = manifest[manifest.kept]
+    assert (abs(kept.heard_pitch - kept.pitch) <= 0.5).all()
+    assert kept.peak_dbfs.between(-60, 0).all()
+    assert set(manifest.velocity) <= {25, 50, 75, 100, 127}
+    assert kept.instrument.nunique() >= 4
+
+
+def test_splits_are_by_note(manifest):
+    kept = manifest[manifest.kept]
+    assert not kept.duplicated(["instrument", "pitch"]).any()
+    table = pd.crosstab(kept.instrument, kept.split)
+    assert list(table.columns) == ["test", "train", "valid"]
+    assert (table > 0).all(axis=None)
+
+
+def test_dataset_holds_what_the_manifest_says(examples, manifest):
+    for split, notes in examples.items():
+        rows = manifest[manifest.split == split].set_index("id")
+        assert sorted(note["id"].decode() for note in notes) == sorted(rows.index)
+        for note in notes:
+            row = rows.loc[note["id"].decode()]
+            assert (note["pitch"], note["velocity"]) == (row.pitch, row.velocity)
+            assert note["audio"].shape == (64_000,)
+            assert note["audio"].dtype == np.float32
+            assert 20 * np.log10(np.abs(note["audio"]).max()) == pytest.approx(row.peak_dbfs)
+
+
+def test_audio_is_the_note(examples, manifest):
+    renderer = soundfont.Renderer()
+    rows = manifest.set_index("id")
+    for note in examples["test"]:
+        row = rows.loc[note["id"].decode()]
+        np.testing.assert_array_equal(
+            note["audio"], renderer.note(row.program, row.pitch, row.velocity)
+        )
+
+
+def test_labels_decode_to_names(examples, manifest, layout):
+    import tensorflow_datasets as tfds
+
+    (info,) = layout.dataset("notes").glob("**/dataset_info.json")
+    features = tfds.builder_from_directory(info.parent).info.features["instrument"]
+    assert set(features["label"].names) == set(manifest[manifest.kept].instrument)
+    rows = manifest.set_index("id")
+    for note in examples["valid"]:
+        row = rows.loc[note["id"].decode()]
+        assert features["label"].int2str(note["instrument"]["label"]) == row.instrument
+        assert features["family"].int2str(note["instrument"]["family"]) == row.family
+        assert features["source"].int2str(note["instrument"]["source"]) == row.source
+
+
+def test_features_are_the_spectrograms_of_the_labelled_notes(tiny, layout, examples, manifest):
+    settings = load_params(tiny).audio.spectrograms
+    for split in SPLITS:
+        images = np.load(layout.features("notes", split), allow_pickle=False)
+        labels = pd.read_parquet(layout.labels("notes", split))
+        assert images.shape == (len(labels), settings.n_mels, settings.frames)
+        assert images.dtype == np.float16
+        audio = {note["id"].decode(): note["audio"] for note in examples[split]}
+        for image, row in zip(images, labels.itertuples(), strict=True):
+            expected = log_mel(audio[row.id], sample_rate=16_000, **settings.model_dump())
+            np.testing.assert_allclose(image, expected, atol=1e-3)
+        joined = labels.merge(manifest, on="id", suffixes=("", "_"), validate="1:1")
+        assert len(joined) == len(labels)
+        assert (joined.pitch == joined.pitch_).all()
+        assert (joined.velocity == joined.velocity_).all()
+        assert (joined.instrument_name == joined.instrument_).all()
+        assert (joined.family_name == joined.family_).all()
+        assert (joined.source == joined.source_).all()
+
+
+def copy(tiny, tmp_path):
+    shutil.copytree(tiny.parent, tmp_path, dirs_exist_ok=True)
+    path = params_file(tmp_path, threads=2)
+    return path, load_params(path).layout
+
+
+def record(layout, split="train"):
+    (path,) = layout.dataset("notes").glob(f"**/notes-{split}.tfrecord-*")
+    return path
+
+
+def extract(path):
+    stages.spectrograms.main(["--dataset", "notes", "--params", str(path)])
+
+
+def test_a_truncated_record_is_one_line(tiny, tmp_path):
+    path, layout = copy(tiny, tmp_path)
+    before = digests(layout.data / "notes" / "features")
+    damaged = record(layout)
+    damaged.write_bytes(damaged.read_bytes()[:-1000])
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "stages.spectrograms", "--dataset", "notes", "--params", path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("train: ")]
+    assert len(errors) == 1
+    assert errors[0].startswith(f"error: {damaged} is damaged")
+    assert "run the stage dataset again" in errors[0]
+    assert digests(layout.data / "notes" / "features") == before
+
+
+def test_other_damage_is_named(tiny, tmp_path):
+    path, layout = copy(tiny, tmp_path)
+    victim = record(layout, "valid")
+    content = victim.read_bytes()
+
+    victim.write_bytes(content[: len(content) // 2] + b"\0" * 100 + content[len(content) // 2 :])
+    with pytest.raises(InputError, match=rf"{victim} is damaged"):
+        extract(path)
+
+    # Cut between two records, where TensorFlow sees nothing wrong.
+    length = int.from_bytes(content[:8], "little") + 16
+    victim.write_bytes(content[:length])
+    with pytest.raises(InputError, match=rf"{victim} is damaged \(1 notes in place of"):
+        extract(path)
+
+    victim.unlink()
+    with pytest.raises(InputError, match=rf"{victim} is missing"):
+        extract(path)
+
+    (info,) = layout.dataset("notes").glob("**/dataset_info.json")
+    whole = info.read_text()
+    info.write_text(whole[:50])
+    with pytest.raises(InputError, match=r"is damaged .*run the stage dataset again"):
+        extract(path)
+    info.write_text(whole.replace('"valid"', '"other"'))
+    with pytest.raises(InputError, match="no split valid"):
+        extract(path)
+    info.unlink()
+    with pytest.raises(InputError, match="does not hold one dataset_info"):
+        extract(path)
+    shutil.rmtree(layout.dataset("notes"))
+    with pytest.raises(InputError, match="run the stage dataset first"):
+        extract(path)
+
+
+def test_settings_that_do_not_fit_the_notes(tiny, tmp_path):
+    path, _ = copy(tiny, tmp_path)
+    content = yaml.safe_load(path.read_text())
+    content["audio"]["spectrograms"]["frames"] = 70
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match=r"audio.spectrograms: .*70 are asked for"):
+        extract(path)
+
+
+def test_no_good_instrument(tmp_path):
+    path = params_file(tmp_path, 1, instruments=2, pitch_min=60, pitch_max=61, pitch_step=1)
+    with pytest.raises(InputError, match="no instrument has enough good notes"):
+        stages.dataset.main(["--dataset", "notes", "--params", str(path)])
+    assert not load_params(path).layout.dataset("notes").exists()
+
+
+def test_an_unknown_dataset(tiny):
+    for stage in (stages.dataset, stages.spectrograms):
+        with pytest.raises(InputError, match="unknown dataset 'nsynht'"):
+            stage.main(["--dataset", "nsynht", "--params", str(tiny)])
