@@ -22,7 +22,7 @@ from stages.params import load_params
 from stages.paths import SPLITS, Paths
 from stages.runtime import start_tensorflow
 
-CHUNK = 512  # notes whose audio is in memory at a time: 128 MiB
+CHUNK = 64  # notes a worker in memory at a time: 16 MiB of audio
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -108,12 +108,13 @@ def _examples(builder: Any, split: str) -> Iterator[dict]:
     import tensorflow_datasets as tfds
 
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    unreadable = tf.errors.OpError
     found = 0
     try:
         for example in tfds.as_numpy(builder.as_dataset(split=split, read_config=config)):
             found += 1
             yield example
-    except tf.errors.OpError:
+    except unreadable:
         found = -1
     if found != builder.info.splits[split].num_examples:
         raise InputError(
@@ -145,7 +146,7 @@ def _extract(
         with Parallel(
             threads, return_as="generator", pre_dispatch="4*n_jobs", batch_size=16, max_nbytes=None
         ) as parallel:
-            while chunk := list(islice(examples, CHUNK)):
+            while chunk := list(islice(examples, CHUNK * threads)):
                 rows.extend(_labels(example, instrument) for example in chunk)
                 yield from parallel(delayed(transform)(example["audio"]) for example in chunk)
 

@@ -32,7 +32,7 @@ LOGS = PATHS.data / "logs"
 BENCHMARKS = PATHS.data / "benchmarks"
 
 # The stages run in the environment that Snakemake runs in.
-shell.prefix(f'export PATH="{Path(sys.executable).parent}:$PATH"; ')
+shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; ')
 
 
 wildcard_constraints:

@@ -1,0 +1,122 @@
+"""The losses against their definitions, written out in numpy."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy.stats import norm
+
+from shuffle_to_learn import losses
+from shuffle_to_learn.ranking import perturb, perturbed_rank, rank, soft_rank
+
+RNG = np.random.default_rng(0)
+RANKS = np.array([[1, 2, 3, 4, 5], [5, 1, 4, 2, 3], [2, 1, 3, 5, 4]])
+SCORES = RNG.normal(3, 2, RANKS.shape)
+
+LOSSES = {
+    "mse": losses.rank_mean_squared_error,
+    "soft": lambda y, s: losses.fast_soft_ranking(y, s, 0.7),
+    "perturbed": lambda y, s: losses.perturbed_fenchel_young(y, s, 0.7, 50, (1, 2)),
+}
+FIRM = {key: LOSSES[key] for key in ("mse", "soft")}
+
+
+def gradient(loss, scores: np.ndarray) -> np.ndarray:
+    x = tf.constant(scores)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = tf.reduce_sum(loss(tf.constant(RANKS), x))
+    return tape.gradient(value, x).numpy()
+
+
+def slopes(loss, scores: np.ndarray, h: float = 1e-5) -> np.ndarray:
+    result = np.empty_like(scores)
+    for k in range(scores.shape[1]):
+        move = h * np.eye(scores.shape[1])[k]
+        result[:, k] = (loss(RANKS, tf.constant(scores + move)) - loss(RANKS, scores - move)) / (
+            2 * h
+        )
+    return result
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_gradient_is_the_slope(loss) -> None:
+    assert np.allclose(gradient(loss, SCORES), slopes(loss, SCORES), atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_one_value_an_example_whatever_the_shape(loss, dtype: tf.DType) -> None:
+    ranks, scores = RANKS[None].repeat(2, 0), tf.constant(SCORES[None].repeat(2, 0), dtype)
+    value = loss(tf.constant(ranks, tf.int32), scores)
+    assert value.shape == (2, 3)
+    assert value.dtype == dtype
+
+
+@pytest.mark.parametrize("loss", FIRM.values(), ids=FIRM)
+def test_only_the_right_ranks_have_loss_0(loss) -> None:
+    guesses = np.array(list(itertools.permutations(range(1, 6))), float)
+    # Far apart where soft ranks should be hard; for mse the ranks themselves.
+    scores = guesses if loss is losses.rank_mean_squared_error else 100 * guesses
+    for truth in RANKS:
+        values = loss(np.tile(truth, (120, 1)), tf.constant(scores)).numpy()
+        assert np.array_equal(guesses[values.argmin()], truth)
+        assert values.min() == pytest.approx(0, abs=1e-9)
+        assert np.sort(values)[1] > 0.1
+
+
+def test_mse_is_the_mean_of_squares() -> None:
+    expected = ((SCORES - RANKS) ** 2).mean(axis=1)
+    assert np.allclose(losses.rank_mean_squared_error(RANKS, tf.constant(SCORES)), expected)
+
+
+def test_fast_soft_ranking_is_half_the_squared_distance() -> None:
+    soft = soft_rank(tf.constant(SCORES), 0.7).numpy()
+    expected = ((soft - RANKS) ** 2).sum(axis=1) / 2
+    assert np.allclose(losses.fast_soft_ranking(RANKS, tf.constant(SCORES), 0.7), expected)
+
+
+def test_perturbed_fenchel_young_maximises_over_all_permutations() -> None:
+    noisy = perturb(tf.constant(SCORES), 0.7, 50, (1, 2)).numpy()
+    corners = np.array(list(itertools.permutations(range(1, 6))))
+    best = np.max(noisy @ corners.T, axis=-1).mean(axis=0)
+    expected = best - (SCORES * RANKS).sum(axis=1)
+    assert np.allclose(LOSSES["perturbed"](RANKS, tf.constant(SCORES)), expected)
+
+
+def test_perturbed_fenchel_young_gradient_is_expected_rank_less_rank() -> None:
+    expected = perturbed_rank(tf.constant(SCORES), 0.7, 50, (1, 2)).numpy() - RANKS
+    assert np.allclose(gradient(LOSSES["perturbed"], SCORES), expected)
+
+
+def test_perturbed_fenchel_young_tends_to_its_closed_form() -> None:
+    """F(t) - <t, y>, F(t) = <t, E rank> + eps / sqrt 2 * sum of phi(differences)."""
+    epsilon, draws = 0.7, 100_000
+    z = (SCORES[:, :, None] - SCORES[:, None]) / (epsilon * np.sqrt(2))
+    ranks = 0.5 + norm.cdf(z).sum(axis=-1)
+    off_diagonal = norm.pdf(z) * (1 - np.eye(5))
+    value = (SCORES * ranks).sum(1) + epsilon / np.sqrt(2) * off_diagonal.sum((1, 2))
+    exact = value - (SCORES * RANKS).sum(1)
+    assert (exact > 0).all()
+    sampled = losses.perturbed_fenchel_young(RANKS, tf.constant(SCORES), epsilon, draws, (5, 6))
+    # The deviation of <Z, ranks> bounds that of a draw, from above by about 2.
+    assert np.allclose(sampled, exact, atol=4 * epsilon * np.sqrt(55 / draws))
+
+
+def test_perturbed_fenchel_young_follows_its_seed() -> None:
+    first, again, other = (
+        losses.perturbed_fenchel_young(RANKS, tf.constant(SCORES), 1.0, 3, seed)
+        for seed in ((1, 2), (1, 2), (1, 3))
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_partial_ranks_is_the_share_of_right_places() -> None:
+    guess = np.array([[1, 2, 3, 5, 4], [1, 5, 4, 2, 3], [1, 2, 5, 4, 3]])
+    result = losses.partial_ranks(tf.constant(RANKS), tf.constant(guess))
+    assert np.allclose(result, [0.6, 0.6, 0.0])
+    assert np.allclose(losses.partial_ranks(RANKS, rank(tf.constant(RANKS * 0.3))), 1.0)

@@ -1,0 +1,218 @@
+"""Training, evaluating, stopping and going on."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from shuffle_to_learn import losses
+from shuffle_to_learn.cfn import build_cfn
+from shuffle_to_learn.methods import METHODS, MeanSquaredError
+from shuffle_to_learn.patches import cut, reorder
+from shuffle_to_learn.pretraining import Pretraining
+from shuffle_to_learn.views import View
+
+VIEW = View.parse("frequency-4")
+SMALL = {"width": 0.05, "tile_features": 8, "joined_features": 32}
+SETTINGS = {
+    "fixed_permutations": {"permutations": 8},
+    "fast_soft_ranking": {"epsilon": 1.0},
+    "perturbed_fy": {"epsilon": 1.0},
+}
+TRAINED = [name for name in METHODS if name != "random"]
+
+
+def pictures(count: int, seed: int = 0) -> np.ndarray:
+    """Pictures of four bands, each with its own brightness and stripes: easy to tell apart."""
+    rng = np.random.default_rng(seed)
+    bands = np.repeat([0.0, 1.0, 2.0, 3.0], 4)[:, None] + 0.1 * rng.normal(size=(count, 16, 6))
+    return bands.astype(np.float16)
+
+
+TRAIN, HELD_OUT = pictures(128), pictures(50, 1)
+
+
+def make(name: str = "mse", *, cfn: dict | None = None, method=None, **options) -> Pretraining:
+    method = method or METHODS[name](4, **SETTINGS.get(name, {}))
+    gap = options.get("gap", 0)
+    size = (*VIEW.tile_size((16, 6), gap), 1)
+    model = build_cfn(4, size, method.outputs, **SMALL | (cfn or {}))
+    return Pretraining(
+        model, method, VIEW, **{"learning_rate": 3e-3, "epochs": 8, "batch_size": 16} | options
+    )
+
+
+def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    return a.keys() == b.keys() and all(a[k].tobytes() == b[k].tobytes() for k in a)
+
+
+class Recorder(MeanSquaredError):
+    """Writes down the orders that it samples."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__(n)
+        object.__setattr__(self, "seen", [])
+
+    def sample(self, batch, seed):
+        orders = super().sample(batch, seed)
+        tf.py_function(lambda o: self.seen.append(o.numpy()), [orders], [])
+        return orders
+
+
+class Asked:
+    """Inputs that write down which rows were asked for."""
+
+    def __init__(self, inputs: np.ndarray) -> None:
+        self.inputs, self.rows = inputs, []
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, rows) -> np.ndarray:
+        self.rows.append(rows)
+        return self.inputs[rows]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_method_learns_an_easy_task(name: str) -> None:
+    training = make(name)
+    before = training.evaluate(HELD_OUT)
+    epochs = [training.run_epoch(TRAIN) for _ in range(8)]
+    after = training.evaluate(HELD_OUT)
+    assert before["partial_ranks"] < 0.5  # by chance 0.25
+    assert after["partial_ranks"] > 0.7
+    assert epochs[-1]["partial_ranks"] > 0.7
+    assert after["loss"] < 0.7 * before["loss"]
+    assert epochs[-1]["loss"] < epochs[0]["loss"]
+
+
+ALL_AT_ONCE = {
+    "cfn": {"batch_normalization": True, "precision": "mixed_bfloat16"},
+    "gap": 2,
+    "schedule": "cosine",
+    "warmup_epochs": 1.5,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("perturbed_fy", {}), ("fixed_permutations", ALL_AT_ONCE)],
+    ids=["plain", "batch normalisation, bfloat16, gap, cosine, warmup"],
+)
+def test_a_restored_training_goes_on_bit_by_bit(tmp_path, name: str, options: dict) -> None:
+    whole, resumed = make(name, epochs=3, **options), make(name, epochs=3, **options)
+    records = [whole.run_epoch(TRAIN)]
+    np.savez(tmp_path / "state.npz", **whole.state())
+    records += [whole.run_epoch(TRAIN), whole.run_epoch(TRAIN)]
+
+    resumed.run_epoch(HELD_OUT)  # whatever it was before is gone
+    with np.load(tmp_path / "state.npz") as state:
+        resumed.restore(dict(state))
+    assert resumed.epoch == 1
+    assert [resumed.run_epoch(TRAIN), resumed.run_epoch(TRAIN)] == records[1:]
+    assert same(resumed.state(), whole.state())
+    assert resumed.evaluate(HELD_OUT) == whole.evaluate(HELD_OUT)
+    assert records[2]["loss"] < records[0]["loss"]
+
+
+def test_the_seed_decides_the_training() -> None:
+    first, again, other = (make(epochs=1, seed=seed) for seed in (1, 1, 2))
+    records = [training.run_epoch(TRAIN) for training in (first, again, other)]
+    assert same(first.state(), again.state())
+    assert records[0] == records[1] != records[2]
+    assert not same(first.state(), other.state())
+
+
+def test_each_example_and_step_has_a_fresh_permutation() -> None:
+    recorder = Recorder(4)
+    training = make(method=recorder)
+    for _ in range(2):
+        training.run_epoch(TRAIN)
+    steps = np.array(recorder.seen)
+    assert steps.shape == (16, 16, 4)  # 2 epochs of 8 steps, 16 examples
+    assert len({step.tobytes() for step in steps}) == 16
+    assert len(np.unique(steps.reshape(-1, 4), axis=0)) == 24
+    assert all(len(np.unique(step, axis=0)) > 4 for step in steps)
+
+
+def test_an_epoch_takes_each_input_once_in_a_new_order() -> None:
+    asked = Asked(TRAIN[:70])
+    training = make()
+    for _ in range(2):
+        training.run_epoch(asked)
+    assert len(asked.rows) == 8  # 4 steps of 16 an epoch; 6 inputs are left out
+    first, second = np.array(asked.rows).reshape(2, -1)
+    assert len(set(first)) == len(set(second)) == 64
+    assert not np.array_equal(first, second)
+    assert set(first) != set(second)
+
+
+def test_evaluation_is_the_same_at_every_call_and_weighs_examples_alike() -> None:
+    recorder = Recorder(4)
+    training = make(method=recorder)
+    first = training.evaluate(HELD_OUT, batch_size=20)
+    before, orders = training.state(), np.concatenate(recorder.seen)
+    recorder.seen.clear()
+    assert training.evaluate(HELD_OUT, batch_size=20) == first
+    assert same(training.state(), before)
+    assert np.array_equal(orders, np.concatenate(recorder.seen))
+    assert len(np.unique(orders, axis=0)) > 15
+
+    x = cut(tf.constant(HELD_OUT.astype(np.float32)[..., None]), VIEW)
+    scores = training.model(reorder(x, tf.constant(orders)))
+    loss = losses.rank_mean_squared_error(orders + 1, scores)
+    right = losses.partial_ranks(orders + 1, recorder.predict(scores))
+    assert first["loss"] == pytest.approx(float(np.mean(loss)), rel=1e-5)
+    assert first["partial_ranks"] == pytest.approx(float(np.mean(right)), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "warmup", "factors"),
+    [
+        ("constant", 0.0, [1, 1, 1, 1]),
+        ("constant", 2.0, [0.5, 1, 1, 1]),
+        ("cosine", 0.0, [0.5 * (1 + math.cos(math.pi * s / 32)) for s in (7, 15, 23, 31)]),
+        (
+            "cosine",
+            4.0,
+            [k / 4 * 0.5 * (1 + math.cos(math.pi * (8 * k - 1) / 32)) for k in (1, 2, 3, 4)],
+        ),
+    ],
+)
+def test_the_rate_follows_its_schedule(schedule, warmup, factors) -> None:
+    training = make(learning_rate=0.01, schedule=schedule, warmup_epochs=warmup, epochs=4)
+    training._train_step = lambda *_: (0.0, 0.0)  # only the rate is looked at
+    for factor in factors:
+        record = training.run_epoch(TRAIN)
+        assert record["learning_rate"] == pytest.approx(0.01 * factor)
+        assert float(training.optimizer.learning_rate) == pytest.approx(0.01 * factor)
+
+
+def test_the_rate_is_the_optimizers() -> None:
+    still = make(learning_rate=0.0)
+    before = still.state()
+    still.run_epoch(TRAIN)
+    variables = range(len(still.model.variables))
+    assert all(
+        np.array_equal(before[f"variable_{i}"], still.state()[f"variable_{i}"]) for i in variables
+    )
+
+
+def test_a_loss_that_is_no_number_ends_training() -> None:
+    bad = TRAIN.copy()
+    bad[3, 0, 0] = np.nan
+    with pytest.raises(FloatingPointError, match="nan in epoch 1"):
+        make().run_epoch(bad)
+
+
+def test_a_batch_larger_than_the_inputs_is_refused() -> None:
+    with pytest.raises(ValueError, match="a batch of 16 is larger than the 15 training inputs"):
+        make().run_epoch(TRAIN[:15])
+
+
+def test_the_state_of_another_network_is_refused() -> None:
+    with pytest.raises(ValueError, match="another network"):
+        make().restore(make(cfn={"batch_normalization": True}).state())

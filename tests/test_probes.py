@@ -1,0 +1,251 @@
+"""Many small MLPs at once: each as if it were alone, none told what it must not know."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from shuffle_to_learn.probes import (
+    Settings,
+    draw_subset,
+    predict_with_probes,
+    split_validation,
+)
+
+RNG = np.random.default_rng(0)
+POOL, QUERIES, D, CLASSES = 400, 300, 6, 3
+X = RNG.normal(size=(POOL + QUERIES, D)).astype(np.float32) * [1, 10, 0.1, 1, 1, 1] + 3
+CENTRED = (X - 3) / [1, 10, 0.1, 1, 1, 1]
+LABELS = np.argmax(CENTRED[:, :CLASSES], axis=1)
+VALUES = 60 + 10 * CENTRED[:, 0] * CENTRED[:, 1] + 5 * CENTRED[:, 2]
+POOL_X, QUERY_X = X[:POOL], X[POOL:]
+FAST = Settings(hidden=8, steps=20, evaluate_every=10, patience=100, batch_size=16, dropout=0.1)
+REAL = Settings(hidden=32, steps=600, evaluate_every=20, patience=10, weight_decay=1e-3)
+TARGETS = {"class": (LABELS, CLASSES), "value": (VALUES, None)}
+both_kinds = pytest.mark.parametrize("kind", TARGETS)
+
+
+def fit(kind: str, subsets: list[np.ndarray], settings: Settings = FAST, **changes) -> np.ndarray:
+    targets, classes = TARGETS[kind]
+    given = {"embeddings": POOL_X, "targets": targets[:POOL], "queries": QUERY_X} | changes
+    return predict_with_probes(
+        given.pop("embeddings"),
+        given.pop("targets"),
+        subsets,
+        given.pop("queries"),
+        classes=classes,
+        settings=settings,
+        **given,
+    )
+
+
+def score(kind: str, predicted: np.ndarray) -> float:
+    """Accuracy, or the share of variance that is explained."""
+    wanted = TARGETS[kind][0][POOL:]
+    if kind == "class":
+        return float(np.mean(predicted == wanted))
+    return float(1 - np.mean((predicted - wanted) ** 2) / wanted.var())
+
+
+# one probe and another
+
+
+@both_kinds
+def test_a_probe_does_not_depend_on_its_companions(kind: str) -> None:
+    mine, other = np.arange(50), np.arange(50, 130)
+    targets = TARGETS[kind][0][:POOL].copy()
+    first = fit(kind, [mine, other])
+    targets[130:] = targets[130:][::-1]
+    stranger = np.arange(200, 280)
+    second = fit(kind, [mine, stranger], targets=targets)
+    assert np.array_equal(first[0], second[0])
+    assert not np.array_equal(first[1], second[1])
+
+
+@both_kinds
+def test_probes_side_by_side_score_as_each_alone(kind: str) -> None:
+    subsets = [draw_subset(POOL, n, r) for n in (100, 300) for r in range(2)]
+    together = [score(kind, p) for p in fit(kind, subsets, REAL)]
+    alone = [score(kind, fit(kind, [subset], REAL)[0]) for subset in subsets]
+    assert np.allclose(together, alone, atol=0.12)
+    assert np.mean(together) == pytest.approx(np.mean(alone), abs=0.06)
+    assert min(together[2:]) > max(0.5, min(together[:2]) - 0.05)  # more examples, better
+
+
+@both_kinds
+def test_probes_learn_as_well_as_scikit_learns(kind: str) -> None:
+    subset = draw_subset(POOL, 300, 0)
+    mine = score(kind, fit(kind, [subset], REAL)[0])
+    sklearn = MLPClassifier if kind == "class" else MLPRegressor
+    network = sklearn((32, 32), max_iter=600, learning_rate_init=3e-3, random_state=0)
+    y, deviation, mean = TARGETS[kind][0][:POOL][subset], 1.0, 0.0
+    if kind == "value":
+        deviation, mean = y.std(), y.mean()
+    spread, centre = POOL_X[subset].std(axis=0), POOL_X[subset].mean(axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        network.fit(
+            (POOL_X[subset] - centre) / spread, (y - mean) / deviation if kind == "value" else y
+        )
+    predicted = network.predict((QUERY_X - centre) / spread)
+    theirs = score(kind, predicted * deviation + mean if kind == "value" else predicted)
+    assert theirs > 0.7
+    assert mine > theirs - 0.08
+
+
+# what a probe may not know
+
+
+@both_kinds
+def test_a_query_changes_its_own_prediction_only(kind: str) -> None:
+    subsets = [np.arange(50), np.arange(30, 110)]
+    whole = fit(kind, subsets)
+    order = np.random.default_rng(1).permutation(QUERIES)
+    assert np.allclose(fit(kind, subsets, queries=QUERY_X[order]), whole[:, order], rtol=1e-5)
+    changed = QUERY_X.copy()
+    changed[7] = -changed[7]
+    after = fit(kind, subsets, queries=changed)
+    rest = np.arange(QUERIES) != 7
+    assert np.array_equal(after[:, rest], whole[:, rest])
+    if kind == "value":
+        assert not np.allclose(after[:, 7], whole[:, 7])
+
+
+@both_kinds
+def test_rows_outside_every_subset_change_nothing(kind: str) -> None:
+    subsets = [np.arange(50), np.arange(30, 110)]
+    embeddings, targets = POOL_X.copy(), TARGETS[kind][0][:POOL].copy()
+    embeddings[110:], targets[110:] = 1e6, 0
+    changed = fit(kind, subsets, embeddings=embeddings, targets=targets)
+    assert np.array_equal(changed, fit(kind, subsets))
+
+
+def test_the_validation_part_is_not_fitted_on() -> None:
+    subset = np.random.default_rng(2).permutation(POOL)[:60]
+    _, held_out = split_validation(subset, 0.2)
+    one_look = replace(FAST, steps=20, evaluate_every=20)  # so that it cannot choose either
+    targets = LABELS[:POOL].copy()
+    targets[held_out] = (targets[held_out] + 1) % CLASSES
+    assert np.array_equal(
+        fit("class", [subset], one_look, targets=targets), fit("class", [subset], one_look)
+    )
+    targets = LABELS[:POOL].copy()
+    targets[subset[0]] = (targets[subset[0]] + 1) % CLASSES
+    logits_moved = fit("class", [subset[:12]], one_look, targets=targets)
+    assert not np.array_equal(logits_moved, fit("class", [subset[:12]], one_look))
+
+
+def test_the_validation_part_chooses_the_weights() -> None:
+    """Where the labels to stop on are wrong, the start is as good as it gets."""
+    subset = np.arange(200)
+    _, held_out = split_validation(subset, 0.5)
+    targets = LABELS[:POOL].copy()
+    targets[held_out] = (targets[held_out] + 1) % CLASSES
+    long = replace(REAL, steps=300, evaluate_every=5, patience=100)
+    right = score("class", fit("class", [subset], long, validation_share=0.5)[0])
+    misled = score("class", fit("class", [subset], long, validation_share=0.5, targets=targets)[0])
+    assert right > 0.8
+    assert misled < right - 0.3
+
+
+def test_validation_is_the_last_share_and_at_least_one() -> None:
+    fit_part, held_out = split_validation(np.arange(10), 0.2)
+    assert fit_part.tolist() == list(range(8))
+    assert held_out.tolist() == [8, 9]
+    assert [len(p) for p in split_validation(np.arange(2), 0.01)] == [1, 1]
+    assert [len(p) for p in split_validation(np.arange(5), 0.99)] == [1, 4]
+
+
+# scales
+
+
+@both_kinds
+def test_the_scale_of_inputs_does_not_matter(kind: str) -> None:
+    subsets = [np.arange(50)]
+    scale, shift = np.float32(2.0) ** np.arange(-3, 3), np.float32(4.0)
+    moved = fit(kind, subsets, embeddings=POOL_X * scale + shift, queries=QUERY_X * scale + shift)
+    plain = fit(kind, subsets)
+    assert (np.isclose(moved, plain, rtol=1e-2)).mean() > 0.98
+
+
+def test_the_scale_of_values_carries_over() -> None:
+    moved = fit("value", [np.arange(50)], targets=1000 * VALUES[:POOL] - 7)
+    assert np.allclose(moved, 1000 * fit("value", [np.arange(50)]) - 7, rtol=1e-3)
+
+
+def test_a_query_far_out_is_clipped_to_five_deviations() -> None:
+    subset = np.arange(50)
+    queries = np.tile(POOL_X[subset].mean(axis=0), (3, 1))
+    queries[1, 0] += 5.001 * POOL_X[subset, 0].std()
+    queries[2, 0] += 1e9
+    near, edge, far = fit("value", [subset], queries=queries)[0]
+    assert edge == far != near
+
+
+def test_a_constant_feature_is_left_out() -> None:
+    constant = POOL_X.copy()
+    constant[:50, 1] = 7.0
+    queries = QUERY_X.copy()
+    queries[:, 1] = 7.0
+    result = fit("value", [np.arange(50)], embeddings=constant, queries=queries)
+    assert np.isfinite(result).all()
+
+
+# draws
+
+
+def test_a_larger_draw_contains_a_smaller_one() -> None:
+    draws = [draw_subset(1000, n, replicate=3, seed=7) for n in (10, 100, 1000)]
+    assert np.array_equal(draws[1][:10], draws[0])
+    assert np.array_equal(draws[2][:100], draws[1])
+    assert sorted(draws[2]) == list(range(1000))
+
+
+def test_draws_differ_by_replicate_and_seed_and_repeat() -> None:
+    draws = {(r, s): draw_subset(1000, 20, r, s).tobytes() for r in range(5) for s in range(3)}
+    assert len(set(draws.values())) == 15
+    assert draw_subset(1000, 20, 2, 1).tobytes() == draws[2, 1]
+
+
+def test_a_draw_larger_than_the_pool_is_refused() -> None:
+    assert len(draw_subset(10, 10, 0)) == 10
+    with pytest.raises(ValueError, match="cannot draw 11 examples from the 10"):
+        draw_subset(10, 11, 0)
+
+
+# the rest
+
+
+@both_kinds
+def test_the_seed_decides(kind: str) -> None:
+    subsets = [np.arange(50), np.arange(50)]
+    first, again, other = (fit(kind, subsets, seed=seed) for seed in (0, 0, 2**31 - 1))
+    assert first.shape == (2, QUERIES)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert not np.array_equal(first[0], first[1])  # each has weights of its own
+
+
+def test_training_ends_where_no_probe_improves_any_more() -> None:
+    looks = []
+
+    def watch(items):
+        for item in items:
+            looks.append(item)
+            yield item
+
+    eager = replace(FAST, steps=4000, evaluate_every=20, patience=3, learning_rate=0.05)
+    fit("class", [np.arange(50)], eager, wrap=watch)
+    assert 3 < len(looks) < 150
+
+
+def test_a_loss_that_is_no_number_is_told() -> None:
+    bad = POOL_X.copy()
+    bad[3] = np.nan
+    with pytest.raises(FloatingPointError, match="finite"):
+        fit("class", [np.arange(50)], embeddings=bad)
