@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-
 # Standardised inputs are clipped to so many deviations: a unit that hardly fires in the n examples
 # has a tiny deviation, and one query on which it does fire would swamp a mean squared error.
 CLIP = 5.0

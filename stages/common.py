@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from stages.errors import InputError
 
@@ -149,10 +149,12 @@ def read_json(path: str | Path, made_by: str) -> Any:
         raise _damaged(path, made_by, error) from error
 
 
-def threads(rule_threads: int) -> int:
-    """How many threads to use: Snakemake's grant (OMP_NUM_THREADS) or the params file's value."""
+def threads(setting: int | Literal["all"]) -> int:
+    """How many threads to use: Snakemake's grant (OMP_NUM_THREADS) or the params file's setting."""
     granted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(granted) if granted.isdigit() and int(granted) > 0 else rule_threads
+    if granted.isdigit() and int(granted) > 0:
+        return int(granted)
+    return (os.cpu_count() or 1) if setting == "all" else setting
 
 
 def progress(

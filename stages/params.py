@@ -13,6 +13,7 @@ from stages.errors import InputError
 from stages.paths import Encoder, Paths
 
 Positive = Annotated[int, Field(ge=1)]
+Cores = Positive | Literal["all"]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
@@ -32,11 +33,11 @@ class Roots(Section):
 class Threads(Section):
     """Cores that one job of a stage may use; they change the time, not the study."""
 
-    dataset: Positive
-    spectrograms: Positive
-    pretrain: Positive
-    embed: Positive
-    downstream: Positive
+    dataset: Cores
+    spectrograms: Cores
+    pretrain: Cores
+    embed: Cores
+    downstream: Cores
 
 
 class Notes(Section):

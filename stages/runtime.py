@@ -30,8 +30,8 @@ def start_tensorflow(threads: int) -> None:
         os.dup2(aside.fileno(), 2)
         try:
             with _without("sklearn", "matplotlib"):
-                import tensorflow as tf
                 import keras  # noqa: F401
+                import tensorflow as tf
 
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     from shuffle_to_learn.spectrogram import log_mel
 
-    builder = _open(folder)
+    builder = open_dataset(folder)
     # joblib's word about the rest of its work, after an error of ours.
     warnings.filterwarnings("ignore", message=".*tasks have been successfully executed")
     audio = builder.info.features["audio"]
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     except ValueError as error:
         raise InputError(f"{args.params}: audio.spectrograms: {error}") from None
     for split in SPLITS:
-        _extract(
+        extract(
             builder,
             split,
             transform,
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
 
 
-def _open(folder: Path) -> Any:
+def open_dataset(folder: Path) -> Any:
     """The TFDS builder of the one dataset in a folder."""
     import tensorflow_datasets as tfds
     from absl import logging
@@ -122,7 +122,7 @@ def _examples(builder: Any, split: str) -> Iterator[dict]:
         )
 
 
-def _extract(
+def extract(
     builder: Any,
     split: str,
     transform: Callable,
@@ -132,6 +132,7 @@ def _extract(
     layout: Paths,
     dataset: str,
 ) -> None:
+    """Write one split's spectrograms, of ``shape``, and labels."""
     import numpy as np
     import pandas as pd
     from joblib import Parallel, delayed

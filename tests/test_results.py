@@ -237,7 +237,7 @@ def test_a_mistake_ends_in_one_line_and_a_status(tmp_path: Path) -> None:
     params = make_study(tmp_path, n_examples=[10], tasks=["family"])
     path = load_params(params).layout.scores(load_params(params).encoders()[0])
     path.unlink()
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-m", "stages.scores", "--params", str(params)],
         cwd=ROOT,
         capture_output=True,
@@ -518,8 +518,8 @@ def test_commit_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_commit_and_changes(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         who = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
-        subprocess.run(  # noqa: S603
-            ["git", *who, *arguments],  # noqa: S607
+        subprocess.run(
+            ["git", *who, *arguments],
             cwd=tmp_path,
             check=True,
             capture_output=True,
@@ -565,7 +565,7 @@ def test_same_bytes_again_and_without_tensorflow(study: Path) -> None:
     )
     before = outputs(study)
     assert len(before) == 14
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     after = outputs(study)
     assert [name for name in after if after[name] != before.get(name)] == []
 

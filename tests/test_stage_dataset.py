@@ -192,7 +192,7 @@ def test_a_truncated_record_is_one_line(tiny, tmp_path):
     before = digests(layout.data / "notes" / "features")
     damaged = record(layout)
     damaged.write_bytes(damaged.read_bytes()[:-1000])
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-m", "stages.spectrograms", "--dataset", "notes", "--params", path],
         cwd=ROOT,
         capture_output=True,

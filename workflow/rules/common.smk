@@ -67,6 +67,11 @@ def settings(*sections):
     return lookup
 
 
+def cores(setting):
+    """A rule's threads: a number, or all that Snakemake was given."""
+    return (workflow.cores or 1) if setting == "all" else setting
+
+
 def library(*modules):
     """Source files of the library, as inputs."""
     return [f"shuffle_to_learn/{module}.py" for module in modules]

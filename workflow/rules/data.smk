@@ -7,15 +7,15 @@ rule dataset:
     output:
         tfds=directory(PATHS.dataset("{dataset}")),
         manifest=PATHS.manifest("{dataset}"),
-    params:
-        settings=settings("{dataset}"),
     log:
         LOGS / "dataset/{dataset}.log",
     benchmark:
         BENCHMARKS / "dataset/{dataset}.tsv"
-    threads: PARAMS.threads.dataset
+    threads: cores(PARAMS.threads.dataset)
     resources:
         mem_mb=4000,
+    params:
+        settings=settings("{dataset}"),
     shell:
         "python -m stages.dataset --dataset {wildcards.dataset}{OPTION} 2>&1 | tee {log}"
 
@@ -27,14 +27,14 @@ rule spectrograms:
     output:
         features=[PATHS.features("{dataset}", split) for split in SPLITS],
         labels=[PATHS.labels("{dataset}", split) for split in SPLITS],
-    params:
-        settings=settings("audio.spectrograms"),
     log:
         LOGS / "spectrograms/{dataset}.log",
     benchmark:
         BENCHMARKS / "spectrograms/{dataset}.tsv"
-    threads: PARAMS.threads.spectrograms
+    threads: cores(PARAMS.threads.spectrograms)
     resources:
         mem_mb=4000,
+    params:
+        settings=settings("audio.spectrograms"),
     shell:
         "python -m stages.spectrograms --dataset {wildcards.dataset}{OPTION} 2>&1 | tee {log}"

@@ -14,15 +14,15 @@ rule downstream:
         code=["stages/downstream.py", *library("probes")],
     output:
         scores=PATHS.scores(ENCODER),
-    params:
-        settings=settings("audio.downstream"),
     log:
         LOGS / f"downstream/{IDENTITY}.log",
     benchmark:
         BENCHMARKS / f"downstream/{IDENTITY}.tsv"
-    threads: PARAMS.threads.downstream
+    threads: cores(PARAMS.threads.downstream)
     resources:
         mem_mb=3000,
+    params:
+        settings=settings("audio.downstream"),
     shell:
         "python -m stages.downstream --modality {wildcards.modality} --view {wildcards.view} "
         "--method {wildcards.method} --seed {wildcards.seed}{OPTION} 2>&1 | tee {log}"

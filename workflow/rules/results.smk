@@ -17,14 +17,14 @@ rule scores:
     output:
         scores=PATHS.all_scores,
         pretext=PATHS.all_pretext,
-    params:
-        settings=settings(*STUDY),
     log:
         LOGS / "scores.log",
     benchmark:
         BENCHMARKS / "scores.tsv"
     resources:
         mem_mb=1000,
+    params:
+        settings=settings(*STUDY),
     shell:
         "python -m stages.scores{OPTION} 2>&1 | tee {log}"
 
@@ -47,14 +47,14 @@ rule tables:
             caption="../report/table1.rst",
             category="Tables",
         ),
-    params:
-        settings=settings(*STUDY),
     log:
         LOGS / "tables.log",
     benchmark:
         BENCHMARKS / "tables.tsv"
     resources:
         mem_mb=1000,
+    params:
+        settings=settings(*STUDY),
     shell:
         "python -m stages.tables{OPTION} 2>&1 | tee {log}"
 
@@ -86,14 +86,14 @@ rule figures:
             for name in ("figure3", "pretext")
             for suffix in ("csv", "png")
         ],
-    params:
-        settings=settings(*STUDY),
     log:
         LOGS / "figures.log",
     benchmark:
         BENCHMARKS / "figures.tsv"
     resources:
         mem_mb=1000,
+    params:
+        settings=settings(*STUDY),
     shell:
         "python -m stages.figures{OPTION} 2>&1 | tee {log}"
 
@@ -113,13 +113,13 @@ rule site:
         ],
     output:
         page=PATHS.site,
-    params:
-        settings=settings(DATASET, "audio"),
     log:
         LOGS / "site.log",
     benchmark:
         BENCHMARKS / "site.tsv"
     resources:
         mem_mb=1000,
+    params:
+        settings=settings(DATASET, "audio"),
     shell:
         "python -m stages.site{OPTION} 2>&1 | tee {log}"

@@ -22,15 +22,15 @@ rule pretrain:
         model=PATHS.model(ENCODER),
         history=PATHS.history(ENCODER),
         pretext=PATHS.pretext(ENCODER),
-    params:
-        settings=settings("audio.pretrain", "audio.method.{method}"),
     log:
         LOGS / f"pretrain/{IDENTITY}.log",
     benchmark:
         BENCHMARKS / f"pretrain/{IDENTITY}.tsv"
-    threads: PARAMS.threads.pretrain
+    threads: cores(PARAMS.threads.pretrain)
     resources:
         mem_mb=3000,
+    params:
+        settings=settings("audio.pretrain", "audio.method.{method}"),
     shell:
         "python -m stages.pretrain --modality {wildcards.modality} --view {wildcards.view} "
         "--method {wildcards.method} --seed {wildcards.seed}{OPTION} 2>&1 | tee {log}"
@@ -43,15 +43,15 @@ rule embed:
         code=["stages/embed.py", *library("embedding", "patches", "views")],
     output:
         embeddings=[PATHS.embeddings(ENCODER, split) for split in SPLITS],
-    params:
-        settings=settings("audio.embed", "audio.pretrain.gap"),
     log:
         LOGS / f"embed/{IDENTITY}.log",
     benchmark:
         BENCHMARKS / f"embed/{IDENTITY}.tsv"
-    threads: PARAMS.threads.embed
+    threads: cores(PARAMS.threads.embed)
     resources:
         mem_mb=3000,
+    params:
+        settings=settings("audio.embed", "audio.pretrain.gap"),
     shell:
         "python -m stages.embed --modality {wildcards.modality} --view {wildcards.view} "
         "--method {wildcards.method} --seed {wildcards.seed}{OPTION} 2>&1 | tee {log}"

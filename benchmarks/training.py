@@ -1,0 +1,179 @@
+"""CFN training and the downstream sweep, each beside plain Keras: python benchmarks/training.py
+
+Training: inputs a second of shuffle_to_learn.pretraining (a fresh permutation an example and step)
+against keras.Model.fit on patches that were shuffled once, the same network, loss and batch. Sweep:
+seconds of all probes of one encoder and task as one computation against one Keras fit a probe, with
+the same number of steps at most and early stopping. Both in one process with one thread, peers in
+turn, medians of the rounds; a ratio above 1 is in favour of this project. Writes training.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from shuffle_to_learn.views import View
+from stages.params import load_params
+from stages.runtime import start_tensorflow
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    params = load_params(args.params)
+    start_tensorflow(1)
+
+    lines = [
+        "| what | this project | plain Keras | ratio |",
+        "|---|---|---|---|",
+        training(params, args.rounds),
+        sweep(params, args.rounds),
+    ]
+    import keras
+    import tensorflow as tf
+
+    text = "\n".join(lines)
+    text += (
+        f"\n\nOne thread; Python {platform.python_version()}, TensorFlow {tf.__version__}, "
+        f"Keras {keras.__version__}; {args.params}.\n"
+    )
+    print(text)
+    Path(__file__).with_suffix(".md").write_text(text)
+
+
+def timed(*calls, rounds: int) -> list[float]:
+    """The median seconds of each call, called in turn."""
+    seconds: list[list[float]] = [[] for _ in calls]
+    for _ in range(rounds):
+        for call, found in zip(calls, seconds, strict=True):
+            start = time.perf_counter()
+            call()
+            found.append(time.perf_counter() - start)
+    return [statistics.median(found) for found in seconds]
+
+
+def training(params, rounds: int) -> str:
+    import keras
+    import tensorflow as tf
+
+    from shuffle_to_learn import patches
+    from shuffle_to_learn.cfn import build_cfn
+    from shuffle_to_learn.methods import METHODS
+    from shuffle_to_learn.pretraining import Pretraining
+
+    settings, audio = params.audio.pretrain, params.audio
+    view = View.parse(audio.views[0])
+    size = (audio.spectrograms.n_mels, audio.spectrograms.frames)
+    count = 40 * settings.batch_size
+    inputs = np.random.default_rng(0).random((count, *size), np.float32).astype(np.float16)
+    method = METHODS["mse"](view.patches)
+
+    def network():
+        return build_cfn(
+            view.patches,
+            (*view.tile_size(size, settings.gap), 1),
+            view.patches,
+            width=settings.width,
+            tile_features=settings.tile_features,
+            joined_features=settings.joined_features,
+            batch_normalization=settings.batch_normalization,
+            tile_normalization=settings.tile_normalization,
+            precision=settings.precision,
+        )
+
+    ours = Pretraining(
+        network(), method, view, gap=settings.gap, epochs=1000, batch_size=settings.batch_size
+    )
+    orders = method.sample(count, tf.constant([0, 0]))
+    x = patches.reorder(patches.cut(patches.as_images(tf.constant(inputs)), view), orders).numpy()
+    y = orders.numpy() + 1.0
+    theirs = network()
+    theirs.compile(optimizer=keras.optimizers.Adam(1e-4), loss="mse")
+
+    def fit():
+        theirs.fit(x, y, batch_size=settings.batch_size, verbose=0)
+
+    ours.run_epoch(inputs)
+    fit()
+    a, b = timed(lambda: ours.run_epoch(inputs), fit, rounds=rounds)
+    return f"| CFN training, inputs/s | {count / a:.0f} | {count / b:.0f} | {b / a:.2f} |"
+
+
+def sweep(params, rounds: int) -> str:
+    import keras
+
+    from shuffle_to_learn.probes import Settings, draw_subset, predict_with_probes, split_validation
+
+    down = params.audio.downstream
+    settings = Settings(**down.model_dump(include=set(Settings.__dataclass_fields__)))
+    rng = np.random.default_rng(0)
+    d, classes, pool = params.audio.pretrain.joined_features, 11, max(down.n_examples)
+    x = rng.normal(size=(pool + 1000, d)).astype(np.float32)
+    y = np.argmax(x @ rng.normal(size=(d, classes)) + 5 * rng.normal(size=classes), axis=1)
+    subsets = [draw_subset(pool, n, r) for n in down.n_examples for r in range(down.replicates)]
+    queries, wanted = x[pool:], y[pool:]
+    scores: dict[str, float] = {}
+
+    def ours():
+        predicted = predict_with_probes(
+            x[:pool], y[:pool], subsets, queries, classes=classes, settings=settings
+        )
+        scores["ours"] = float(np.mean(predicted == wanted))
+
+    def theirs():
+        right = []
+        for subset in subsets:
+            keras.backend.clear_session()
+            fit, held = split_validation(subset, down.validation_share)
+            layers = []
+            for _ in range(2):
+                layers += [keras.layers.Dense(settings.hidden, activation="relu")]
+                layers += [keras.layers.Dropout(settings.dropout)]
+            model = keras.Sequential([*layers, keras.layers.Dense(classes)])
+            model.compile(
+                optimizer=keras.optimizers.AdamW(
+                    settings.learning_rate, weight_decay=settings.weight_decay
+                ),
+                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            )
+            epochs = max(1, settings.steps * settings.batch_size // len(fit))
+            look = max(1, settings.evaluate_every * settings.batch_size // len(fit))
+            mean, deviation = x[subset].mean(0), x[subset].std(0)
+            z = (x - mean) / deviation
+            model.fit(
+                z[fit],
+                y[fit],
+                validation_data=(z[held], y[held]),
+                epochs=epochs,
+                batch_size=settings.batch_size,
+                callbacks=[
+                    keras.callbacks.EarlyStopping(
+                        patience=settings.patience * look, restore_best_weights=True
+                    )
+                ],
+                verbose=0,
+            )
+            right.append(np.mean(model.predict(z[pool:], verbose=0).argmax(1) == wanted))
+        scores["theirs"] = float(np.mean(right))
+
+    a, b = timed(ours, theirs, rounds=rounds)
+    note = f"accuracy {scores['ours']:.3f} and {scores['theirs']:.3f}"
+    return (
+        f"| sweep of {len(subsets)} probes, seconds ({note}) | {a:.1f} | {b:.1f} | {b / a:.2f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
