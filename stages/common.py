@@ -76,8 +76,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except BaseException as error:
         _remove(temporary)
-        if isinstance(error, OSError) and error.errno is not None:
-            raise InputError(f"could not write {path}: {error.strerror}") from error
+        if isinstance(error, OSError):  # numpy's own, of a full disk, has no number
+            raise InputError(f"could not write {path}: {error.strerror or error}") from error
         raise
 
 
@@ -113,9 +113,21 @@ def need(path: str | Path, made_by: str) -> Path:
     return path
 
 
-def _damaged(path: Path, made_by: str, error: Exception) -> InputError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return InputError(f"{path} is damaged ({reason}): delete it and run the stage {made_by} again")
+@contextmanager
+def reading(path: str | Path, made_by: str) -> Iterator[None]:
+    """Tell of a damaged file by :class:`InputError`.
+
+    What a library raises of one is no part of its interface; the system's own errors pass.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path} is damaged ({reason}): delete it and run the stage {made_by} again"
+        ) from error
 
 
 def read_array(path: str | Path, made_by: str) -> np.ndarray:
@@ -123,10 +135,11 @@ def read_array(path: str | Path, made_by: str) -> np.ndarray:
     import numpy as np
 
     path = need(path, made_by)
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise _damaged(path, made_by, error) from error
+    with reading(path, made_by):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("not one array")
+        return array
 
 
 def read_table(path: str | Path, made_by: str) -> pd.DataFrame:
@@ -134,19 +147,15 @@ def read_table(path: str | Path, made_by: str) -> pd.DataFrame:
     import pandas as pd
 
     path = need(path, made_by)
-    try:
+    with reading(path, made_by):
         return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (ValueError, OSError) as error:  # pyarrow's and pandas' parse errors are both
-        raise _damaged(path, made_by, error) from error
 
 
 def read_json(path: str | Path, made_by: str) -> Any:
     """A JSON file."""
     path = need(path, made_by)
-    try:
+    with reading(path, made_by):
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _damaged(path, made_by, error) from error
 
 
 def threads(setting: int | Literal["all"]) -> int:

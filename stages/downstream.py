@@ -37,6 +37,11 @@ def main(argv: list[str] | None = None) -> None:
                 f"{paths.embeddings(encoder, part)} has {len(array)} rows and "
                 f"{paths.labels(study.dataset, part)} {len(labels)}: run the stage embed again"
             )
+        if missing := [task for task in settings.tasks if task not in labels]:
+            raise InputError(
+                f"{paths.labels(study.dataset, part)} has no column {missing[0]}: run the stage "
+                "spectrograms again"
+            )
     too_many = [n for n in settings.n_examples if n > len(pool)]
     if too_many:
         raise InputError(
@@ -57,22 +62,28 @@ def main(argv: list[str] | None = None) -> None:
             classes, targets = None, pool_labels[task].to_numpy()
         else:
             classes, targets = np.unique(pool_labels[task].to_numpy(), return_inverse=True)
-        predicted = predict_with_probes(
-            pool,
-            targets,
-            subsets,
-            queries,
-            classes=None if classes is None else len(classes),
-            validation_share=settings.validation_share,
-            settings=Settings(**fit),
-            seed=settings.seed,
-            wrap=partial(
-                common.progress,
-                total=settings.steps // settings.evaluate_every,
-                label=f"downstream {encoder}, {task}",
-                unit="looks",
-            ),
-        )
+        try:
+            predicted = predict_with_probes(
+                pool,
+                targets,
+                subsets,
+                queries,
+                classes=None if classes is None else len(classes),
+                validation_share=settings.validation_share,
+                settings=Settings(**fit),
+                seed=settings.seed,
+                wrap=partial(
+                    common.progress,
+                    total=settings.steps // settings.evaluate_every,
+                    label=f"downstream {encoder}, {task}",
+                    unit="looks",
+                ),
+            )
+        except FloatingPointError as error:
+            raise InputError(
+                f"{task} of {encoder}: {error}: lower audio.downstream.learning_rate in "
+                f"{args.params}, or look at {paths.embeddings(encoder, 'train')}"
+            ) from error
         for (n, replicate), prediction in zip(runs, predicted, strict=True):
             if classes is None:
                 values = {

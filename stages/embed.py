@@ -5,12 +5,14 @@ Reads cfn.keras and the features of the dataset; writes one float32 array a spli
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 
 import numpy as np
 
 from shuffle_to_learn.views import View
 from stages import common
+from stages.errors import InputError
 from stages.features import read_features
 from stages.params import load_params
 from stages.paths import SPLITS
@@ -29,22 +31,31 @@ def main(argv: list[str] | None = None) -> None:
     start_tensorflow(common.threads(params.threads.embed))
     from shuffle_to_learn.embedding import embed
 
+    view, gap = View.parse(encoder.view), params.audio.pretrain.gap
     model = load_model(paths.model(encoder))
-    for split, inputs in features.items():
-        result = embed(
-            model,
-            inputs,
-            View.parse(encoder.view),
-            layer=params.audio.embed.layer,
-            gap=params.audio.pretrain.gap,
-            wrap=partial(
-                common.progress,
-                total=-(-len(inputs) // 250),
-                label=f"embed {encoder}, {split}",
-                unit="batches",
-            ),
+    size = view.tile_size(features["train"].shape[1:], gap)
+    if model.input_shape[1:] != (view.patches, *size, 1):
+        raise InputError(
+            f"{paths.model(encoder)} takes patches of {model.input_shape[2:4]} pixels, the params "
+            f"file asks for {size}: run the stage pretrain again"
         )
-        with common.atomic(paths.embeddings(encoder, split)) as temporary:
+    with ExitStack() as outputs:  # all splits or none
+        for split, inputs in features.items():
+            result = embed(
+                model,
+                inputs,
+                view,
+                layer=params.audio.embed.layer,
+                gap=gap,
+                wrap=partial(
+                    common.progress,
+                    total=-(-len(inputs) // 250),
+                    label=f"embed {encoder}, {split}",
+                    unit="batches",
+                ),
+            )
+            path = paths.embeddings(encoder, split)
+            temporary = outputs.enter_context(common.atomic(path))
             np.save(temporary, result, allow_pickle=False)
 
 

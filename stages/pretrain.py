@@ -12,7 +12,8 @@ import hashlib
 import json
 import shutil
 import sys
-import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -89,9 +90,12 @@ def main(argv: list[str] | None = None) -> None:
     checkpoint = paths.checkpoint(encoder) / "state.npz"
     fingerprint = _fingerprint(params, encoder)
     history = _restore(checkpoint, fingerprint, pretraining)
+    logs = paths.tensorboard(encoder)
     if not history:
         history = [{"epoch": 0, **_held_out(pretraining.evaluate(valid))}]
-    board = tf.summary.create_file_writer(str(paths.tensorboard(encoder)))
+        shutil.rmtree(logs, ignore_errors=True)  # curves of another run
+    with _writing(logs):
+        board = tf.summary.create_file_writer(str(logs))
     while pretraining.epoch < epochs:
         label = f"pretrain {encoder}, epoch {pretraining.epoch + 1}/{epochs}"
         show = partial(
@@ -113,10 +117,10 @@ def main(argv: list[str] | None = None) -> None:
             **_held_out(pretraining.evaluate(valid)),
         }
         history.append(record)
-        with board.as_default(step=pretraining.epoch):
+        with _writing(logs), board.as_default(step=pretraining.epoch):
             for name, value in record.items():
                 tf.summary.scalar(name, value)
-        board.flush()
+            board.flush()
         _save(checkpoint, fingerprint, pretraining, history)
 
     save_model(paths.model(encoder), model)
@@ -150,6 +154,18 @@ def _held_out(metrics: dict[str, float]) -> dict[str, float]:
     return {f"valid_{name}": value for name, value in metrics.items()}
 
 
+@contextmanager
+def _writing(logs: Path) -> Iterator[None]:
+    """What TensorFlow says of files of TensorBoard that it cannot write, in one line."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        reason = error.message.splitlines()[0].rpartition("; ")[2]
+        raise InputError(f"could not write {logs}: {reason}") from error
+
+
 def _fingerprint(params: Params, encoder: Encoder) -> str:
     """What a checkpoint is of: settings, inputs and code."""
     inputs = []
@@ -178,10 +194,11 @@ def _restore(path: Path, fingerprint: str, pretraining) -> list[dict]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             state = dict(archive)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile):
+        of = str(state.pop("fingerprint"))
+    except Exception:  # whatever numpy raises: what it is makes no difference
         print(f"{path} is damaged: starting again", file=sys.stderr)
         return []
-    if str(state.pop("fingerprint")) != fingerprint:
+    if of != fingerprint:
         print(f"{path} is of other settings, inputs or code: starting again", file=sys.stderr)
         return []
     history = json.loads(str(state.pop("history")))

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import keras
 
-from stages.common import atomic, need
-from stages.errors import InputError
+from stages.common import atomic, need, reading
 
 
 def start_tensorflow(threads: int) -> None:
@@ -87,20 +86,20 @@ def load_model(path: str | Path) -> keras.Model:
     import keras
 
     path = need(path, "pretrain")
-    try:
+    with reading(path, "pretrain"):
+        if not zipfile.is_zipfile(path):  # Keras would say that there is no such file
+            raise ValueError("not a whole .keras file")
         return keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f"{path} is damaged ({reason}): delete it and run the stage pretrain again"
-        ) from error
 
 
 def source_digest() -> str:
     """A digest of this project's modules that are loaded, to tell old code's work from new."""
     digest = hashlib.sha256()
-    for name, module in sorted(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if name.split(".")[0] in ("shuffle_to_learn", "stages") and file:
-            digest.update(Path(file).read_bytes())
+    files = {}
+    for module in list(sys.modules.values()):
+        spec = getattr(module, "__spec__", None)  # knows the name of a stage run as __main__, too
+        if spec and spec.origin and spec.name.split(".")[0] in ("shuffle_to_learn", "stages"):
+            files[spec.name] = spec.origin
+    for _, file in sorted(files.items()):
+        digest.update(Path(file).read_bytes())
     return digest.hexdigest()

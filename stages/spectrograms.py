@@ -72,16 +72,10 @@ def open_dataset(folder: Path) -> Any:
         raise InputError(
             f"{folder} does not hold one dataset_info.json: delete it and run the stage dataset"
         )
-    try:
+    with common.reading(infos[0].parent, "dataset"):
         builder = tfds.builder_from_directory(infos[0].parent)
         if missing := [split for split in SPLITS if split not in builder.info.splits]:
             raise ValueError(f"no split {missing[0]}")
-    # Which exception comes of a damaged file is no part of the interface of TFDS.
-    except Exception as error:
-        raise InputError(
-            f"{infos[0].parent} is damaged ({' '.join(str(error).split())[:200]}): delete {folder} "
-            "and run the stage dataset again"
-        ) from error
     return builder
 
 

@@ -26,7 +26,7 @@ def outputs(model: keras.Model, layer: str, x: np.ndarray = X) -> np.ndarray:
 
 
 def weights(model: keras.Model) -> dict[str, np.ndarray]:
-    return {v.path.split("/", 1)[-1]: v.numpy() for v in model.variables}
+    return {v.path: v.numpy() for v in model.variables}
 
 
 def test_layers_have_their_names_and_sizes() -> None:
@@ -57,7 +57,9 @@ def test_examples_do_not_touch_one_another() -> None:
     model = make()
     other = X.copy()
     other[1] = 0
-    assert np.allclose(model(other)[[0, 2]], np.asarray(model(X))[[0, 2]], atol=1e-6)
+    before, after = (keras.ops.convert_to_numpy(model(x)) for x in (X, other))
+    assert np.allclose(after[[0, 2]], before[[0, 2]], atol=1e-6)
+    assert not np.allclose(after[1], before[1], atol=1e-3)
 
 
 def test_scores_depend_on_the_order_of_the_patches() -> None:
@@ -85,7 +87,7 @@ def test_only_the_joined_layers_grow_with_the_number_of_patches() -> None:
 
 @pytest.mark.parametrize("seed", [0, 5, 2**31 - 1])
 def test_the_seed_decides_the_weights(seed: int) -> None:
-    first, again, other = (weights(make(seed=s)) for s in (seed, seed, seed // 2 + 1))
+    first, again, other = (weights(make(seed=s)) for s in (seed, seed, seed ^ 1))
     assert first.keys() == again.keys()
     assert all(np.array_equal(first[key], again[key]) for key in first)
     kernels = [key for key in first if key.endswith("kernel")]

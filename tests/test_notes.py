@@ -143,6 +143,11 @@ def test_seeds_split_differently():
         notes.assign(members, valid_share=0.15, test_share=0.15, seed=seed)
         draws.append([note.split for note in members])
     assert draws[0] != draws[1]
+    # Instruments hold out different pitches.
+    members = good([0, 40], range(21, 109))
+    notes.assign(members, valid_share=0.15, test_share=0.15, seed=0)
+    splits = [note.split for note in members]
+    assert splits[:88] == draws[0] != splits[88:]
     # The held-out pitches are spread: no split is a corner of the keyboard.
     held_out = [p for p, split in zip(range(21, 109), draws[0], strict=True) if split == "test"]
     assert min(held_out) < 50 < 80 < max(held_out)

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 TINY = {"instruments": 6, "pitch_min": 36, "pitch_max": 84, "pitch_step": 6}
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _tensorflow_is_up():
     """The stages set threads only before TensorFlow starts: here it starts once."""
     patch = pytest.MonkeyPatch()
@@ -45,29 +45,38 @@ def params_file(folder, threads, **notes):
     return path
 
 
-def study(folder, threads):
-    path = params_file(folder, threads)
-    for stage in (stages.dataset, stages.spectrograms):
-        stage.main(["--dataset", "notes", "--params", str(path)])
+def extract(path):
+    stages.spectrograms.main(["--dataset", "notes", "--params", str(path)])
+
+
+def command(stage, path):
+    return subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}", "--dataset", "notes", "--params", path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    path = params_file(tmp_path_factory.mktemp("tiny"), threads=2)
+    stages.dataset.main(["--dataset", "notes", "--params", str(path)])
+    extract(path)
     return path
 
 
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
-    return study(tmp_path_factory.mktemp("tiny"), threads=2)
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def layout(tiny):
     return load_params(tiny).layout
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def manifest(layout):
     return pd.read_parquet(layout.manifest("notes"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def examples(layout):
     """Every example by split, read as a user would."""
     import tensorflow_datasets as tfds
@@ -84,8 +93,14 @@ def digests(folder):
     }
 
 
-def test_same_bytes_with_one_worker(tiny, tmp_path):
-    once, again = digests(tiny.parent / "data"), digests(study(tmp_path, 1).parent / "data")
+def test_same_bytes_in_another_process_with_one_worker(tiny, tmp_path):
+    path = params_file(tmp_path, threads=1)
+    done = command("dataset", path)
+    assert done.returncode == 0, done.stderr
+    assert "notes: kept" in done.stderr.splitlines()[-1]
+    assert done.stdout == ""
+    extract(path)
+    once, again = digests(tiny.parent / "data"), digests(tmp_path / "data")
     assert once == again
     assert len(once) == 15
 
@@ -183,21 +198,12 @@ def record(layout, split="train"):
     return path
 
 
-def extract(path):
-    stages.spectrograms.main(["--dataset", "notes", "--params", str(path)])
-
-
 def test_a_truncated_record_is_one_line(tiny, tmp_path):
     path, layout = copy(tiny, tmp_path)
     before = digests(layout.data / "notes" / "features")
     damaged = record(layout)
     damaged.write_bytes(damaged.read_bytes()[:-1000])
-    done = subprocess.run(
-        [sys.executable, "-m", "stages.spectrograms", "--dataset", "notes", "--params", path],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    done = command("spectrograms", path)
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if not line.startswith("train: ")]
     assert len(errors) == 1
