@@ -67,11 +67,13 @@ def measure(notes: int, workers: int, folder: Path) -> list[tuple[str, float, st
     start_tensorflow(workers)
     import soundfile
     import tensorflow_datasets as tfds
+    from absl import logging
 
     from shuffle_to_learn import notes as library
     from shuffle_to_learn import soundfont
     from shuffle_to_learn.spectrogram import log_mel
 
+    logging.set_verbosity(logging.ERROR)
     tfds.disable_progress_bar()
     settings = load_params(Path(__file__).parent.parent / "params.yaml").audio.spectrograms
     pitches = range(40, 70)

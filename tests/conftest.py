@@ -87,8 +87,10 @@ class TinyStudy:
     def __init__(self, folder: Path, change: Callable[[dict], None] = lambda content: None) -> None:
         self.folder = folder
         self.params = folder / "params.yaml"
+        folder.mkdir(exist_ok=True)
         self.change(change)
-        tiny_features(self.layout.features("notes", "train").parent)
+        if not self.layout.data.exists():
+            tiny_features(self.layout.features("notes", "train").parent)
 
     @property
     def layout(self) -> Paths:

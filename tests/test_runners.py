@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -109,8 +111,6 @@ def test_snakemake_refuses_settings_that_do_not_reach_the_stages() -> None:
 
 
 def test_snakemake_names_a_misspelt_key(tmp_path: Path) -> None:
-    import os
-
     text = (ROOT / "params.yaml").read_text().replace("epochs:", "epoch:", 1)
     (tmp_path / "params.yaml").write_text(text)
     done = _snakemake(env={**os.environ, "PARAMS": str(tmp_path / "params.yaml")})
@@ -131,3 +131,18 @@ def test_lint_finds_only_what_the_docs_explain() -> None:
     explained = (ROOT / "docs/runners.md").read_text()
     assert found
     assert all(text in explained for text in found), found
+
+
+def test_the_graph_in_the_docs_is_that_of_the_rules() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = dict(re.findall(r"(id\d+)\[(\w+)\]", done.stdout))
+    wanted = {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", done.stdout)}
+    shown = re.findall(r"^\t(\w+) --> (\w+)$", (ROOT / "docs/runners.md").read_text(), re.M)
+    assert wanted
+    assert set(shown) == wanted

@@ -68,8 +68,8 @@ def settings(*sections):
 
 
 def cores(setting):
-    """A rule's threads: a number, or all that Snakemake was given."""
-    return (workflow.cores or 1) if setting == "all" else setting
+    """A rule's threads: a number, or the machine's cores (Snakemake allots at most --cores)."""
+    return os.cpu_count() if setting == "all" else setting
 
 
 def library(*modules):

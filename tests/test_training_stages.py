@@ -1,0 +1,594 @@
+"""The stages pretrain, embed and downstream on a study of seconds: outputs, restarts, mistakes."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, TinyStudy
+
+from shuffle_to_learn.pretraining import Pretraining
+from stages import downstream, embed, pretrain
+
+STAGES = (pretrain, embed, downstream)
+every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> TinyStudy:
+    """A study carried through; only to be read."""
+    study = TinyStudy(tmp_path_factory.mktemp("done"))
+    for stage in STAGES:
+        study.run(stage)
+    return study
+
+
+@pytest.fixture(scope="module")
+def outputs(done: TinyStudy) -> dict[str, bytes]:
+    return made(done)
+
+
+def made(study: TinyStudy) -> dict[str, bytes]:
+    """What the stages wrote."""
+    given = ("params.yaml", "data/notes")
+    return {name: x for name, x in study.files().items() if not name.startswith(given)}
+
+
+def provide(study: TinyStudy, outputs: dict[str, bytes], *kinds: str) -> None:
+    """Puts outputs of another run of the same study in place."""
+    for name, content in outputs.items():
+        if name.split("/")[1] in kinds:
+            path = study.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+def assert_matches(line: str, pattern: str) -> None:
+    assert re.search(pattern, line), line
+
+
+def settings(section: str, **values) -> Callable[[dict], None]:
+    return lambda content: content["audio"][section].update(values)
+
+
+# what is written
+
+
+def test_the_outputs_are_those_of_the_design(outputs: dict[str, bytes]) -> None:
+    e = "audio/frequency-5/mse"
+    assert sorted(outputs) == [
+        *(f"data/embeddings/{e}/0/{split}.npy" for split in ("test", "train", "valid")),
+        f"data/encoders/{e}/0/cfn.keras",
+        f"data/history/{e}/0.csv",
+        f"data/pretext/{e}/0.json",
+        f"data/scores/{e}/0.csv",
+    ]
+
+
+def test_the_history_has_every_epoch(done: TinyStudy) -> None:
+    history = pd.read_csv(done.layout.history(done.encoder()))
+    assert list(history.columns) == (
+        ["epoch", "learning_rate", "loss", "partial_ranks", "valid_loss", "valid_partial_ranks"]
+    )
+    assert list(history["epoch"]) == [0, 1, 2, 3]  # 0 is the untrained network, held out only
+    trained = ["learning_rate", "loss", "partial_ranks"]
+    assert history.loc[0, trained].isna().all()
+    assert history.loc[1:].notna().all(axis=None)
+    assert history["valid_loss"].iloc[-1] < history["valid_loss"].iloc[0]
+
+
+def test_the_pretext_scores_are_the_last_epochs(done: TinyStudy) -> None:
+    history = pd.read_csv(done.layout.history(done.encoder()))
+    pretext = json.loads(done.layout.pretext(done.encoder()).read_text())
+    metrics = pretext.pop("metrics")
+    assert metrics["partial_ranks"] == pytest.approx(history["valid_partial_ranks"].iloc[-1])
+    assert metrics["loss"] == pytest.approx(history["valid_loss"].iloc[-1])
+    assert set(metrics) == {"partial_ranks", "loss"}
+    assert list(pretext.items()) == [
+        ("modality", "audio"),
+        ("dataset", "notes"),
+        ("view", "frequency-5"),
+        ("method", "mse"),
+        ("upstream_seed", 0),
+    ]
+
+
+def test_the_embeddings_are_the_frozen_layers_of_patches_in_order(done: TinyStudy) -> None:
+    model = keras.saving.load_model(done.layout.model(done.encoder()))
+    joined = keras.Model(model.input, model.get_layer("joined").output)
+    for split, count in {"train": 80, "valid": 30, "test": 40}.items():
+        embeddings = np.load(done.layout.embeddings(done.encoder(), split))
+        assert embeddings.dtype == np.float32
+        assert embeddings.shape == (count, 16)
+        features = np.load(done.layout.features("notes", split)).astype(np.float32)
+        expected = joined(features.reshape(count, 5, 4, 12, 1))  # bands from low to high
+        assert np.allclose(embeddings, expected, atol=1e-5)
+
+
+def test_the_scores_are_tidy(done: TinyStudy) -> None:
+    scores = pd.read_csv(done.layout.scores(done.encoder()))
+    identity = ["modality", "dataset", "view", "method", "upstream_seed"]
+    run = ["task", "n_examples", "replicate", "metric"]
+    assert list(scores.columns) == [*identity, *run, "value"]
+    assert (scores[identity] == ["audio", "notes", "frequency-5", "mse", 0]).all(axis=None)
+    metrics = {
+        (task, metric)
+        for task, names in {
+            "instrument": ["accuracy"],
+            "family": ["accuracy"],
+            "pitch": ["mse", "accuracy"],
+        }.items()
+        for metric in names
+    }
+    wanted = {(t, n, r, m) for t, m in metrics for n in (12, 60) for r in (0, 1)}
+    assert set(scores[run].itertuples(index=False, name=None)) == wanted
+    assert len(scores) == len(wanted)
+    accuracy = scores.query("metric == 'accuracy'")
+    assert accuracy["value"].between(0, 1).all()
+    with_60 = scores.query("n_examples == 60").groupby(["task", "metric"])["value"].mean()
+    assert with_60["instrument", "accuracy"] > 0.4  # by chance 0.25
+    assert with_60["pitch", "mse"] < 200  # of guessing the mean: 133, of guessing 0: 3700
+
+
+def test_the_same_again_gives_the_same_bytes(tiny_study, outputs) -> None:
+    for stage in STAGES:
+        tiny_study.run(stage)
+    assert made(tiny_study) == outputs
+
+
+@pytest.mark.parametrize("method", ["random", "fixed_permutations"])
+def test_a_method_has_its_length_and_its_outputs(tiny_study: TinyStudy, method: str) -> None:
+    tiny_study.run(pretrain, method)
+    history = pd.read_csv(tiny_study.layout.history(tiny_study.encoder(method)))
+    assert len(history) == (1 if method == "random" else 4)
+    pretext = json.loads(tiny_study.layout.pretext(tiny_study.encoder(method)).read_text())
+    assert pretext["method"] == method
+    model = keras.saving.load_model(tiny_study.layout.model(tiny_study.encoder(method)))
+    assert model.output_shape == (None, 10 if method == "fixed_permutations" else 5)
+
+
+def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: TinyStudy) -> None:
+    def change(content: dict) -> None:
+        pretraining = {"gap": 1, "batch_normalization": True, "tile_normalization": True}
+        settings("pretrain", precision="mixed_bfloat16", epochs=1, **pretraining)(content)
+        settings("embed", layer="tiles")(content)
+        settings("downstream", tasks=["family"], evaluate_on="valid", n_examples=[20])(content)
+
+    tiny_study.change(change)
+    for stage in STAGES:
+        tiny_study.run(stage, view="grid-5x3")
+    layout, encoder = tiny_study.layout, tiny_study.encoder(view="grid-5x3")
+    model = keras.saving.load_model(layout.model(encoder))
+    assert model.input_shape == (None, 15, 3, 3, 1)
+    assert model.get_layer("norm1")
+    assert model.get_layer("tile_normalization")
+    assert model.get_layer("conv1").compute_dtype == "bfloat16"
+    assert np.load(layout.embeddings(encoder, "valid")).shape == (30, 15 * 8)
+    scores = pd.read_csv(layout.scores(encoder))
+    assert list(scores["task"]) == ["family"] * 2
+    correct = scores["value"] * 30  # of the 30 inputs held out
+    assert np.allclose(correct, correct.round())
+
+
+# stopping and going on
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+import stages.pretrain
+savez, calls = np.savez, []
+def kill_in_the_second(path, **arrays):
+    calls.append(path)
+    if len(calls) == 1:
+        return savez(path, **arrays)
+    path.write_bytes(b"half a checkpoint")
+    os.kill(os.getpid(), signal.SIGKILL)
+np.savez = kill_in_the_second
+stages.pretrain.main(sys.argv[1:])
+"""
+
+
+def test_a_killed_pretraining_goes_on_to_the_same_bytes(tmp_path: Path, monkeypatch) -> None:
+    """Killed within its second checkpoint; with batch normalisation, gap, cosine and warmup."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    change = settings(
+        "pretrain", batch_normalization=True, gap=1, schedule="cosine", warmup_epochs=0.5
+    )
+    whole, killed = (TinyStudy(tmp_path / name, change) for name in ("whole", "killed"))
+    whole.run(pretrain)
+
+    def command(*start: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, *start, *killed.arguments()],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert command("-c", KILLED).returncode == -9
+    left = made(killed)
+    folder = "data/checkpoints/audio/frequency-5/mse/0"
+    assert sorted(left) == [f"{folder}/.state.tmp.npz", f"{folder}/state.npz"]
+    resumed = command("-m", "stages.pretrain")
+    assert resumed.returncode == 0
+    said = resumed.stderr.splitlines()
+    assert said[0].startswith("continuing after epoch 1 from ")
+    assert all(line.startswith("pretrain audio frequency-5 mse 0") for line in said[1:])
+    assert made(killed) == made(whole)
+
+
+@pytest.fixture(scope="module")
+def after_control_c(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study whose pretraining was stopped in its second epoch."""
+    run_epoch = Pretraining.run_epoch
+
+    def stop_in_the_second(self, *args):
+        if self.epoch == 1:
+            raise KeyboardInterrupt
+        return run_epoch(self, *args)
+
+    study = TinyStudy(tmp_path_factory.mktemp("interrupted"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pretraining, "run_epoch", stop_in_the_second)
+        with pytest.raises(SystemExit, match="interrupted"):
+            study.run(pretrain)
+    assert list(made(study)) == ["data/checkpoints/audio/frequency-5/mse/0/state.npz"]
+    return study.folder
+
+
+@pytest.fixture
+def interrupted(after_control_c: Path, tmp_path: Path) -> TinyStudy:
+    """A copy, with the times of its files, by which inputs are told from others."""
+    return TinyStudy(shutil.copytree(after_control_c, tmp_path / "copy"))
+
+
+def pretrained(outputs: dict[str, bytes]) -> dict[str, bytes]:
+    return {
+        k: v for k, v in outputs.items() if k.split("/")[1] in ("encoders", "history", "pretext")
+    }
+
+
+def test_an_interrupted_pretraining_goes_on(interrupted, outputs, capsys) -> None:
+    interrupted.run(pretrain)
+    assert "continuing after epoch 1" in capsys.readouterr().err
+    assert made(interrupted) == pretrained(outputs)
+
+
+def test_a_damaged_checkpoint_is_not_used(interrupted, outputs, capsys) -> None:
+    path = interrupted.layout.checkpoint(interrupted.encoder()) / "state.npz"
+    path.write_bytes(path.read_bytes()[:-100])
+    interrupted.run(pretrain)
+    said = capsys.readouterr().err
+    assert f"{path} is damaged: starting again" in said
+    assert "epoch 1/3" in said
+    assert made(interrupted) == pretrained(outputs)
+
+
+def test_whatever_the_damage(interrupted: TinyStudy, capsys) -> None:
+    path = interrupted.layout.checkpoint(interrupted.encoder()) / "state.npz"
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 255
+    array, other = io.BytesIO(), io.BytesIO()
+    np.save(array, np.zeros(3))
+    np.savez(other, epoch=np.array(1))
+    damaged = [whole[:1000], flipped, b"", b"PK\x03\x04", array.getvalue(), other.getvalue()]
+    for content in damaged:
+        path.write_bytes(content)
+        assert pretrain._restore(path, "any", None) == []
+        assert capsys.readouterr().err == f"{path} is damaged: starting again\n"
+
+
+@pytest.mark.parametrize("what", ["settings", "inputs", "code"])
+def test_a_checkpoint_of_something_else_is_not_used(
+    interrupted, outputs, capsys, monkeypatch, what
+):
+    if what == "settings":
+        interrupted.change(settings("pretrain", batch_size=8))
+    elif what == "inputs":
+        path = interrupted.layout.features("notes", "train")
+        np.save(path, np.load(path)[::-1])
+    else:
+        monkeypatch.setattr(pretrain, "source_digest", lambda: "of other code")
+    interrupted.run(pretrain)
+    said = capsys.readouterr().err
+    assert "state.npz is of other settings, inputs or code: starting again" in said
+    assert "epoch 1/3" in said
+    assert (made(interrupted) == pretrained(outputs)) == (what == "code")
+    assert not any("checkpoints" in name for name in made(interrupted))
+
+
+# mistakes
+
+
+def test_a_mistake_is_one_line_on_stderr_and_status_1(tiny_study: TinyStudy) -> None:
+    tiny_study.change(settings("pretrain", widht=1.0))
+    result = subprocess.run(
+        [sys.executable, "-m", "stages.pretrain", *tiny_study.arguments()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr == (
+        f"error: {tiny_study.params}: audio.pretrain.widht: unknown key (misspelt?)\n"
+    )
+
+
+@every_stage
+@pytest.mark.parametrize(
+    ("section", "values", "said"),
+    [
+        ("pretrain", {"epohcs": 3}, "audio.pretrain.epohcs: unknown key"),
+        ("pretrain", {"width": -0.5}, "audio.pretrain.width: .*greater than 0 .*-0.5"),
+        ("pretrain", {"gap": 4}, "a gap of 4 pixels leaves nothing .* frequency-5"),
+        ("method", {"mse": {"learning_rate": "1e-4"}}, "audio.method.mse.learning_rate: .*1.0e-4"),
+        ("downstream", {"dropout": 1.0}, "audio.downstream.dropout: .*less than 1"),
+        ("downstream", {"tasks": ["pitch", "tempo"]}, "audio.downstream.tasks.1: .*tempo"),
+        ("spectrograms", {"n_mels": 21}, "frequency-5 cuts 21 rows of pixels into 5 parts"),
+    ],
+)
+def test_a_wrong_setting_is_named(tiny_study, stage, section, values, said) -> None:
+    tiny_study.change(settings(section, **values))
+    line = tiny_study.refusal(stage)
+    assert line.startswith(f"error: {tiny_study.params}: ")
+    assert_matches(line, said)
+
+
+@every_stage
+def test_wrong_options_are_named(tiny_study: TinyStudy, stage) -> None:
+    line = tiny_study.refusal(stage, method="perturbed_yf")
+    assert line.startswith("error: --method perturbed_yf: unknown method, use one of random,")
+    assert "error: --view bands-5: unknown view" in tiny_study.refusal(stage, view="bands-5")
+    line = tiny_study.refusal(stage, view="time-7")
+    assert line.startswith("error: --view time-7: view time-7 cuts 12 columns of pixels into 7 ")
+
+
+def test_methods_and_views_in_the_params_file_are_checked(tiny_study: TinyStudy) -> None:
+    tiny_study.change(lambda content: content["audio"].update(methods=["mse", "msee"]))
+    assert_matches(tiny_study.refusal(pretrain), r"audio\.methods: unknown method 'msee'")
+    tiny_study.change(lambda content: content["audio"].update(views=["diagonal-5"]))
+    assert_matches(tiny_study.refusal(pretrain), r"audio\.views: unknown view 'diagonal-5'")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\nthreads: {}\n", r"line \d+: the key 'threads' is given twice"),
+        ("\nthreads: [1\n", "not valid YAML"),
+        ("\nmodalities: [audio]\n", "modalities: unknown key"),
+    ],
+)
+def test_a_params_file_that_is_broken_is_named(tiny_study: TinyStudy, text, said) -> None:
+    whole = tiny_study.params.read_text()
+    tiny_study.params.write_text(whole + text)
+    line = tiny_study.refusal(pretrain)
+    assert line.startswith(f"error: {tiny_study.params}")
+    assert_matches(line, said)
+
+
+def test_a_params_file_that_is_missing_is_named(tiny_study: TinyStudy) -> None:
+    tiny_study.params.unlink()
+    assert f"{tiny_study.params} does not exist" in tiny_study.refusal(pretrain)
+
+
+def test_more_fixed_permutations_than_there_are_is_refused(tiny_study: TinyStudy) -> None:
+    tiny_study.change(
+        settings("method", fixed_permutations={"learning_rate": 0.1, "permutations": 121})
+    )
+    line = tiny_study.refusal(pretrain, "fixed_permutations")
+    assert "audio.method.fixed_permutations: 121 distinct permutations of 5 elements do" in line
+
+
+def test_more_than_there_is_to_train_on_is_refused(tiny_study, outputs) -> None:
+    tiny_study.change(settings("pretrain", batch_size=81))
+    assert "audio.pretrain.batch_size: 81 is more than the 80" in tiny_study.refusal(pretrain)
+    provide(tiny_study, outputs, "embeddings")
+    tiny_study.change(settings("downstream", n_examples=[12, 81, 99]))
+    line = tiny_study.refusal(downstream)
+    assert "audio.downstream.n_examples: 99 is more than the 80 training inputs" in line
+
+
+def test_a_rate_that_diverges_is_named(tiny_study: TinyStudy, monkeypatch) -> None:
+    def diverge(*_):
+        raise FloatingPointError("the loss is nan in epoch 1")
+
+    monkeypatch.setattr(Pretraining, "run_epoch", diverge)
+    line = tiny_study.refusal(pretrain)
+    assert "the loss is nan in epoch 1" in line
+    assert "lower audio.method.mse.learning_rate in" in line
+
+
+def test_embeddings_that_are_no_numbers_are_named(tiny_study, outputs) -> None:
+    provide(tiny_study, outputs, "embeddings")
+    path = tiny_study.layout.embeddings(tiny_study.encoder(), "train")
+    np.save(path, np.full_like(np.load(path), np.nan))
+    line = tiny_study.refusal(downstream)
+    assert "instrument of audio frequency-5 mse 0" in line
+    assert str(path) in line
+
+
+READS = {  # each file that a stage reads, and the stage that made it
+    pretrain: [
+        (lambda s: s.layout.features("notes", "train"), "spectrograms"),
+        (lambda s: s.layout.features("notes", "valid"), "spectrograms"),
+    ],
+    embed: [
+        (lambda s: s.layout.features("notes", "test"), "spectrograms"),
+        (lambda s: s.layout.model(s.encoder()), "pretrain"),
+    ],
+    downstream: [
+        (lambda s: s.layout.embeddings(s.encoder(), "train"), "embed"),
+        (lambda s: s.layout.embeddings(s.encoder(), "test"), "embed"),
+        (lambda s: s.layout.labels("notes", "train"), "spectrograms"),
+        (lambda s: s.layout.labels("notes", "test"), "spectrograms"),
+    ],
+}
+GIVEN = {pretrain: (), embed: ("encoders",), downstream: ("embeddings",)}
+OWN = {
+    pretrain: ("encoders", "history", "pretext"),
+    embed: ("embeddings",),
+    downstream: ("scores",),
+}
+
+
+def assert_recovers(study: TinyStudy, stage: ModuleType, outputs: dict[str, bytes]) -> None:
+    study.run(stage)
+    wanted = [*GIVEN[stage], *OWN[stage]]
+    assert made(study) == {k: v for k, v in outputs.items() if k.split("/")[1] in wanted}
+
+
+@every_stage
+def test_a_bad_input_is_named_and_its_repair_is_enough(tiny_study, outputs, stage) -> None:
+    provide(tiny_study, outputs, *GIVEN[stage])
+    for file, made_by in READS[stage]:
+        path = file(tiny_study)
+        whole = path.read_bytes()
+        for size in (len(whole) - 1, len(whole) // 2, 60, 0):
+            path.write_bytes(whole[:size])
+            line = tiny_study.refusal(stage)
+            assert line.startswith(f"error: {path} is damaged (")
+            assert line.endswith(f"): delete it and run the stage {made_by} again")
+        path.write_bytes(b"PK\x03\x04 and so on")
+        assert f"{path} is damaged (" in tiny_study.refusal(stage)
+        path.unlink()
+        line = tiny_study.refusal(stage)
+        assert line == f"error: {path} does not exist: run the stage {made_by} first"
+        path.write_bytes(whole)
+    assert_recovers(tiny_study, stage, outputs)
+
+
+def test_features_of_other_settings_are_refused(tiny_study: TinyStudy) -> None:
+    tiny_study.change(settings("spectrograms", n_mels=40))
+    for stage in (pretrain, embed):
+        line = tiny_study.refusal(stage)
+        assert "holds spectrograms of (20, 12), the params file asks for (40, 12)" in line
+
+
+def test_no_features_are_refused(tiny_study: TinyStudy) -> None:
+    path = tiny_study.layout.features("notes", "valid")
+    np.save(path, np.load(path)[:0])
+    assert f"{path} is empty" in tiny_study.refusal(pretrain)
+
+
+def test_a_network_of_another_slicing_is_refused(tiny_study, outputs) -> None:
+    provide(tiny_study, outputs, "encoders")
+    tiny_study.change(settings("pretrain", gap=1))
+    line = tiny_study.refusal(embed)
+    assert "cfn.keras takes patches of (4, 12) pixels, the params file asks for (3, 12)" in line
+
+
+def test_labels_of_another_length_or_without_a_task_are_refused(tiny_study, outputs) -> None:
+    provide(tiny_study, outputs, "embeddings")
+    path = tiny_study.layout.labels("notes", "test")
+    labels = pd.read_parquet(path)
+    labels.iloc[:-1].to_parquet(path)
+    line = tiny_study.refusal(downstream)
+    assert "test.npy has 40 rows and" in line
+    assert f"{path} 39" in line
+    labels.drop(columns="family").to_parquet(path)
+    assert f"{path} has no column family" in tiny_study.refusal(downstream)
+
+
+# a disk that is full
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Writes beyond a size fail, as on a full disk; Python ignores the signal."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("stage", "size", "file"),
+    [
+        (pretrain, 0, "data/tensorboard/audio/frequency-5/mse/0"),
+        (pretrain, 20_000, "data/checkpoints/audio/frequency-5/mse/0/state.npz"),
+        (embed, 0, "data/embeddings/audio/frequency-5/mse/0/train.npy"),
+        (embed, 3000, "data/embeddings/audio/frequency-5/mse/0/train.npy"),
+        (downstream, 500, "data/scores/audio/frequency-5/mse/0.csv"),
+    ],
+)
+def test_a_full_disk_is_told_and_the_next_run_recovers(
+    tiny_study, outputs, capsys, stage, size, file
+) -> None:
+    provide(tiny_study, outputs, *GIVEN[stage])
+    with largest_file(size):  # what is captured by capsys is no file
+        line = tiny_study.refusal(stage)
+    assert line.startswith(f"error: could not write {tiny_study.folder / file}: ")
+    assert_recovers(tiny_study, stage, outputs)
+
+
+def test_a_full_disk_leaves_the_network_of_before(tiny_study: TinyStudy) -> None:
+    tiny_study.run(pretrain, "random")
+    path = tiny_study.layout.model(tiny_study.encoder("random"))
+    before = path.read_bytes()
+    tiny_study.change(settings("pretrain", tile_features=9))
+    with largest_file(50_000):
+        line = tiny_study.refusal(pretrain, "random")
+    assert f"could not write {path}: " in line
+    tiny_study.run(pretrain, "random")
+    assert path.read_bytes() != before
+
+
+# help
+
+
+def test_help_is_quick_and_names_the_options() -> None:
+    """All in one process, which must not have loaded TensorFlow at its end."""
+    names = sorted(
+        path.stem
+        for path in (ROOT / "stages").glob("*.py")
+        if '__name__ == "__main__"' in path.read_text()
+    )
+    assert {"pretrain", "embed", "downstream", "tables", "site"} <= set(names)
+    code = """
+import contextlib, importlib, io, json, sys
+said = {}
+for name in sys.argv[1:]:
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        importlib.import_module("stages." + name).main(["--help"])
+        raise AssertionError(f"{name} --help ran on")
+    said[name] = text.getvalue()
+print(json.dumps({"said": said, "loaded": [m for m in sys.modules if "." not in m]}))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code, *names], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    answer = json.loads(result.stdout)
+    assert not {"tensorflow", "keras", "tensorflow_datasets", "snakemake"} & set(answer["loaded"])
+    for name, text in answer["said"].items():
+        assert "--params FILE" in text, name
+        assert len(text.splitlines()) > 8, name
+    for name in ("pretrain", "embed", "downstream"):
+        for option in ("--modality", "--view", "--method", "--seed"):
+            assert f"{option} " in answer["said"][name]
+
+
+def test_help_ends_with_status_0() -> None:
+    for stage in STAGES:
+        with pytest.raises(SystemExit) as stopped:
+            stage.main(["--help"])
+        assert stopped.value.code == 0
