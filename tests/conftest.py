@@ -25,6 +25,12 @@ settings.register_profile("tests", deadline=None, max_examples=25, derandomize=T
 settings.load_profile("tests")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(  # of Keras's own conversions
+        "filterwarnings", "ignore:__array__ implementation doesn't accept:DeprecationWarning"
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _tensorflow_on_one_thread() -> None:
     """TensorFlow takes its settings before its first operation only; a tiny study has one thread.
@@ -112,7 +118,7 @@ class TinyStudy:
     def run(self, stage: ModuleType, method: str = "mse", view: str | None = None) -> None:
         """Run a stage as its command would; SystemExit where that would not end with status 0."""
         if "keras" in sys.modules:  # names are counted from the start, as in a fresh process
-            sys.modules["keras"].utils.clear_session()
+            sys.modules["keras"].utils.clear_session(free_memory=False)
         common.run(partial(stage.main, self.arguments(method, view)))
 
     def refusal(self, stage: ModuleType, method: str = "mse", view: str | None = None) -> str:

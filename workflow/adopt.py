@@ -59,7 +59,7 @@ def _confirm(complete: bool, runner: str) -> None:
 def _call(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        sys.stderr.write(done.stderr)
+        sys.stderr.write(done.stdout + done.stderr)
         raise InputError(f"{' '.join(command)} failed; its message is above")
     return done.stdout + done.stderr if command[0] == "snakemake" else done.stdout
 

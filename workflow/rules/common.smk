@@ -3,7 +3,6 @@ import sys
 from pathlib import Path
 
 import yaml
-from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
@@ -17,11 +16,11 @@ OPTION = f" --params {PARAMS_FILE}" if "PARAMS" in os.environ else ""
 try:
     PARAMS = load_params(PARAMS_FILE)
 except InputError as error:
-    raise WorkflowError(str(error)) from None
+    sys.exit(f"error: {error}")
 
 if config != yaml.safe_load(Path(PARAMS_FILE).read_text(encoding="utf-8")):
-    raise WorkflowError(
-        f"--config and --configfile do not reach the stages: change {PARAMS_FILE}, "
+    sys.exit(
+        f"error: --config and --configfile do not reach the stages: change {PARAMS_FILE}, "
         "or name another params file with PARAMS=FILE"
     )
 
