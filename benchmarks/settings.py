@@ -98,9 +98,7 @@ def trial(params: Params, name: str, seed: int, inputs: dict, labels: dict, laye
         view,
         learning_rate=rate,
         seed=seed,
-        **settings.model_dump(
-            include={"gap", "schedule", "warmup_epochs", "epochs", "batch_size"}
-        ),
+        **settings.model_dump(include={"gap", "schedule", "warmup_epochs", "epochs", "batch_size"}),
     )
     start = time.monotonic()
     for _ in range(0 if name == "random" else settings.epochs):
@@ -111,8 +109,7 @@ def trial(params: Params, name: str, seed: int, inputs: dict, labels: dict, laye
     subsets = [draw_subset(n, min(1000, n), r, down.seed) for r in range(5)]
     for layer in layers:
         pool, queries = (
-            embed(model, inputs[s], view, layer=layer, gap=settings.gap)
-            for s in ("train", "valid")
+            embed(model, inputs[s], view, layer=layer, gap=settings.gap) for s in ("train", "valid")
         )
         row = {
             "method": name,

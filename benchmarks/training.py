@@ -170,9 +170,7 @@ def sweep(params, rounds: int) -> str:
 
     a, b = timed(ours, theirs, rounds=rounds)
     note = f"accuracy {scores['ours']:.3f} and {scores['theirs']:.3f}"
-    return (
-        f"| sweep of {len(subsets)} probes, seconds ({note}) | {a:.1f} | {b:.1f} | {b / a:.2f} |"
-    )
+    return f"| sweep of {len(subsets)} probes, seconds ({note}) | {a:.1f} | {b:.1f} | {b / a:.2f} |"
 
 
 if __name__ == "__main__":

@@ -155,7 +155,9 @@ class Pretraining:
         self, inputs: tf.Tensor, seed: tf.Tensor, *, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         seeds = tf.unstack(tf.random.split(seed, 3))
-        x = patches.cut(patches.as_images(inputs), self.view, self.gap, seeds[0] if training else None)
+        x = patches.cut(
+            patches.as_images(inputs), self.view, self.gap, seeds[0] if training else None
+        )
         orders = self.method.sample(tf.shape(x)[0], seeds[1])
         scores = self.model(patches.reorder(x, orders), training=training)
         loss = tf.reduce_mean(self.method.loss(orders, scores, seeds[2]))
