@@ -147,6 +147,17 @@ def test_soft_rank_gradient_is_its_slope(n: int, epsilon: float) -> None:
     assert np.allclose(jacobian(lambda v: soft_rank(v, epsilon), x), numeric, atol=1e-7)
 
 
+@pytest.mark.parametrize("epsilon", [0.02, 0.3, 3.0])
+def test_soft_rank_gradient_in_float32_is_that_in_float64(epsilon: float) -> None:
+    x = np.random.default_rng(3).normal(size=30)
+    double, single = (
+        jacobian(lambda v: soft_rank(v, epsilon), x.astype(dtype))
+        for dtype in (np.float64, np.float32)
+    )
+    assert np.allclose(single, double, atol=1e-3)
+    assert np.abs(double).max() > 0.1
+
+
 def test_soft_rank_gradient_of_a_batch_keeps_its_rows_apart() -> None:
     x = tf.constant(RNG.normal(size=(3, 4)))
     with tf.GradientTape() as tape:
