@@ -33,7 +33,7 @@ dvc: .venv/.installed  ## run the study under DVC (params.yaml only)
 	dvc repro
 
 test: .venv/.installed  ## run the tests
-	python -m pytest $(PYTEST)
+	python -m pytest -n 2 --dist loadscope $(PYTEST)
 
 lint: .venv/.installed  ## check style and types
 	ruff check .

@@ -1,152 +1,63 @@
-"""Real runs of a tiny study under both runners: each reruns exactly what a change asks for."""
+"""Both runners, really run on a tiny study: each reruns exactly what a change asks for."""
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).parent.parent
-RESULTS = {"scores", "tables", "figures", "site"}
-ENCODER = {"pretrain", "embed", "downstream"}
-COMMAND = re.compile(r"python -m stages\.(\w+)((?: --(?:dataset|modality|view|method|seed) \S+)*)")
+from tiny_study import CHANGES, EVERYTHING, Study
 
 
-class Study:
-    """A copy of the repository whose params.yaml is the tiny preset."""
+class Exactness:
+    """One complete tiny study, changed again and again; a class is one unit for pytest-xdist."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        tracked = _git("ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
-        for name in filter(None, tracked):
-            if (ROOT / name).exists():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, folder / name)
-        shutil.copy2(ROOT / "presets/tiny.yaml", folder / "params.yaml")
-        subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    runner: str
 
-    def change(self, old: str, new: str, file: str = "params.yaml") -> None:
-        path = self.folder / file
-        text = path.read_text()
-        assert text.count(old) == 1, f"{old!r} is in {file} {text.count(old)} times"
-        path.write_text(text.replace(old, new))
+    @pytest.fixture(scope="class")
+    def made(self, tmp_path_factory: pytest.TempPathFactory) -> Study:
+        study = Study(tmp_path_factory.mktemp(self.runner))
+        assert self.run(study) == EVERYTHING
+        return study
 
-    def snakemake(self, *options: str) -> set[str]:
-        return ran(self._call("snakemake", "--cores", "2", *options))
+    def run(self, study: Study) -> set[str]:
+        return getattr(study, self.runner)()
 
-    def dvc(self) -> set[str]:
-        return ran(self._call("dvc", "repro"))
+    def test_nothing_changed_reruns_nothing(self, made: Study) -> None:
+        assert self.run(made) == set()
 
-    def adopt(self) -> str:
-        return self._call(sys.executable, "-m", "workflow.adopt")
-
-    def _call(self, *command: str) -> str:
-        done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, timeout=900, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
+    @pytest.mark.parametrize(
+        ("file", "old", "new", "wanted"),
+        [change[1:] for change in CHANGES],
+        ids=[change[0] for change in CHANGES],
+    )
+    def test_a_change_reruns_exactly_what_depends_on_it(self, made, file, old, new, wanted) -> None:
+        made.change(old, new, file)
+        assert self.run(made) == wanted
+        assert self.run(made) == set()
 
 
-def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
+class TestSnakemake(Exactness):
+    runner = "snakemake"
+
+    def test_dvc_takes_over_after_a_check(self, made: Study) -> None:
+        assert "DVC has adopted" in made.adopt()
+        assert made.dvc() == set()
+        assert made.snakemake() == set()
+        assert "nothing to adopt" in made.adopt()
+        # What is on disk is no longer what the parameters ask for: neither runner may adopt it.
+        made.change("    hop_length: ", "    hop_length: 1")
+        with pytest.raises(AssertionError, match="neither runner finds the study complete"):
+            made.adopt()
 
 
-def ran(output: str) -> set[str]:
-    """The jobs that a runner announced, as 'stage' or 'stage method'."""
-    jobs = set()
-    for line in output.splitlines():
-        if line.startswith(("Shell command: ", "> ")) and (match := COMMAND.search(line)):
-            method = re.search(r"--method (\S+)", match[2])
-            jobs.add(f"{match[1]} {method[1]}" if method else match[1])
-    return jobs
+class TestDvc(Exactness):
+    runner = "dvc"
 
-
-def jobs(stages: set[str], *methods: str) -> set[str]:
-    return {f"{stage} {method}" for stage in stages for method in methods}
-
-
-EVERYTHING = {"dataset", "spectrograms"} | jobs(ENCODER, "random", "perturbed_fy") | RESULTS
-
-# (what changes, file, old text, new text, the jobs that must run)
-CHANGES = [
-    (
-        "one method's learning rate",
-        "params.yaml",
-        "perturbed_fy:\n      learning_rate: 1.0e-4",
-        "perturbed_fy:\n      learning_rate: 2.0e-4",
-        jobs(ENCODER, "perturbed_fy") | RESULTS,
-    ),
-    (
-        "a downstream setting",
-        "params.yaml",
-        "    hidden: ",
-        "    hidden: 1",
-        jobs({"downstream"}, "random", "perturbed_fy") | RESULTS,
-    ),
-    (
-        "a source file of one stage",
-        "stages/tables.py",
-        "Bold: best mean",
-        "Bold: the best mean",
-        {"tables", "site"},
-    ),
-    (
-        "a spectrogram setting",
-        "params.yaml",
-        "    f_min: ",
-        "    f_min: 1",
-        EVERYTHING - {"dataset"},
-    ),
-]
-
-
-@pytest.fixture(scope="module", params=["snakemake", "dvc"])
-def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
-    """A complete tiny study and the runner that made it."""
-    made = Study(tmp_path_factory.mktemp(request.param))
-    runner = getattr(made, request.param)
-    assert runner() == EVERYTHING
-    return made, runner, request.param
-
-
-def test_nothing_changed_reruns_nothing(study) -> None:
-    _, run, _ = study
-    assert run() == set()
-
-
-@pytest.mark.parametrize(
-    ("file", "old", "new", "wanted"),
-    [change[1:] for change in CHANGES],
-    ids=[change[0] for change in CHANGES],
-)
-def test_a_change_reruns_exactly_what_depends_on_it(study, file, old, new, wanted) -> None:
-    made, run, _ = study
-    made.change(old, new, file)
-    assert run() == wanted
-    assert run() == set()
-
-
-def test_reverting_restores_from_the_cache_of_dvc_and_both_runners_can_take_over(study) -> None:
-    made, run, name = study
-    page = (made.folder / "results/tiny/scores.csv").read_bytes()
-    if name == "dvc":
+    def test_reverting_restores_from_the_cache_and_snakemake_takes_over(self, made: Study) -> None:
+        scores = made.folder / "results/tiny/scores.csv"
+        changed = scores.read_bytes()
         for _, file, old, new, _ in CHANGES:
             made.change(new, old, file)
-        assert run() == set()
-        assert (made.folder / "results/tiny/scores.csv").read_bytes() != page
-    other = {"snakemake": made.dvc, "dvc": made.snakemake}[name]
-    assert "has adopted" in made.adopt()
-    assert other() == set()
-    assert run() == set()
-    assert "nothing to adopt" in made.adopt()
-    # What is on disk is no longer what the parameters ask for: neither runner may adopt it.
-    made.change("    hop_length: ", "    hop_length: 1")
-    with pytest.raises(AssertionError, match="neither runner finds the study complete"):
-        made.adopt()
+        assert made.dvc() == set()
+        assert scores.read_bytes() != changed
+        assert "Snakemake has adopted" in made.adopt()
+        assert made.snakemake() == set()
+        assert made.dvc() == set()
