@@ -138,6 +138,30 @@ def test_each_example_and_step_has_a_fresh_permutation() -> None:
     assert all(len(np.unique(step, axis=0)) > 4 for step in steps)
 
 
+def test_the_seed_decides_the_permutations() -> None:
+    orders = []
+    for seed in (0, 1):
+        recorder = Recorder(4)
+        make(method=recorder, seed=seed).run_epoch(TRAIN[:16])
+        orders.append(recorder.seen[0])
+    assert not np.array_equal(*orders)
+
+
+def test_patches_jitter_in_training_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def watch(inputs, view, gap, seed):
+        seen.append((gap, seed is not None))
+        return cut(inputs, view, gap, seed)
+
+    monkeypatch.setattr("shuffle_to_learn.patches.cut", watch)
+    training = make(gap=2)
+    training.evaluate(HELD_OUT)
+    assert seen == [(2, False)]
+    training.run_epoch(TRAIN)
+    assert set(seen[1:]) == {(2, True)}
+
+
 def test_an_epoch_takes_each_input_once_in_a_new_order() -> None:
     asked = Asked(TRAIN[:70])
     training = make()
@@ -152,7 +176,7 @@ def test_an_epoch_takes_each_input_once_in_a_new_order() -> None:
 
 def test_evaluation_is_the_same_at_every_call_and_weighs_examples_alike() -> None:
     recorder = Recorder(4)
-    training = make(method=recorder)
+    training = make(method=recorder, cfn={"batch_normalization": True})
     first = training.evaluate(HELD_OUT, batch_size=20)
     before, orders = training.state(), np.concatenate(recorder.seen)
     recorder.seen.clear()
