@@ -42,20 +42,25 @@ def _tensorflow_on_one_thread() -> None:
 
 
 def tiny_content(folder: Path) -> dict[str, Any]:
-    """The settings of a study that takes seconds: params.yaml, but for what makes it long."""
+    """The settings of a study that takes seconds; the keys are those of params.yaml."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["paths"] = {"data": str(folder / "data"), "results": str(folder / "results")}
     content["threads"] |= {"pretrain": 1, "embed": 1, "downstream": 1}
     audio = content["audio"]
     audio["views"] = ["frequency-5"]
     audio["spectrograms"] |= {"n_mels": 20, "frames": 12}
-    audio["pretrain"] |= {"width": 0.05, "tile_features": 8, "joined_features": 16}
-    audio["pretrain"] |= {"epochs": 3, "batch_size": 16}
+    audio["pretrain"] |= {"width": 0.05, "tile_features": 8, "joined_features": 16, "gap": 0}
+    audio["pretrain"] |= {"batch_normalization": False, "tile_normalization": False}
+    audio["pretrain"] |= {"epochs": 3, "batch_size": 16, "schedule": "constant"}
+    audio["pretrain"] |= {"warmup_epochs": 0.0, "precision": "float32"}
     audio["method"]["fixed_permutations"]["permutations"] = 10
     for method in ("fixed_permutations", "mse", "fast_soft_ranking", "perturbed_fy"):
         audio["method"][method]["learning_rate"] = 3e-3
-    audio["downstream"] |= {"n_examples": [12, 60], "replicates": 2, "hidden": 16}
-    audio["downstream"] |= {"steps": 100, "evaluate_every": 20}
+    audio["embed"]["layer"] = "joined"
+    audio["downstream"] |= {"tasks": ["instrument", "family", "pitch"], "evaluate_on": "test"}
+    audio["downstream"] |= {"n_examples": [12, 60], "replicates": 2, "validation_share": 0.2}
+    audio["downstream"] |= {"hidden": 16, "learning_rate": 1e-3, "weight_decay": 1e-2}
+    audio["downstream"] |= {"dropout": 0.2, "batch_size": 64, "steps": 100, "evaluate_every": 20}
     return content
 
 
