@@ -106,6 +106,12 @@ def caption(params: Params) -> list[str]:
         " Partial ranks: the share of patches put in their right place on held-out inputs, the"
         f" pretext task (chance: {', '.join(chances)})."
     )
+    if "fixed_permutations" in params.audio.methods:
+        orders = params.audio.method.fixed_permutations.permutations
+        what += (
+            f" Fixed permutations have theirs on their own {orders} orders, the others on all that"
+            " there are: an easier task, not a better answer."
+        )
     how = (
         f"Mean over {count(seeds, 'upstream seed')} and {count(down.replicates, 'draw')} of"
         " examples (partial ranks: seeds alone), with a 95 % bootstrap interval over both. Bold:"
