@@ -6,16 +6,19 @@ import pytest
 from tiny_study import CHANGES, EVERYTHING, Study
 
 
+@pytest.fixture(scope="class")
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A complete tiny study, made by the class's runner."""
+    runner = request.cls.runner
+    study = Study(tmp_path_factory.mktemp(runner))
+    assert getattr(study, runner)() == EVERYTHING
+    return study
+
+
 class Exactness:
-    """One complete tiny study, changed again and again; a class is one unit for pytest-xdist."""
+    """One study, changed again and again; a class is one unit for pytest-xdist."""
 
     runner: str
-
-    @pytest.fixture(scope="class")
-    def made(self, tmp_path_factory: pytest.TempPathFactory) -> Study:
-        study = Study(tmp_path_factory.mktemp(self.runner))
-        assert self.run(study) == EVERYTHING
-        return study
 
     def run(self, study: Study) -> set[str]:
         return getattr(study, self.runner)()
