@@ -254,8 +254,10 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict:
     result: dict = {}
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node)
+        line = key_node.start_mark.line + 1
+        if not isinstance(key, str):
+            raise InputError(f"line {line}: a key must be a word")
         if key in result:
-            line = key_node.start_mark.line + 1
             raise InputError(f"line {line}: the key {key!r} is given twice")
         result[key] = loader.construct_object(value_node, deep=True)
     return result

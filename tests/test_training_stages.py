@@ -372,6 +372,7 @@ def test_methods_and_views_in_the_params_file_are_checked(tiny_study: TinyStudy)
     [
         ("\nthreads: {}\n", r"line \d+: the key 'threads' is given twice"),
         ("\nthreads: [1\n", "not valid YAML"),
+        ("\n? [threads]\n: 1\n", r"line \d+: a key must be a word"),
         ("\nmodalities: [audio]\n", "modalities: unknown key"),
     ],
 )
