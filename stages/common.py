@@ -173,7 +173,7 @@ def progress(
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        yield from tqdm(items, total=total, desc=label, unit=unit, unit_scale=True)
+        yield from tqdm(items, total=total, desc=label, unit=f" {unit}")
         return
     start = last = time.monotonic()
     done = 0
