@@ -13,7 +13,7 @@ from shuffle_to_learn import losses, patches
 from shuffle_to_learn.methods import Method
 from shuffle_to_learn.views import View
 
-_EVALUATION = 2**31 - 1  # a step number that training never reaches
+_EVALUATION = 2**31 - 1  # in place of the seed: every encoder is shown the same shuffles
 
 
 class Pretraining:
