@@ -81,17 +81,7 @@ def trial(params: Params, name: str, seed: int, inputs: dict, labels: dict, laye
     rate = own.pop("learning_rate", 0.0)
     method = METHODS[name](view.patches, **own)
     tile = view.tile_size(inputs["train"].shape[1:], settings.gap)
-    network = settings.model_dump(
-        include={
-            "width",
-            "tile_features",
-            "joined_features",
-            "batch_normalization",
-            "tile_normalization",
-            "precision",
-        }
-    )
-    model = build_cfn(view.patches, (*tile, 1), method.outputs, seed=seed, **network)
+    model = build_cfn(view.patches, (*tile, 1), method.outputs, seed=seed, **settings.network)
     pretraining = Pretraining(
         model,
         method,
@@ -101,7 +91,7 @@ def trial(params: Params, name: str, seed: int, inputs: dict, labels: dict, laye
         **settings.model_dump(include={"gap", "schedule", "warmup_epochs", "epochs", "batch_size"}),
     )
     start = time.monotonic()
-    for _ in range(0 if name == "random" else settings.epochs):
+    for _ in range(settings.epochs if method.trained else 0):
         pretraining.run_epoch(inputs["train"])
     seconds = time.monotonic() - start
     right = pretraining.evaluate(inputs["valid"])["partial_ranks"]

@@ -83,17 +83,8 @@ def training(params, rounds: int) -> str:
     method = METHODS["mse"](view.patches)
 
     def network():
-        return build_cfn(
-            view.patches,
-            (*view.tile_size(size, settings.gap), 1),
-            view.patches,
-            width=settings.width,
-            tile_features=settings.tile_features,
-            joined_features=settings.joined_features,
-            batch_normalization=settings.batch_normalization,
-            tile_normalization=settings.tile_normalization,
-            precision=settings.precision,
-        )
+        tile = view.tile_size(size, settings.gap)
+        return build_cfn(view.patches, (*tile, 1), view.patches, **settings.network)
 
     ours = Pretraining(
         network(), method, view, gap=settings.gap, epochs=1000, batch_size=settings.batch_size

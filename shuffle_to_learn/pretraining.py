@@ -10,10 +10,12 @@ import numpy as np
 import tensorflow as tf
 
 from shuffle_to_learn import losses, patches
-from shuffle_to_learn.methods import Method
+from shuffle_to_learn.methods.base import Method
 from shuffle_to_learn.views import View
 
 _EVALUATION = 2**31 - 1  # in place of the seed: every encoder is shown the same shuffles
+_EVALUATED = ("loss", "partial_ranks", "score_spread")
+_TRAINING = (*_EVALUATED, "zero_gradients")
 
 
 class Pretraining:
@@ -64,7 +66,7 @@ class Pretraining:
         self.optimizer = keras.optimizers.Adam(learning_rate)
         self.optimizer.build(model.trainable_variables)
         self._train_step = tf.function(self._step)
-        self._evaluate_batch = tf.function(self._forward, reduce_retracing=True)
+        self._evaluate_batch = tf.function(self._evaluation, reduce_retracing=True)
 
     def steps_per_epoch(self, inputs: np.ndarray) -> int:
         """The number of training steps in an epoch; at least 1.
@@ -89,8 +91,16 @@ class Pretraining:
             wrap: goes around the iteration over the steps, to show progress.
 
         Returns:
-            The means over the epoch of ``loss`` and ``partial_ranks``, and the last
-            ``learning_rate``.
+            The means over the epoch of ``loss``, ``partial_ranks`` and
+
+            * ``score_spread``: the largest less the least score of an example, in the method's
+              ``scale`` (of a method that classifies: of its logits);
+            * ``zero_gradients``: the share of exact zeros in the gradient of the loss with respect
+              to the scores, in [0, 1];
+
+            and the last ``learning_rate``. From a score whose gradient is 0 nothing is learned:
+            either it is right, or the operator is saturated there, which takes a large spread and
+            is cured by a larger epsilon.
 
         Raises:
             FloatingPointError: where the loss is no longer finite.
@@ -98,31 +108,32 @@ class Pretraining:
         steps = self.steps_per_epoch(inputs)
         rng = np.random.Generator(np.random.Philox(key=[self.seed, self.epoch]))
         order = rng.permutation(len(inputs))[: steps * self.batch_size].reshape(steps, -1)
-        totals = np.zeros(2)
+        totals = np.zeros(len(_TRAINING))
         rate = 0.0
         for index in wrap(range(steps)):
             step = self.epoch * steps + index
             rate = self._rate(step, steps)
             self.optimizer.learning_rate = rate
             batch = inputs[np.sort(order[index])]  # sorted: kinder to a memory map
-            loss, right = self._train_step(tf.constant(batch), tf.constant([self.seed, step]))
-            totals += float(loss), float(right)
+            totals += self._train_step(tf.constant(batch), tf.constant([self.seed, step])).numpy()
         self.epoch += 1
-        loss, right = totals / steps
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} in epoch {self.epoch}")
-        return {"loss": loss, "partial_ranks": right, "learning_rate": rate}
+        record = dict(zip(_TRAINING, (totals / steps).tolist(), strict=True))
+        if not math.isfinite(record["loss"]):
+            raise FloatingPointError(f"the loss is {record['loss']} in epoch {self.epoch}")
+        return {**record, "learning_rate": rate}
 
     def evaluate(self, inputs: np.ndarray, batch_size: int = 250) -> dict[str, float]:
-        """Mean ``loss`` and ``partial_ranks`` of inputs, shuffled the same way at every call."""
-        totals = np.zeros(2)
+        """Mean ``loss``, ``partial_ranks`` and ``score_spread``, as :meth:`run_epoch` has them.
+
+        Inputs are shuffled the same way at every call.
+        """
+        totals = np.zeros(len(_EVALUATED))
         for start in range(0, len(inputs), batch_size):
             batch = inputs[start : start + batch_size]
             seed = tf.constant([_EVALUATION, start])
-            loss, right = self._evaluate_batch(tf.constant(batch), seed, training=False)
-            totals += len(batch) * np.array([float(loss), float(right)])
-        loss, right = totals / len(inputs)
-        return {"loss": loss, "partial_ranks": right}
+            means = self._evaluate_batch(tf.constant(batch), seed).numpy()
+            totals += len(batch) * means.astype(float)
+        return dict(zip(_EVALUATED, (totals / len(inputs)).tolist(), strict=True))
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that training changes, as arrays."""
@@ -153,7 +164,8 @@ class Pretraining:
 
     def _forward(
         self, inputs: tf.Tensor, seed: tf.Tensor, *, training: bool
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """The scores, and the means of _EVALUATED."""
         seeds = tf.unstack(tf.random.split(seed, 3))
         x = patches.cut(
             patches.as_images(inputs), self.view, self.gap, seeds[0] if training else None
@@ -162,11 +174,18 @@ class Pretraining:
         scores = self.model(patches.reorder(x, orders), training=training)
         loss = tf.reduce_mean(self.method.loss(orders, scores, seeds[2]))
         right = losses.partial_ranks(orders + 1, self.method.predict(scores))
-        return loss, tf.reduce_mean(right)
+        spread = tf.reduce_max(scores, axis=-1) - tf.reduce_min(scores, axis=-1)
+        return scores, [loss, tf.reduce_mean(right), tf.reduce_mean(spread) / self.method.scale]
 
-    def _step(self, inputs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _evaluation(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        _, means = self._forward(inputs, seed, training=False)
+        return tf.stack(means)
+
+    def _step(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            loss, right = self._forward(inputs, seed, training=True)
+            scores, means = self._forward(inputs, seed, training=True)
         variables = self.model.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return loss, right
+        by_scores, *gradients = tape.gradient(means[0], [scores, *variables])
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        zeros = tf.cast(tf.convert_to_tensor(by_scores) == 0, tf.float32)
+        return tf.stack([*means, tf.reduce_mean(zeros)])  # one transfer a step

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from shuffle_to_learn.methods import METHODS
 from shuffle_to_learn.views import View
 from stages.errors import InputError
 from stages.paths import Encoder, Paths
@@ -94,36 +105,40 @@ class Pretrain(Section):
     warmup_epochs: Annotated[float, Field(ge=0)]
     precision: Literal["float32", "mixed_bfloat16"]
 
-
-class RandomMethod(Section):
-    """The untrained encoder has no settings."""
-
-
-class TrainedMethod(Section):
-    learning_rate: Rate
-
-
-class FixedPermutations(TrainedMethod):
-    permutations: Annotated[int, Field(ge=2, le=10000)]
-
-
-class FastSoftRanking(TrainedMethod):
-    epsilon: Annotated[float, Field(gt=0)]
+    @property
+    def network(self) -> dict[str, Any]:
+        """The settings that :func:`shuffle_to_learn.cfn.build_cfn` takes."""
+        return self.model_dump(
+            include={
+                "width",
+                "tile_features",
+                "joined_features",
+                "batch_normalization",
+                "tile_normalization",
+                "precision",
+            }
+        )
 
 
-class PerturbedFY(TrainedMethod):
-    epsilon: Annotated[float, Field(gt=0)]
-    num_samples: Annotated[int, Field(ge=1, le=100000)]
+def method_section(name: str, method: Any) -> type[Section]:
+    """The section of a method's own settings, made of the annotated fields of its class."""
+    hints = get_type_hints(method, include_extras=True)
+    own = {f.name: hints[f.name] for f in fields(method) if f.name != "n" and not f.kw_only}
+    if method.trained:
+        own = {"learning_rate": Rate, **own}
+    required: dict[str, Any] = {key: (kind, ...) for key, kind in own.items()}
+    return create_model(name, __base__=Section, **required)
 
 
-class Methods(Section):
-    """Each method's own settings."""
-
-    random: RandomMethod = RandomMethod()
-    fixed_permutations: FixedPermutations
-    mse: TrainedMethod
-    fast_soft_ranking: FastSoftRanking
-    perturbed_fy: PerturbedFY
+if TYPE_CHECKING:
+    Methods = Any
+else:
+    Methods = create_model(
+        "Methods",
+        __base__=Section,
+        __doc__="Each method's own settings, None where the params file does not give them.",
+        **{name: (method_section(name, method) | None, None) for name, method in METHODS.items()},
+    )
 
 
 class Embed(Section):
@@ -183,8 +198,8 @@ class Audio(Section):
     @classmethod
     def _methods(cls, methods: list[str]) -> list[str]:
         for method in methods:
-            if method not in Methods.model_fields:
-                known = ", ".join(Methods.model_fields)
+            if method not in METHODS:
+                known = ", ".join(METHODS)
                 raise ValueError(f"unknown method {method!r}: choose from {known}")
         return _distinct(methods)
 
@@ -192,6 +207,20 @@ class Audio(Section):
     @classmethod
     def _seeds(cls, seeds: list[int]) -> list[int]:
         return _distinct(seeds)
+
+    @model_validator(mode="after")
+    def _has_settings(self) -> Audio:
+        missing = [name for name in self.methods if getattr(self.method, name) is None]
+        if missing:  # pydantic puts the key of this section before each one's
+            said = PydanticCustomError("no_settings", "missing: the method is in audio.methods")
+            raise ValidationError.from_exception_data(
+                "Audio",
+                [
+                    InitErrorDetails(type=said, loc=("method", name), input=self.method)
+                    for name in missing
+                ],
+            )
+        return self
 
     @model_validator(mode="after")
     def _divides(self) -> Audio:
@@ -217,9 +246,11 @@ class Params(Section):
         """One encoder, its identity checked; it need not be in the study's lists."""
         if modality != "audio":
             raise InputError(f"--modality {modality}: unknown modality, use audio")
-        if method not in Methods.model_fields:
-            known = ", ".join(Methods.model_fields)
+        if method not in METHODS:
+            known = ", ".join(METHODS)
             raise InputError(f"--method {method}: unknown method, use one of {known}")
+        if getattr(self.audio.method, method) is None:
+            raise InputError(f"audio.method.{method}: missing: --method asks for the method")
         if not 0 <= seed < 2**31:
             raise InputError(f"--seed {seed}: use a number from 0 to 2147483647")
         size = (self.audio.spectrograms.n_mels, self.audio.spectrograms.frames)

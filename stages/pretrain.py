@@ -1,9 +1,11 @@
 """Pretrain a CFN: shuffle the patches of each input and learn the ranks that undo the shuffle.
 
-Reads the features of the dataset; writes cfn.keras, history.csv (every epoch: loss and partial
-ranks, in training and on held-out inputs) and pretext.json (the same at the end). After each
-epoch the state is kept in a checkpoint: a run that was killed continues from it, to the same
-result. TensorBoard: tensorboard --logdir data/tensorboard.
+Reads the features of the dataset; writes cfn.keras, history.csv (every epoch: loss, partial ranks
+and the spread of the scores in units of the method's epsilon, in training and on held-out inputs;
+in training also the share of zeros in the gradient by the scores; wrong ranks with both high: the
+method is saturated, raise its epsilon) and pretext.json (loss and partial ranks on held-out inputs
+at the end). After each epoch the state is kept in a checkpoint: a run that was killed continues
+from it, to the same result. TensorBoard: tensorboard --logdir data/tensorboard.
 """
 
 from __future__ import annotations
@@ -56,19 +58,8 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"{args.params}: audio.method.{encoder.method}: {error}") from error
     settings = study.pretrain
     size = view.tile_size((train.shape[1], train.shape[2]), settings.gap)
-    model = build_cfn(
-        view.patches,
-        (*size, 1),
-        outputs,
-        width=settings.width,
-        tile_features=settings.tile_features,
-        joined_features=settings.joined_features,
-        batch_normalization=settings.batch_normalization,
-        tile_normalization=settings.tile_normalization,
-        precision=settings.precision,
-        seed=encoder.seed,
-    )
-    epochs = 0 if encoder.method == "random" else settings.epochs
+    model = build_cfn(view.patches, (*size, 1), outputs, seed=encoder.seed, **settings.network)
+    epochs = settings.epochs if method.trained else 0
     pretraining = Pretraining(
         model,
         method,
@@ -124,8 +115,8 @@ def main(argv: list[str] | None = None) -> None:
         _save(checkpoint, fingerprint, pretraining, history)
 
     save_model(paths.model(encoder), model)
-    columns = ["epoch", "learning_rate", "loss", "partial_ranks"]
-    columns += ["valid_loss", "valid_partial_ranks"]
+    columns = ["epoch", "learning_rate", "loss", "partial_ranks", "score_spread", "zero_gradients"]
+    columns += ["valid_loss", "valid_partial_ranks", "valid_score_spread"]
     common.write_csv(paths.history(encoder), pd.DataFrame(history, columns=columns))
     last = history[-1]
     common.write_json(

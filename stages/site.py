@@ -162,7 +162,7 @@ def inline_svg(path: Path, title: str, css: str) -> Markup:
 
 def settings(params: Params) -> str:
     """Every setting of the study as YAML; where it wrote and on how many cores is no part of it."""
-    content = params.model_dump(exclude={"paths", "threads"})
+    content = params.model_dump(exclude={"paths", "threads"}, exclude_none=True)
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=90)
 
 

@@ -29,7 +29,8 @@ class Measure(NamedTuple):
     unit: str = ""
 
 
-# The colours are those of Okabe and Ito (2008), told apart with every common colour blindness.
+# The colours are those of Okabe and Ito (2008), and others: no two are closer than the closest of
+# theirs, for every common colour blindness (tests/test_results.py).
 # In order of the paper's tables: from no pretraining to differentiable ranking.
 LOOKS = {
     "supervised": Look("Supervised, end to end", "#0072B2", "P", (8, 2)),
@@ -38,9 +39,12 @@ LOOKS = {
     "mse": Look("MSE on ranks", "#56B4E9", "D", (4, 1.5, 1, 1.5)),
     "fast_soft_ranking": Look("Fast Soft Ranking", "#009E73", "v", (2, 1)),
     "perturbed_fy": Look("Perturbed Fenchel-Young", "#D55E00", "o", ()),
+    "perturbed_fy_exact": Look("Perturbed FY, exact", "#882255", "X", (6, 2, 2, 2)),
+    "sinkhorn": Look("Sinkhorn ranking", "#6600CC", "*", (1, 3)),
+    "neural_sort": Look("NeuralSort", "#CC79A7", "p", (3, 3)),
 }
 # For methods that have no entry yet, in turn.
-SPARE = (("#CC79A7", "X", (6, 2, 2, 2)), ("#999999", "p", (3, 3)), ("#882255", "*", (1, 3)))
+SPARE = (("#553311", "<", (8, 2, 1, 2)), ("#DDCC77", ">", (10, 4)), ("#002266", "d", (3, 1, 3, 4)))
 
 MEASURES = {
     ("instrument", "accuracy"): Measure("Instrument accuracy", True, 3),

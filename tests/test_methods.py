@@ -2,24 +2,61 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy.special import log_softmax
-from scipy.stats import chisquare
+import yaml
+from conftest import ROOT
+from scipy.special import expit, log_softmax, logsumexp
+from scipy.stats import chisquare, norm
 
-from shuffle_to_learn import losses
+from shuffle_to_learn import losses, ranking
 from shuffle_to_learn.methods import METHODS, FixedPermutations
+from shuffle_to_learn.methods.neural_sort import neural_sort
+from shuffle_to_learn.methods.sinkhorn import sinkhorn_rank, soft_permutation
 from shuffle_to_learn.patches import reorder
 from shuffle_to_learn.permutations import max_hamming_permutations
-from stages.params import Methods
+from stages.params import Methods, method_section
 
 SEED = np.array([3, 4])
 N = 4
 SETTINGS = {"fixed_permutations": {"permutations": 12}}
-every_method = pytest.mark.parametrize("name", METHODS)
+DOCUMENTED = "ranknet"  # the example of docs/adding-a-method.md
+BLOCKS = re.findall(
+    r"^```(\w*)\n(.*?)^```$", (ROOT / "docs/adding-a-method.md").read_text(), re.M | re.S
+)
+
+
+def block(language: str, holds: str) -> str:
+    """The one code block of the page in a language that holds a text."""
+    (found,) = (text for own, text in BLOCKS if own == language and holds in text)
+    return found
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch) -> str:
+    """The name of a method; the documented one is put into the registry as the page says."""
+    if request.param == DOCUMENTED:
+        module_name = f"shuffle_to_learn.methods.{DOCUMENTED}"
+        path = tmp_path / f"{DOCUMENTED}.py"
+        path.write_text(block("python", "class "))
+        spec = importlib.util.spec_from_file_location(module_name, path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, module_name, module)
+        spec.loader.exec_module(module)
+        entry, cls = re.search(r'"(\w+)": (\w+)', block("python", '": ')).groups()
+        monkeypatch.setitem(METHODS, entry, getattr(module, cls))
+    return request.param
+
+
+every_method = pytest.mark.parametrize("name", [*METHODS, DOCUMENTED], indirect=True)
 
 
 def make(name: str, n: int = N):
@@ -34,15 +71,53 @@ def perfect(method, orders: np.ndarray) -> np.ndarray:
     return 50.0 * (orders[:, None] == rows).all(axis=-1)
 
 
-def test_the_params_file_knows_every_method() -> None:
-    assert set(METHODS) == set(Methods.model_fields)
+def test_the_registry_is_light() -> None:
+    """Settings are checked against it by stages that do without TensorFlow."""
+    code = """
+import sys
+from shuffle_to_learn.methods import METHODS
+from stages.params import load_params
+load_params("params.yaml")
+print([METHODS[name](5).n for name in METHODS], "tensorflow" in sys.modules, "keras" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"{[5] * len(METHODS)} False False"
+
+
+def test_the_params_file_has_every_methods_settings_and_no_others() -> None:
+    sections = {
+        name: set(method_section(name, METHODS[name]).model_fields) for name in Methods.model_fields
+    }
+    assert sections == {
+        "random": set(),
+        "fixed_permutations": {"learning_rate", "permutations"},
+        "mse": {"learning_rate"},
+        "fast_soft_ranking": {"learning_rate", "epsilon"},
+        "perturbed_fy": {"learning_rate", "epsilon", "num_samples"},
+        "perturbed_fy_exact": {"learning_rate", "epsilon"},
+        "sinkhorn": {"learning_rate", "epsilon", "iterations"},
+        "neural_sort": {"learning_rate", "temperature"},
+    }
+    assert set(METHODS) == set(sections)
 
 
 @every_method
-def test_the_settings_of_the_params_file_are_the_methods(name: str) -> None:
-    given = set(Methods.model_fields[name].annotation.model_fields) - {"learning_rate"}
-    taken = set(METHODS[name].__dataclass_fields__) - {"n", "seed"}
-    assert given == taken
+def test_no_setting_has_a_default_in_the_params_file(name: str) -> None:
+    settings = method_section(name, METHODS[name]).model_fields
+    assert all(field.is_required() for field in settings.values())
+    assert ("learning_rate" in settings) == METHODS[name].trained == (name != "random")
+
+
+@pytest.mark.parametrize("name", [DOCUMENTED], indirect=True)
+def test_the_settings_and_commands_of_the_page_are_those_of_its_method(name: str) -> None:
+    audio = yaml.safe_load(block("yaml", "method:"))["audio"]
+    assert name in audio["methods"]
+    section = method_section(name, METHODS[name]).model_validate(audio["method"][name])
+    given = section.model_dump(exclude={"learning_rate"})
+    assert METHODS[name](5, **given).scale == given["epsilon"]
+    assert f"/{name}/0.csv" in block("", "snakemake")
 
 
 @every_method
@@ -81,7 +156,9 @@ def test_samples_are_permutations(name: str) -> None:
     assert (np.sort(orders, axis=1) == np.arange(6)).all()
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name != "fixed_permutations"])
+@pytest.mark.parametrize(
+    "name", [*(METHODS.keys() - {"fixed_permutations"}), DOCUMENTED], indirect=True
+)
 def test_all_permutations_are_equally_likely(name: str) -> None:
     orders = make(name).sample(24_000, SEED).numpy()
     rows, counts = np.unique(orders, axis=0, return_counts=True)
@@ -108,6 +185,20 @@ def test_the_seed_decides(name: str) -> None:
     assert len(np.unique(first, axis=0)) > 5  # each example has its own
 
 
+@every_method
+def test_following_the_gradient_leads_to_the_ranks(name: str) -> None:
+    method = make(name)
+    orders = method.sample(30, SEED)
+    scores = tf.Variable(tf.random.stateless_normal([30, method.outputs], SEED) / 100)
+    before = method.predict(scores)
+    for step in range(200):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(method.loss(orders, scores, tf.constant([step, 0])))
+        scores.assign_sub(0.3 * tape.gradient(loss, scores))
+    assert losses.partial_ranks(orders + 1, before).numpy().mean() < 0.5
+    assert losses.partial_ranks(orders + 1, method.predict(scores)).numpy().mean() > 0.95
+
+
 def test_the_ranking_methods_use_their_own_settings() -> None:
     orders = np.array([[1, 0, 2], [2, 1, 0]], np.int32)
     scores = tf.constant([[0.1, 0.5, -1.0], [2.0, 0.0, 0.3]])
@@ -120,10 +211,45 @@ def test_the_ranking_methods_use_their_own_settings() -> None:
         perturbed.loss(orders, scores, SEED),
         losses.perturbed_fenchel_young(orders + 1, scores, 0.3, 7, SEED),
     )
+    sinkhorn = METHODS["sinkhorn"](3, epsilon=0.3, iterations=2)
+    squared = np.square(sinkhorn_rank(scores, 0.3, 2) - (orders + 1))
+    assert np.allclose(sinkhorn.loss(orders, scores, SEED), squared.sum(axis=1) / 2)
     assert np.array_equal(
         METHODS["mse"](3).loss(orders, scores, SEED),
         losses.rank_mean_squared_error(orders + 1, scores),
     )
+
+
+def test_scores_are_measured_in_epsilon() -> None:
+    assert {name: make(name).scale for name in METHODS} == {
+        "random": 1,
+        "fixed_permutations": 1,
+        "mse": 1,
+        "fast_soft_ranking": METHODS["fast_soft_ranking"].epsilon,
+        "perturbed_fy": METHODS["perturbed_fy"].epsilon,
+        "perturbed_fy_exact": METHODS["perturbed_fy_exact"].epsilon,
+        "sinkhorn": METHODS["sinkhorn"].epsilon,
+        "neural_sort": METHODS["neural_sort"].temperature,
+    }
+    assert METHODS["sinkhorn"](4, epsilon=0.25).scale == 0.25
+    assert METHODS["neural_sort"](4, temperature=3.0).scale == 3.0
+
+
+def test_the_exact_perturbed_loss_is_the_closed_form() -> None:
+    """<t, E[ranks]> + epsilon / sqrt 2 sum phi(d / (epsilon sqrt 2)) - <t, y>, d = t_i - t_j."""
+    epsilon = 0.7
+    rng = np.random.default_rng(0)
+    t = rng.normal(size=(6, N))
+    orders = np.argsort(rng.random((6, N)), axis=1).astype(np.int32)
+    off = ~np.eye(N, dtype=bool)
+    d = (t[:, :, None] - t[:, None, :]) / (epsilon * np.sqrt(2))
+    ranks = 1 + (norm.cdf(d) * off).sum(axis=2)
+    expected = (t * (ranks - orders - 1)).sum(axis=1)
+    expected += epsilon / np.sqrt(2) * (norm.pdf(d) * off).sum(axis=(1, 2))
+    method = METHODS["perturbed_fy_exact"](N, epsilon=epsilon)
+    found = method.loss(tf.constant(orders), tf.constant(t), SEED)
+    assert np.allclose(found, expected, rtol=1e-9, atol=1e-12)
+    assert np.array_equal(found, method.loss(orders, tf.constant(t), SEED + 1))  # no draws
 
 
 def test_fixed_permutations_is_cross_entropy() -> None:
@@ -151,3 +277,151 @@ def test_brute_force_expectation_of_chance() -> None:
     orders = np.array(list(itertools.permutations(range(N))), np.int32)
     ranks = make("mse").predict(tf.zeros([24, N]))
     assert losses.partial_ranks(orders + 1, ranks).numpy().mean() == pytest.approx(1 / N)
+
+
+# Sinkhorn ranking
+
+
+def values(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def sinkhorn_in_numpy(v: np.ndarray, epsilon: float, iterations: int) -> np.ndarray:
+    """One soft permutation: columns, then rows, in log space."""
+    targets = np.arange(1, len(v) + 1)
+    log_p = np.outer(v - v.mean(), targets - targets.mean()) / epsilon
+    for _ in range(iterations):
+        for j in range(len(v)):
+            log_p[:, j] -= logsumexp(log_p[:, j])
+        for i in range(len(v)):
+            log_p[i] -= logsumexp(log_p[i])
+    return np.exp(log_p)
+
+
+@pytest.mark.parametrize("epsilon", [0.05, 0.3, 5.0])
+@pytest.mark.parametrize("iterations", [1, 3, 20])
+def test_sinkhorn_is_that_of_numpy(epsilon: float, iterations: int) -> None:
+    v = values(2, 3, 6)
+    p = soft_permutation(v, epsilon, iterations).numpy()
+    expected = [sinkhorn_in_numpy(row, epsilon, iterations) for row in v.reshape(6, 6)]
+    assert np.allclose(p, np.reshape(expected, (2, 3, 6, 6)), rtol=1e-9, atol=1e-12)
+    ranks = sinkhorn_rank(v, epsilon, iterations).numpy()
+    assert np.allclose(ranks, p @ np.arange(1, 7), rtol=1e-12)
+    assert np.allclose(sinkhorn_rank(v.astype(np.float32), epsilon, iterations), ranks, atol=1e-4)
+
+
+def test_after_any_iterations_rows_sum_to_1_and_in_the_end_columns() -> None:
+    v = values(20, 7)
+    few, many = (soft_permutation(v, 0.5, iterations).numpy() for iterations in (1, 300))
+    for p in (few, many):
+        assert np.allclose(p.sum(axis=-1), 1)
+        assert (p >= 0).all()
+    assert not np.allclose(few.sum(axis=-2), 1, atol=0.01)
+    assert np.allclose(many.sum(axis=-2), 1)
+
+
+def test_the_fixed_point_is_entropic_optimal_transport_at_squared_cost() -> None:
+    """The conditions of optimality: the marginals, and log P + cost / epsilon is f_i + g_j."""
+    v, epsilon = values(7), 0.4
+    p = soft_permutation(v, epsilon, 1000).numpy()
+    assert np.allclose(p.sum(axis=0), 1) and np.allclose(p.sum(axis=1), 1)
+    duals = np.log(p) + (v[:, None] - np.arange(1, 8)) ** 2 / 2 / epsilon
+    separable = duals[:, :1] + duals[:1] - duals[0, 0]
+    assert np.allclose(duals, separable, atol=1e-8)
+
+
+def test_sinkhorn_of_two_has_a_closed_form() -> None:
+    v = values(10, 2)
+    second = expit((v[:, 0] - v[:, 1]) / (2 * 0.3))
+    assert np.allclose(sinkhorn_rank(v, 0.3, 100), np.stack([1 + second, 2 - second], axis=1))
+
+
+def test_sinkhorn_ranks_run_from_hard_ranks_to_their_mean() -> None:
+    v = np.array([[0.3, -1.0, 2.0, 0.9, -0.2], [5.0, 4.0, 3.0, 2.0, 1.0]])
+    assert np.allclose(sinkhorn_rank(v, 0.02, 1000), ranking.rank(v), atol=1e-3)
+    assert np.allclose(sinkhorn_rank(v, 1e6), 3, atol=1e-4)
+    between = sinkhorn_rank(v, 1.0).numpy()
+    assert np.array_equal(ranking.rank(between), ranking.rank(v))  # in order on the way
+    assert ((between > 1) & (between < 5)).all()
+
+
+def test_sinkhorn_ranks_mind_neither_offset_nor_direction() -> None:
+    v = np.round(values(5, 6) * 8).astype(np.float32) / 8  # exact in float32 beside 10,000
+    ranks = sinkhorn_rank(v, 0.5, 4).numpy()
+    assert np.allclose(sinkhorn_rank(v + 10_000, 0.5, 4), ranks, atol=1e-5)
+    assert np.allclose(sinkhorn_rank(-v, 0.5, 4), 7 - ranks, atol=1e-5)
+    assert np.isfinite(sinkhorn_rank(1e6 * v, 1e-3, 4)).all()
+
+
+# NeuralSort
+
+
+def neural_sort_in_numpy(s: np.ndarray, temperature: float) -> np.ndarray:
+    """Equation by equation: row i is softmax[((n + 1 - 2 i) s - A 1) / temperature]."""
+    n = len(s)
+    a = np.abs(s[:, None] - s[None, :])
+    return np.array(
+        [
+            np.exp(log_softmax(((n + 1 - 2 * i) * s - a @ np.ones(n)) / temperature))
+            for i in range(1, n + 1)
+        ]
+    )
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0, 10.0])
+def test_neural_sort_is_that_of_numpy(temperature: float) -> None:
+    v = values(2, 3, 6)
+    p = neural_sort(v, temperature).numpy()
+    expected = [neural_sort_in_numpy(row, temperature) for row in v.reshape(6, 6)]
+    assert np.allclose(p, np.reshape(expected, (2, 3, 6, 6)), rtol=1e-9, atol=1e-12)
+    assert np.allclose(p.sum(axis=-1), 1)
+
+
+def test_neural_sort_runs_from_sorting_to_nothing() -> None:
+    v = values(10, 6)
+    hard = neural_sort(v, 1e-4).numpy()
+    assert np.allclose((hard @ v[..., None])[..., 0], np.sort(v, axis=1)[:, ::-1])
+    assert np.allclose(hard, np.round(hard)) and np.allclose(hard.sum(axis=1), 1)
+    assert np.allclose(neural_sort(v, 1e6), 1 / 6, atol=1e-4)
+
+
+def test_the_loss_of_neural_sort_is_cross_entropy_with_the_true_sorting() -> None:
+    orders = np.array([[1, 0, 3, 2], [3, 2, 1, 0], [2, 3, 0, 1]], np.int32)
+    scores = values(3, 4)
+    expected = []
+    for order, row in zip(orders, scores, strict=True):
+        true = np.zeros((4, 4))
+        for patch, place in enumerate(order):
+            true[3 - place, patch] = 1  # row 0: the patch of the highest rank
+        expected.append(-(true * np.log(neural_sort_in_numpy(row, 0.7))).sum() / 4)
+    method = METHODS["neural_sort"](4, temperature=0.7)
+    assert np.allclose(method.loss(orders, tf.constant(scores), SEED), expected)
+    far = method.loss(orders, tf.constant(1e4 * scores, tf.float32), SEED).numpy()
+    assert np.isfinite(far).all() and (far > 1000).any()  # where the matrix itself is 0
+
+
+# both
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [lambda x: sinkhorn_rank(x, 0.4, 5), lambda x: neural_sort(x, 0.4)],
+    ids=["sinkhorn", "neural_sort"],
+)
+def test_gradients_are_those_of_finite_differences(operator) -> None:
+    (found,), (expected,) = tf.test.compute_gradient(operator, [values(3, 5)], delta=1e-5)
+    assert np.abs(expected).max() > 0.1
+    assert np.allclose(found, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan")])
+def test_a_scale_that_is_not_above_0_is_refused(wrong: float) -> None:
+    with pytest.raises(ValueError, match="epsilon must be above 0, not"):
+        sinkhorn_rank(values(3), wrong)
+    with pytest.raises(ValueError, match="temperature must be above 0, not"):
+        neural_sort(values(3), wrong)
+
+
+def test_no_iterations_are_refused() -> None:
+    with pytest.raises(ValueError, match="iterations must be at least 1, not 0"):
+        sinkhorn_rank(values(3), 1.0, 0)

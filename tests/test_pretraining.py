@@ -50,16 +50,34 @@ def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
 
 
 class Recorder(MeanSquaredError):
-    """Writes down the orders that it samples."""
+    """Writes down the orders that it samples and the scores that it is given."""
 
     def __init__(self, n: int) -> None:
         super().__init__(n)
         object.__setattr__(self, "seen", [])
+        object.__setattr__(self, "scores", [])
 
     def sample(self, batch, seed):
         orders = super().sample(batch, seed)
         tf.py_function(lambda o: self.seen.append(o.numpy()), [orders], [])
         return orders
+
+    def loss(self, orders, scores, seed):
+        tf.py_function(lambda s: self.scores.append(s.numpy()), [scores], [])
+        return super().loss(orders, scores, seed)
+
+
+class InHalves(Recorder):
+    """Measures scores in units of 0.5."""
+
+    scale = 0.5
+
+
+class FirstScore(MeanSquaredError):
+    """Minimises the first score alone: the other three of an example have no gradient."""
+
+    def loss(self, orders, scores, seed):
+        return tf.square(scores[:, 0])
 
 
 class Asked:
@@ -208,7 +226,7 @@ def test_evaluation_is_the_same_at_every_call_and_weighs_examples_alike() -> Non
 )
 def test_the_rate_follows_its_schedule(schedule, warmup, factors) -> None:
     training = make(learning_rate=0.01, schedule=schedule, warmup_epochs=warmup, epochs=4)
-    training._train_step = lambda *_: (0.0, 0.0)  # only the rate is looked at
+    training._train_step = lambda *_: tf.zeros(4)  # only the rate is looked at
     for factor in factors:
         record = training.run_epoch(TRAIN)
         assert record["learning_rate"] == pytest.approx(0.01 * factor)
@@ -223,6 +241,52 @@ def test_the_rate_is_the_optimizers() -> None:
     assert all(
         np.array_equal(before[f"variable_{i}"], still.state()[f"variable_{i}"]) for i in variables
     )
+
+
+def test_a_step_is_one_of_adam_on_the_mean_loss() -> None:
+    recorder = Recorder(4)
+    training, plain = make(method=recorder), make()
+    record = training.run_epoch(TRAIN[:16])
+
+    x, orders = cut(tf.constant(TRAIN[:16].astype(np.float32)[..., None]), VIEW), recorder.seen[0]
+    with tf.GradientTape() as tape:
+        scores = plain.model(reorder(x, tf.constant(orders)), training=True)
+        loss = tf.reduce_mean(losses.rank_mean_squared_error(orders + 1, scores))
+    variables = plain.model.trainable_variables
+    plain.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+    assert record["loss"] == pytest.approx(float(loss), rel=1e-5)
+    for found, expected in zip(training.model.variables, plain.model.variables, strict=True):
+        assert np.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "scale"), [(Recorder, 1.0), (InHalves, 0.5)])
+def test_the_spread_is_that_of_the_scores_in_the_methods_scale(kind, scale: float) -> None:
+    recorder = kind(4)
+    training = make(method=recorder)
+    record = training.run_epoch(TRAIN)
+    trained = np.concatenate(recorder.scores)
+    assert trained.shape == (128, 4)
+    assert record["score_spread"] == pytest.approx(np.ptp(trained, axis=1).mean() / scale, 1e-5)
+
+    recorder.scores.clear()
+    record = training.evaluate(HELD_OUT, batch_size=20)  # the last batch is of 10
+    held_out = np.concatenate(recorder.scores)
+    assert held_out.shape == (50, 4)
+    assert record["score_spread"] == pytest.approx(np.ptp(held_out, axis=1).mean() / scale, 1e-5)
+    assert set(record) == {"loss", "partial_ranks", "score_spread"}
+
+
+def test_the_share_of_zero_gradients_is_counted() -> None:
+    assert make("mse").run_epoch(TRAIN)["zero_gradients"] == 0
+    assert make(method=FirstScore(4)).run_epoch(TRAIN)["zero_gradients"] == 0.75
+
+
+def test_a_saturated_operator_shows() -> None:
+    rates = {"learning_rate": 1e-4}
+    wide = make(method=METHODS["fast_soft_ranking"](4, epsilon=1.0), **rates).run_epoch(TRAIN)
+    narrow = make(method=METHODS["fast_soft_ranking"](4, epsilon=1e-5), **rates).run_epoch(TRAIN)
+    assert narrow["zero_gradients"] > 0.99 > 0.01 > wide["zero_gradients"]
+    assert narrow["score_spread"] > 1000 > 10 > wide["score_spread"]
 
 
 def test_a_loss_that_is_no_number_ends_training() -> None:

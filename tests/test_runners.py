@@ -14,6 +14,8 @@ import pytest
 import yaml
 from dags import dvc_jobs, snakemake_jobs
 
+from shuffle_to_learn.methods import METHODS
+
 ROOT = Path(__file__).parent.parent
 # What every stage uses to read settings and to write files; a change there changes no result.
 PLUMBING = {"common", "errors", "features", "params", "paths", "runtime"}
@@ -36,6 +38,7 @@ def test_both_runners_have_the_same_jobs(jobs) -> None:
     [
         ("      - audio.embed\n", ""),
         ("      - shuffle_to_learn/cfn.py\n", ""),
+        ("methods/${item.method}.py", "methods/mse.py"),
         ("python -m stages.tables", "python -m stages.tables --params params.yaml"),
         ("figures/figure3.png", "figures/figure4.png"),
     ],
@@ -51,33 +54,61 @@ def test_the_comparison_catches_a_difference(jobs, tmp_path: Path, old: str, new
 
 
 def _imports(path: Path) -> set[str]:
-    """The project's modules that a source file imports, as paths."""
+    """The project's modules that a source file imports, also inside functions, as paths."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-    files = {name.replace(".", "/") + ".py" for name in found}
+    stems = {name.replace(".", "/") for name in found}
+    files = {file for stem in stems for file in (f"{stem}.py", f"{stem}/__init__.py")}
     return {file for file in files if (ROOT / file).exists()}
 
 
 def _code(stage: str) -> set[str]:
-    """A stage's module, and all that it imports but for the plumbing."""
+    """A stage's module, and all that it imports but for the plumbing and packages' own files."""
     todo, done = {f"stages/{stage}.py"}, set()
     plumbing = {f"stages/{name}.py" for name in PLUMBING}
     while todo:
         file = todo.pop()
         done.add(file)
         todo |= _imports(ROOT / file) - done - plumbing
-    return done
+    return {file for file in done if not file.endswith("/__init__.py")}
 
 
 def test_the_code_that_a_stage_uses_is_a_declared_input(jobs) -> None:
+    """Of the methods' files a job declares its own; of what they import, everything."""
+    files = {name: f"shuffle_to_learn/methods/{name}.py" for name in METHODS}
+    seen = set()
     for job in jobs:
-        stage = job.command.split()[2].removeprefix("stages.")
-        declared = {p for p in job.inputs if p.endswith(".py")}
-        assert declared == _code(stage), stage
+        words = job.command.split()
+        wanted = _code(words[2].removeprefix("stages."))
+        if "stages.pretrain" in words:
+            method = words[words.index("--method") + 1]
+            seen.add(method)
+            assert wanted >= {"shuffle_to_learn/methods/base.py", *files.values()}
+            wanted -= set(files.values()) - {files[method]}
+        assert {p for p in job.inputs if p.endswith(".py")} == wanted, job.command
+    assert len(seen) > 3
+
+
+def test_packages_are_names_only_and_methods_keep_to_themselves() -> None:
+    """So that neither is missed where it is not declared."""
+    for package in ("stages", "shuffle_to_learn", "shuffle_to_learn/methods"):
+        docstring, *rest = ast.parse((ROOT / package / "__init__.py").read_text()).body
+        assert isinstance(docstring, ast.Expr)
+        if package.endswith("methods"):
+            *rest, registry = rest
+            assert isinstance(registry, ast.AnnAssign) and isinstance(registry.value, ast.Dict)
+            assert all(isinstance(value, ast.Name) for value in registry.value.values)
+        assert all(isinstance(node, ast.ImportFrom) for node in rest), package
+    folder = Path("shuffle_to_learn/methods")
+    files = {path.name for path in (ROOT / folder).glob("*.py")}
+    assert files == {"__init__.py", "base.py", *(f"{name}.py" for name in METHODS)}
+    for name in METHODS:
+        found = _imports(ROOT / folder / f"{name}.py")
+        assert {Path(file) for file in found if Path(file).parent == folder} <= {folder / "base.py"}
 
 
 def test_every_preset_has_the_keys_of_the_default_study() -> None:

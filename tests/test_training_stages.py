@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, TinyStudy
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
 
 from shuffle_to_learn.pretraining import Pretraining
 from stages import downstream, embed, pretrain
@@ -80,14 +82,28 @@ def test_the_outputs_are_those_of_the_design(outputs: dict[str, bytes]) -> None:
 
 def test_the_history_has_every_epoch(done: TinyStudy) -> None:
     history = pd.read_csv(done.layout.history(done.encoder()))
-    assert list(history.columns) == (
-        ["epoch", "learning_rate", "loss", "partial_ranks", "valid_loss", "valid_partial_ranks"]
-    )
+    trained = ["learning_rate", "loss", "partial_ranks", "score_spread", "zero_gradients"]
+    held_out = ["valid_loss", "valid_partial_ranks", "valid_score_spread"]
+    assert list(history.columns) == ["epoch", *trained, *held_out]
     assert list(history["epoch"]) == [0, 1, 2, 3]  # 0 is the untrained network, held out only
-    trained = ["learning_rate", "loss", "partial_ranks"]
     assert history.loc[0, trained].isna().all()
     assert history.loc[1:].notna().all(axis=None)
     assert history["valid_loss"].iloc[-1] < history["valid_loss"].iloc[0]
+    assert (history["zero_gradients"].iloc[1:] == 0).all()  # of the squared error
+    spread = history["valid_score_spread"]
+    assert spread.iloc[0] < 0.5  # the untrained network scores every patch about alike
+    assert 1 < spread.iloc[-1] < 4  # of ranks 1 to 5
+
+
+def test_tensorboard_has_what_the_history_has(done: TinyStudy) -> None:
+    board = EventAccumulator(str(done.layout.tensorboard(done.encoder()))).Reload()
+    history = pd.read_csv(done.layout.history(done.encoder())).loc[1:]
+    assert set(board.Tags()["tensors"]) == set(history.columns)
+    for name in history.columns:
+        events = board.Tensors(name)
+        assert [event.step for event in events] == [1, 2, 3]
+        values = [make_ndarray(event.tensor_proto) for event in events]
+        assert np.allclose(values, history[name])
 
 
 def test_the_pretext_scores_are_the_last_epochs(done: TinyStudy) -> None:
@@ -339,6 +355,14 @@ def test_a_mistake_is_one_line_on_stderr_and_status_1(tiny_study: TinyStudy) -> 
         ("pretrain", {"width": -0.5}, "audio.pretrain.width: .*greater than 0 .*-0.5"),
         ("pretrain", {"gap": 4}, "a gap of 4 pixels leaves nothing .* frequency-5"),
         ("method", {"mse": {"learning_rate": "1e-4"}}, "audio.method.mse.learning_rate: .*1.0e-4"),
+        ("method", {"sinkhorn": {"epsilon": 1.0}}, "audio.method.sinkhorn.iterations: missing"),
+        (
+            "method",
+            {"neural_sort": {"temperature": 0}},
+            "neural_sort.temperature: .*greater than 0",
+        ),
+        ("method", {"random": {"learning_rate": 0.1}}, "random.learning_rate: unknown key"),
+        ("method", {"msee": {}}, "audio.method.msee: unknown key"),
         ("downstream", {"dropout": 1.0}, "audio.downstream.dropout: .*less than 1"),
         ("downstream", {"tasks": ["pitch", "tempo"]}, "audio.downstream.tasks.1: .*tempo"),
         ("spectrograms", {"n_mels": 21}, "frequency-5 cuts 21 rows of pixels into 5 parts"),
@@ -365,6 +389,27 @@ def test_methods_and_views_in_the_params_file_are_checked(tiny_study: TinyStudy)
     assert_matches(tiny_study.refusal(pretrain), r"audio\.methods: unknown method 'msee'")
     tiny_study.change(lambda content: content["audio"].update(views=["diagonal-5"]))
     assert_matches(tiny_study.refusal(pretrain), r"audio\.views: unknown view 'diagonal-5'")
+
+
+def test_only_the_methods_that_are_run_need_settings(tiny_study: TinyStudy) -> None:
+    def change(content: dict) -> None:
+        content["audio"]["methods"] = ["random"]
+        content["audio"]["method"] = {"random": {}}
+
+    tiny_study.change(change)
+    tiny_study.run(pretrain, "random")
+    line = tiny_study.refusal(pretrain, "sinkhorn")
+    assert line == "error: audio.method.sinkhorn: missing: --method asks for the method"
+
+    def list_more(content: dict) -> None:
+        change(content)
+        content["audio"]["methods"] = ["random", "sinkhorn", "mse"]
+
+    tiny_study.change(list_more)
+    assert tiny_study.refusal(pretrain, "random") == (
+        f"error: {tiny_study.params}: audio.method.sinkhorn: missing: the method is in "
+        "audio.methods; audio.method.mse: missing: the method is in audio.methods"
+    )
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,13 @@ CHANGES = [
         {"tables", "site"},
     ),
     (
+        "the source file of one method",
+        "shuffle_to_learn/methods/perturbed_fy.py",
+        "scores, self.epsilon,",
+        "scores, 2 * self.epsilon,",
+        jobs(ENCODER, "perturbed_fy") | RESULTS,
+    ),
+    (
         "a spectrogram setting",
         "params.yaml",
         "    f_min: ",

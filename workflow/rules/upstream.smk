@@ -10,7 +10,8 @@ rule pretrain:
             *library(
                 "cfn",
                 "losses",
-                "methods",
+                "methods/base",
+                "methods/{method}",
                 "patches",
                 "permutations",
                 "pretraining",
