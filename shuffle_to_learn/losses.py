@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from shuffle_to_learn import ranking
@@ -95,7 +96,7 @@ def rank_mean_squared_error(ranks: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
 
 
 def permutation_cross_entropy(
-    ranks: tf.Tensor, logits: tf.Tensor, permutations: Sequence[Sequence[int]]
+    ranks: tf.Tensor, logits: tf.Tensor, permutations: Sequence[Sequence[int]] | np.ndarray
 ) -> tf.Tensor:
     """Cross-entropy of classifying which of a fixed set of permutations was applied.
 

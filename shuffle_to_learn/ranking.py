@@ -15,8 +15,8 @@ import tensorflow as tf
 # Up to so many values sorting compares all pairs; beyond, other algorithms take less time
 # (benchmarks/ranking.md), and memory for the pairs would grow as n^2.
 _PAIRS = 32
-# Up to so many values a sum over all pairs is taken at once, beyond it one value at a time.
-_PAIRS_AT_ONCE = 256
+# A sum over all pairs of a row is taken in parts of so many.
+_PAIRS_AT_ONCE = 2**18
 _SQRT2 = math.sqrt(2.0)
 
 
@@ -140,16 +140,23 @@ def over_pairs(function: Callable[..., tf.Tensor], *rows: tf.Tensor) -> tf.Tenso
         What function returns, shape (batch, n). Memory is O(n) a row where n is large.
     """
     n = rows[0].shape[-1]
-    if n <= _PAIRS_AT_ONCE:
-        return tf.reduce_sum(function(*(r[:, :, None] - r[:, None, :] for r in rows)), axis=-1)
 
-    def one(i: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_sum(function(*(r[:, i, None] - r for r in rows)), axis=-1)
+    def sums(*some: tf.Tensor) -> tf.Tensor:
+        differences = (s[:, :, None] - r[:, None, :] for s, r in zip(some, rows, strict=True))
+        return tf.reduce_sum(function(*differences), axis=-1)
 
-    dtype = rows[0].dtype
-    return tf.transpose(
-        tf.map_fn(one, tf.range(n), fn_output_signature=dtype, parallel_iterations=1)
+    part = max(1, _PAIRS_AT_ONCE // n)
+    if n <= part:
+        return sums(*rows)
+
+    def of_part(index: tf.Tensor) -> tf.Tensor:
+        return tf.transpose(sums(*(tf.gather(r, index, axis=1) for r in rows)))
+
+    parts = np.minimum(np.arange(-(-n // part) * part), n - 1).reshape(-1, part)
+    result = tf.map_fn(
+        of_part, tf.constant(parts), fn_output_signature=rows[0].dtype, parallel_iterations=1
     )
+    return tf.transpose(tf.reshape(result, [parts.size, -1])[:n])
 
 
 def positive(epsilon: float) -> float:
@@ -397,7 +404,8 @@ def _noise(
     if seed is None:
         noise = tf.random.normal(shape, dtype=values.dtype)
     else:
-        noise = tf.random.stateless_normal(shape, seed, dtype=values.dtype)
+        # Named, so that XLA draws the same.
+        noise = tf.random.stateless_normal(shape, seed, dtype=values.dtype, alg="philox")
     return tf.ensure_shape(noise, [num_samples, *values.shape])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -20,6 +21,7 @@ LOSSES = {
     "mse": losses.rank_mean_squared_error,
     "soft": lambda y, s: losses.fast_soft_ranking(y, s, 0.7),
     "perturbed": lambda y, s: losses.perturbed_fenchel_young(y, s, 0.7, 50, (1, 2)),
+    "exact": lambda y, s: losses.perturbed_fenchel_young(y, s, 0.7, None),
 }
 FIRM = {key: LOSSES[key] for key in ("mse", "soft")}
 
@@ -83,7 +85,7 @@ def test_perturbed_fenchel_young_maximises_over_all_permutations() -> None:
     noisy = perturb(tf.constant(SCORES), 0.7, 50, (1, 2)).numpy()
     corners = np.array(list(itertools.permutations(range(1, 6))))
     best = np.max(noisy @ corners.T, axis=-1).mean(axis=0)
-    expected = best - (SCORES * RANKS).sum(axis=1)
+    expected = best - (noisy.mean(axis=0) * RANKS).sum(axis=1)
     assert np.allclose(LOSSES["perturbed"](RANKS, tf.constant(SCORES)), expected)
 
 
@@ -92,18 +94,95 @@ def test_perturbed_fenchel_young_gradient_is_expected_rank_less_rank() -> None:
     assert np.allclose(gradient(LOSSES["perturbed"], SCORES), expected)
 
 
-def test_perturbed_fenchel_young_tends_to_its_closed_form() -> None:
+def closed_form(ranks: np.ndarray, scores: np.ndarray, epsilon: float) -> np.ndarray:
     """F(t) - <t, y>, F(t) = <t, E rank> + eps / sqrt 2 * sum of phi(differences)."""
+    z = (scores[:, :, None] - scores[:, None]) / (epsilon * np.sqrt(2))
+    expected = 0.5 + norm.cdf(z).sum(axis=-1)
+    off_diagonal = norm.pdf(z) * (1 - np.eye(scores.shape[1]))
+    value = (scores * expected).sum(1) + epsilon / np.sqrt(2) * off_diagonal.sum((1, 2))
+    return value - (scores * ranks).sum(1)
+
+
+def test_perturbed_fenchel_young_tends_to_its_closed_form() -> None:
     epsilon, draws = 0.7, 100_000
-    z = (SCORES[:, :, None] - SCORES[:, None]) / (epsilon * np.sqrt(2))
-    ranks = 0.5 + norm.cdf(z).sum(axis=-1)
-    off_diagonal = norm.pdf(z) * (1 - np.eye(5))
-    value = (SCORES * ranks).sum(1) + epsilon / np.sqrt(2) * off_diagonal.sum((1, 2))
-    exact = value - (SCORES * RANKS).sum(1)
-    assert (exact > 0).all()
+    exact = closed_form(RANKS, SCORES, epsilon)
     sampled = losses.perturbed_fenchel_young(RANKS, tf.constant(SCORES), epsilon, draws, (5, 6))
     # The deviation of <Z, ranks> bounds that of a draw, from above by about 2.
     assert np.allclose(sampled, exact, atol=4 * epsilon * np.sqrt(55 / draws))
+
+
+@pytest.mark.parametrize("n", [5, 600])
+@pytest.mark.parametrize("epsilon", [0.05, 1.0, 20.0])
+def test_exact_perturbed_fenchel_young_is_its_closed_form(n: int, epsilon: float) -> None:
+    rng = np.random.default_rng(n)
+    ranks, scores = (
+        rng.permuted(np.tile(np.arange(1, n + 1), (3, 1)), axis=1),
+        rng.normal(0, 2, (3, n)),
+    )
+    value = losses.perturbed_fenchel_young(ranks, tf.constant(scores), epsilon, None)
+    assert np.allclose(value, closed_form(ranks, scores, epsilon), rtol=1e-8)
+    with tf.GradientTape() as tape:
+        t = tf.constant(scores)
+        tape.watch(t)
+        value = losses.perturbed_fenchel_young(ranks, t, epsilon, None)
+    expected = perturbed_rank(tf.constant(scores), epsilon, None) - ranks
+    assert np.allclose(tape.gradient(value, t), expected)
+
+
+@pytest.mark.parametrize("samples", [None, 1, 10])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+@pytest.mark.parametrize("spread", [0.01, 1.0, 100.0])
+def test_perturbed_fenchel_young_is_never_negative(samples, offset: float, spread: float) -> None:
+    """In float32, also where the ranks are right and the loss all but 0."""
+    ranks = RNG.permuted(np.tile(np.arange(1, 9), (500, 1)), axis=1)
+    scores = offset + spread * (ranks + RNG.normal(0, 0.3, ranks.shape))
+    single = tf.constant(scores, tf.float32)
+    value = losses.perturbed_fenchel_young(ranks, single, 1.0, samples, seed=(1, 2))
+    assert np.isfinite(value).all()
+    assert value.numpy().min() >= (0 if samples is None else -1e-3 * max(1, spread))
+
+
+def test_exact_perturbed_fenchel_young_knows_when_all_is_right() -> None:
+    ranks = np.array([[3, 1, 2, 4]])
+    loss = losses.perturbed_fenchel_young(ranks, tf.constant(100.0 * ranks), 1.0, None)
+    assert loss.numpy() == pytest.approx(0, abs=1e-12)
+
+
+def test_permutation_cross_entropy_is_that_of_keras() -> None:
+    scores = tf.constant(SCORES[:, :3])
+    classes = np.array([2, 0, 1])
+    value = losses.permutation_cross_entropy(RANKS[classes], scores, RANKS.tolist())
+    expected = keras.losses.sparse_categorical_crossentropy(classes, scores, from_logits=True)
+    assert np.allclose(value, expected)
+    none = losses.permutation_cross_entropy(np.array([[5, 4, 3, 2, 1]]), scores[:1], RANKS.tolist())
+    assert np.isnan(none).all()
+
+
+def test_permutation_cross_entropy_needs_a_logit_a_permutation() -> None:
+    with pytest.raises(ValueError, match="not one for each of 3 permutations"):
+        losses.permutation_cross_entropy(RANKS, tf.constant(SCORES), RANKS.tolist())
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_shapes_that_differ_are_refused(loss) -> None:
+    with pytest.raises(ValueError, match="ranks of shape"):
+        loss(RANKS[:, :4], tf.constant(SCORES))
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_integer_scores_are_refused(loss) -> None:
+    with pytest.raises(TypeError, match="floating"):
+        loss(RANKS, tf.constant(RANKS))
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_losses_of_half_types_are_float32(loss) -> None:
+    ranks = RNG.permuted(np.tile(np.arange(1, 101), (4, 1)), axis=1)
+    scores = tf.constant(-ranks * 100.0, tf.float16)
+    value = loss(ranks, scores)
+    assert value.dtype == tf.float32
+    assert np.isfinite(value).all()  # the largest float16 is 65504
+    assert np.allclose(value, loss(ranks, tf.cast(scores, tf.float32)))
 
 
 def test_perturbed_fenchel_young_follows_its_seed() -> None:

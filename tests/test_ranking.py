@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import resource
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import isotonic_regression
 from scipy.stats import norm, rankdata
 
+from shuffle_to_learn import ranking
 from shuffle_to_learn.ranking import perturbed_rank, rank, soft_rank
 
 RNG = np.random.default_rng(0)
@@ -168,8 +170,107 @@ def test_soft_rank_gradient_of_a_batch_keeps_its_rows_apart() -> None:
     assert not gradient[1:].any()
 
 
-def test_a_value_that_is_no_number_does_not_go_unseen() -> None:
-    assert np.isnan(soft_rank(tf.constant([1.0, np.nan, 2.0]))).any()
+@given(vectors(), epsilons)
+def test_both_algorithms_of_soft_rank_agree(x: np.ndarray, epsilon: float) -> None:
+    """Sorted and fitted by chords as for many values, and by pairs as for few."""
+
+    def both(x: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            ranks = soft_rank(x, epsilon)
+            weighted = tf.reduce_sum(ranks * np.arange(1.0, len(x) + 1))
+        return ranks.numpy(), tape.gradient(weighted, x).numpy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranking, "_PAIRS", 1)
+        ranks, gradient = both(tf.constant(x))
+    by_pairs, gradient_by_pairs = both(tf.constant(x))
+    assert np.allclose(ranks, by_pairs, atol=1e-9)
+    gaps = np.abs(np.subtract.outer(x, x))[~np.eye(len(x), dtype=bool)] / epsilon
+    if np.abs(gaps - np.round(gaps)).min() > 1e-6:  # else it may be where there is no gradient
+        assert np.allclose(gradient, gradient_by_pairs, atol=1e-9)
+
+
+def test_published_values_of_soft_rank() -> None:
+    """The examples in the README of fast-soft-sort (google-research)."""
+    values = tf.constant([[5.0, 1.0, 2.0], [2.0, 1.0, 5.0]], tf.float64)
+    assert np.allclose(soft_rank(values, 2.0), [[3.0, 1.25, 1.75], [1.75, 1.25, 3.0]])
+    assert np.allclose(soft_rank(values, 1.0), [[3.0, 1.0, 2.0], [2.0, 1.0, 3.0]])
+
+
+def hard_cases(n: int) -> np.ndarray:
+    """Rows that take a fit by chords many rounds, or all to one block, or none."""
+    rng = np.random.default_rng(n)
+    ties = np.maximum(rng.normal(size=n), 0)
+    steps = np.cumsum(np.where(np.arange(n) < n // 2, 1.01, 0.0))
+    return np.stack([rng.normal(size=n), ties, steps, np.exp(rng.normal(0, 5, n)), np.zeros(n)])
+
+
+@pytest.mark.parametrize("epsilon", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize("n", [33, 257, 1000])
+def test_soft_rank_of_many_values_is_scipys_projection(n: int, epsilon: float) -> None:
+    x = hard_cases(n)
+    expected = [projection(row / epsilon) for row in x]
+    assert np.allclose(soft_rank(tf.constant(x), epsilon), expected, atol=1e-6)
+    single = x.astype(np.float32)
+    expected = [projection(row / epsilon) for row in single.astype(np.float64)]
+    assert np.allclose(soft_rank(tf.constant(single), epsilon), expected, rtol=1e-6, atol=1e-4)
+
+
+@pytest.mark.parametrize("n", [33, 257, 1000])
+def test_soft_rank_of_many_values_tends_to_the_rank(n: int) -> None:
+    """And where values are equal, to their mean rank."""
+    x = hard_cases(n)
+    assert np.allclose(soft_rank(tf.constant(x), 1e-12), rankdata(x, axis=-1), atol=1e-6)
+
+
+def test_soft_rank_of_10000_values_within_memory() -> None:
+    x = tf.constant(np.concatenate([hard_cases(10_000), hard_cases(10_000) * 30]), tf.float32)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        p = soft_rank(x, 0.1)
+    gradient = tape.gradient(p, x, RNG.normal(size=x.shape).astype(np.float32))
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 500_000  # kB; all pairs would take 4,000,000
+    expected = [projection(row / 0.1) for row in x.numpy().astype(np.float64)]
+    assert np.allclose(p, expected, rtol=1e-6, atol=1e-3)
+    assert np.isfinite(gradient).all()
+    assert np.abs(tf.reduce_sum(gradient, -1)).max() < 0.05  # an offset changes nothing
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(1e4, 1.0), (-1e4, 1.0), (0.0, 1e4), (1e4, 1e4)])
+@pytest.mark.parametrize("n", [10, 100])
+def test_soft_rank_keeps_its_accuracy_far_out(n: int, offset: float, scale: float) -> None:
+    x = np.random.default_rng(n).normal(offset, scale, (20, n)).astype(np.float32)
+    for epsilon in (1.0, scale):
+        exact = [projection(row / epsilon) for row in x.astype(np.float64)]
+        assert np.allclose(soft_rank(tf.constant(x), epsilon), exact, rtol=3e-7, atol=1e-5)
+
+
+@pytest.mark.parametrize("n", [12, 40])
+def test_soft_rank_has_second_derivatives(n: int) -> None:
+    x = np.random.default_rng(n).normal(size=n) * 2
+
+    def gradient(v: np.ndarray) -> np.ndarray:
+        v = tf.constant(v)
+        with tf.GradientTape() as tape:
+            tape.watch(v)
+            y = tf.reduce_sum(soft_rank(v, 0.5) ** 3)
+        return tape.gradient(y, v).numpy()
+
+    v = tf.constant(x)
+    with tf.GradientTape() as outer:
+        outer.watch(v)
+        with tf.GradientTape() as inner:
+            inner.watch(v)
+            y = tf.reduce_sum(soft_rank(v, 0.5) ** 3)
+        first = inner.gradient(y, v)
+    second = outer.jacobian(first, v).numpy()
+    h = 1e-6 * np.eye(n)
+    numeric = [(gradient(x + d) - gradient(x - d)) / 2e-6 for d in h]
+    assert np.abs(second).max() > 1
+    assert np.allclose(second, numeric, atol=1e-4)
 
 
 # perturbed_rank
@@ -224,7 +325,214 @@ def test_sampled_perturbed_rank_follows_its_seed() -> None:
     assert len({tuple(row) for row in first.numpy().reshape(-1, 4)}) > 1  # rows have own noise
 
 
-@pytest.mark.parametrize("epsilon", [0.0, -1.0, float("nan")])
+def test_exact_perturbed_rank_has_second_derivatives() -> None:
+    t = np.array([0.0, 0.1, 0.5, -0.3, 0.15])
+    weights = np.arange(1.0, 6) ** 2
+
+    def gradient(v: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(v)
+            y = tf.reduce_sum(weights * perturbed_rank(v, 0.2, None))
+        return tape.gradient(y, v)
+
+    numeric = slopes(lambda v: np.stack([gradient(tf.constant(row)) for row in v]), t)
+    assert np.allclose(jacobian(gradient, t), numeric, atol=1e-5)
+    assert np.abs(numeric).max() > 1
+
+
+def test_exact_perturbed_rank_of_many_values() -> None:
+    x = RNG.normal(size=(2, 700))  # in two parts, the second not full
+    upstream = RNG.normal(size=(2, 700))
+    with tf.GradientTape() as tape:
+        t = tf.constant(x)
+        tape.watch(t)
+        p = perturbed_rank(t, 0.3, None)
+    gradient = tape.gradient(p, t, tf.constant(upstream)).numpy()
+    assert np.allclose(p, [expected_rank(row, 0.3) for row in x], atol=1e-9)
+    scale = 0.3 * np.sqrt(2)
+    for row, up, found in zip(x, upstream, gradient, strict=True):
+        density = norm.pdf((row[:, None] - row) / scale) / scale
+        assert np.allclose((density * (up[:, None] - up)).sum(1), found, atol=1e-8)
+
+
+def test_exact_perturbed_rank_of_10000_values_within_memory() -> None:
+    x = tf.constant(RNG.normal(size=(2, 10_000)), tf.float32)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    p = perturbed_rank(x, 0.1, None).numpy()
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 300_000  # kB; all pairs would take 800,000
+    assert np.allclose(p.sum(axis=-1), 10_000 * 10_001 / 2, rtol=1e-6)
+    some = RNG.choice(10_000, 5)
+    for row, found in zip(x.numpy().astype(float), p, strict=True):
+        beaten = norm.cdf((row[some, None] - row) / (0.1 * np.sqrt(2)))
+        assert np.allclose(0.5 + beaten.sum(axis=1), found[some], rtol=1e-5)
+
+
+def test_sampled_perturbed_rank_gradient_is_right_on_average() -> None:
+    t = tf.constant([0.0, 0.1, 0.5, -0.3, 0.15], tf.float64)
+    weights = tf.constant([1.0, -2.0, 3.0, 0.5, 0.0], tf.float64)
+
+    def gradient(samples: int | None) -> np.ndarray:
+        with tf.GradientTape() as tape:
+            tape.watch(t)
+            y = tf.reduce_sum(weights * perturbed_rank(t, 0.2, samples, seed=(7, 8)))
+        return tape.gradient(y, t).numpy()
+
+    exact = gradient(None)
+    assert np.abs(exact).max() > 1
+    assert np.allclose(gradient(400_000), exact, atol=0.12)  # deviation of the mean: about 0.03
+
+
+# What they take, and how they are run
+
+OPERATORS = {
+    "rank": rank,
+    "soft": lambda x: soft_rank(x, 0.4),
+    "exact": lambda x: perturbed_rank(x, 0.4, None),
+    "sampled": lambda x: perturbed_rank(x, 0.4, 5, seed=(1, 2)),
+}
+SMOOTH = {name: OPERATORS[name] for name in ("soft", "exact", "sampled")}
+operators = pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
+smooth = pytest.mark.parametrize("operator", SMOOTH.values(), ids=SMOOTH)
+
+
+def with_gradient(operator):
+    def both(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = operator(x)
+            weighted = tf.reduce_sum(y * tf.range(1, x.shape[-1] + 1, dtype=x.dtype))
+        return y, tape.gradient(weighted, x)
+
+    return both
+
+
+def in_graph(operator, x):
+    return tf.function(operator)(x)
+
+
+def under_xla(operator, x):
+    return tf.function(operator, jit_compile=True)(x)
+
+
+def of_unknown_batch(operator, x):
+    spec = tf.TensorSpec([None, x.shape[-1]], x.dtype)
+    return tf.function(operator, input_signature=[spec])(x)
+
+
+def in_a_data_set(operator, x):
+    (result,) = tf.data.Dataset.from_tensors(x).map(operator)
+    return result
+
+
+def vectorised(operator, x):
+    return tf.vectorized_map(operator, x)
+
+
+MODES = [in_graph, under_xla, of_unknown_batch, in_a_data_set, vectorised]
+
+
+@pytest.mark.parametrize("n", [1, 6, 40, 600])
+@pytest.mark.parametrize("mode", MODES)
+@operators
+def test_every_way_to_run_gives_the_same(operator, mode, n: int) -> None:
+    x = tf.constant(np.random.default_rng(n).normal(size=(3, n)))
+    if mode is vectorised and operator is OPERATORS["sampled"]:
+        pytest.skip("the same seed draws other noise for one row than for three")
+    expected, result = operator(x), mode(operator, x)
+    assert result.dtype == expected.dtype
+    assert np.allclose(result, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [6, 40, 600])
+@pytest.mark.parametrize("mode", [in_graph, under_xla, of_unknown_batch])
+@smooth
+def test_every_way_to_run_has_the_same_gradient(operator, mode, n: int) -> None:
+    x = tf.constant(np.random.default_rng(n).normal(size=(3, n)))
+    (_, expected), (_, result) = (run(with_gradient(operator), x) for run in (tf_eager, mode))
+    assert np.abs(expected).max() > 0.1
+    assert np.allclose(result, expected, atol=1e-8)
+
+
+def tf_eager(operator, x):
+    return operator(x)
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3, 5), (0, 5), (2, 1, 1, 1), (0, 40)])
+@operators
+def test_any_leading_shape(operator, shape: tuple[int, ...]) -> None:
+    x = RNG.normal(size=shape)
+    result = operator(tf.constant(x))
+    assert result.shape == shape
+    if operator is OPERATORS["sampled"]:
+        return  # other rows have other noise
+    rows = [operator(tf.constant(row)) for row in x.reshape(-1, shape[-1])]
+    assert np.allclose(np.reshape(result, (-1, shape[-1])), np.reshape(rows, (-1, shape[-1])))
+    traced = tf.function(operator).get_concrete_function(tf.TensorSpec([None, *shape], tf.float32))
+    assert traced.output_shapes.as_list()[1:] == list(shape)
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+@pytest.mark.parametrize("n", [6, 40])
+@smooth
+def test_half_types_are_computed_in_float32(operator, dtype: tf.DType, n: int) -> None:
+    x = tf.constant(np.random.default_rng(n).normal(size=(3, n)), dtype)
+    ranks, gradient = with_gradient(operator)(x)
+    wide, wide_gradient = with_gradient(operator)(tf.cast(x, tf.float32))
+    assert ranks.dtype == gradient.dtype == dtype
+    assert np.array_equal(ranks, tf.cast(wide, dtype))
+    assert np.allclose(tf.cast(gradient, tf.float32), wide_gradient, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("n", [4, 50])
+@smooth
+def test_a_row_that_is_not_finite_is_nan_and_no_other(operator, n: int, bad: float) -> None:
+    x = np.random.default_rng(n).normal(size=(3, n))
+    expected = operator(tf.constant(x)).numpy()
+    x[1, n // 2] = bad
+    result = operator(tf.constant(x)).numpy()
+    assert np.isnan(result[1]).all()
+    assert np.allclose(result[[0, 2]], expected[[0, 2]])
+
+
+@pytest.mark.parametrize("n", [5, 50])
+def test_rank_of_infinities_and_nan(n: int) -> None:
+    x = np.random.default_rng(n).normal(size=n)
+    x[[0, 1, 2, 3]] = np.nan, np.inf, -np.inf, np.inf
+    as_infinity = np.where(np.isnan(x), np.inf, x)
+    assert np.array_equal(rank(tf.constant(x)), rankdata(as_infinity, "ordinal"))
+
+
+@given(vectors(2, 6))
+def test_rank_is_the_permutation_of_greatest_product(x: np.ndarray) -> None:
+    corners = np.array(list(itertools.permutations(range(1, len(x) + 1))))
+    assert (corners @ x).max() == pytest.approx(x @ rank(tf.constant(x)).numpy())
+
+
+@smooth
+def test_integers_are_refused(operator) -> None:
+    with pytest.raises(TypeError, match="floating, not int32: cast them first"):
+        operator(tf.constant([3, 1, 2]))
+
+
+@operators
+def test_values_without_an_axis_of_known_length_are_refused(operator) -> None:
+    for wrong in (tf.constant(1.0), tf.zeros([3, 0])):
+        with pytest.raises(ValueError, match="at least 1 value whose length is known"):
+            operator(wrong)
+    for spec in (tf.TensorSpec([3, None], tf.float32), tf.TensorSpec(None, tf.float32)):
+        with pytest.raises(ValueError, match="known when the graph is built"):
+            tf.function(operator).get_concrete_function(spec)
+
+
+@pytest.mark.parametrize("samples", [0, -3])
+def test_the_number_of_samples_must_be_positive(samples: int) -> None:
+    with pytest.raises(ValueError, match="num_samples must be at least 1"):
+        perturbed_rank(tf.zeros([3]), 1.0, samples)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, -1.0, float("nan"), float("inf")])
 @pytest.mark.parametrize("function", [soft_rank, perturbed_rank])
 def test_epsilon_must_be_positive(function, epsilon: float) -> None:
     with pytest.raises(ValueError, match="epsilon must be above 0"):
