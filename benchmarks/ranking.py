@@ -13,7 +13,7 @@ of threads, each in a process of its own, in turns: rounds in random order, medi
 The peers live in an environment of their own, benchmarks/.peers, set up at the first run. A peer
 that does not install or run has the reason in its cell.
 
-Writes benchmarks/ranking.md (what is written there by hand stays) and docs/images/ranking-speed.svg.
+Writes docs/images/ranking-speed.svg and benchmarks/ranking.md, where what is written by hand stays.
 Takes about ten minutes on two cores, and at the first run the download and build of the peers:
 about 1.5 GB, several where pip finds PyTorch for GPUs only. Nothing else should run meanwhile.
 """
@@ -101,22 +101,18 @@ def ours(name: str, mode: str, **options: Any) -> Build:
 
         single = function(both)
 
-        def calls(count: int) -> None:
-            for _ in range(count):
-                single(x, u)[1].numpy()
-
         def result() -> Arrays:
             ranks, gradient = single(x, u)
             return ranks.numpy(), gradient.numpy()
 
         if mode == "call":
-            return Work(calls, None, result)
+            return Work(calls_of(result), None, result)
         return Work(loop(both), loop(nothing), result)
 
     return build
 
 
-def torchsort(dtype: str = "float32") -> Build:
+def with_torchsort(dtype: str) -> Build:
     def build(values: np.ndarray, upstream: np.ndarray, epsilon: float) -> Work:
         import torch
         import torchsort
@@ -171,7 +167,7 @@ def import_fast_soft_sort(module: str) -> Any:
     """A module of the checkout, which was written for a NumPy that had np.int."""
     import importlib
 
-    np.int = int
+    setattr(np, "int", int)  # noqa: B010
     folder = os.environ["FAST_SOFT_SORT"]
     if folder not in sys.path:
         sys.path.insert(0, folder)
@@ -184,7 +180,7 @@ def import_fast_soft_sort(module: str) -> Any:
         return importlib.import_module(f"fast_soft_sort.{module}")
 
 
-def optax(mode: str) -> Build:
+def with_optax(mode: str) -> Build:
     """Optax's perturbed operator on hard ranks, each row a problem of its own."""
 
     def build(values: np.ndarray, upstream: np.ndarray, epsilon: float) -> Work:
@@ -228,7 +224,7 @@ def optax(mode: str) -> Build:
             return np.asarray(ranks), np.asarray(gradient)
 
         if mode == "call":
-            return Work(calls_of(lambda: jax.block_until_ready(single(x, u, key))), None, result)
+            return Work(calls_of(result), None, result)
         return Work(loop(both), loop(nothing), result)
 
     return build
@@ -246,111 +242,55 @@ class Operator(NamedTuple):
     process: str  # where it runs
     column: str
     build: Build
-    colour: str
-    marker: str
-    dashes: tuple[float, ...] = ()
 
 
-# The colours are those of stages/style.py.
+OURS, FSS = "this project", "fast-soft-sort"
+GRAPH, XLA, CALL = "in `tf.function`", "in XLA", "one call"
 SOFT = {
-    "soft graph": Operator(
-        "this project", "this project, in `tf.function`", ours("soft_rank", "graph"), "#0072B2", "o"
-    ),
-    "soft xla": Operator(
-        "this project", "this project, in XLA", ours("soft_rank", "xla"), "#D55E00", "s"
-    ),
-    "soft call": Operator(
-        "this project",
-        "this project, one call",
-        ours("soft_rank", "call"),
-        "#56B4E9",
-        "D",
-        (4, 1.5),
-    ),
-    "torchsort": Operator(
-        "torchsort", "torchsort, one call", torchsort(), "#E69F00", "^", (4, 1.5)
-    ),
-    "fss numpy": Operator(
-        "fast-soft-sort NumPy",
-        "fast-soft-sort NumPy, one call",
-        fast_soft_sort_numpy,
-        "#009E73",
-        "v",
-        (4, 1.5),
-    ),
-    "fss tf": Operator(
-        "fast-soft-sort TF",
-        "fast-soft-sort TF, one eager call",
-        fast_soft_sort_tf,
-        "#882255",
-        "X",
-        (4, 1.5),
-    ),
+    "soft graph": Operator(OURS, f"{OURS}, {GRAPH}", ours("soft_rank", "graph")),
+    "soft xla": Operator(OURS, f"{OURS}, {XLA}", ours("soft_rank", "xla")),
+    "soft call": Operator(OURS, f"{OURS}, {CALL}", ours("soft_rank", "call")),
+    "torchsort": Operator("torchsort", f"torchsort, {CALL}", with_torchsort("float32")),
+    "fss numpy": Operator(f"{FSS} NumPy", f"{FSS} NumPy, {CALL}", fast_soft_sort_numpy),
+    "fss tf": Operator(f"{FSS} TF", f"{FSS} TF, one eager call", fast_soft_sort_tf),
 }
-SAMPLED, EXACT = {"num_samples": DRAWS}, {"num_samples": None}
+DRAWN, EXACT = f"{DRAWS} draws", partial(ours, "perturbed_rank", num_samples=None)
+SAMPLED = partial(ours, "perturbed_rank", num_samples=DRAWS)
 PERTURBED = {
-    "sampled graph": Operator(
-        "this project",
-        f"this project, {DRAWS} draws, in `tf.function`",
-        ours("perturbed_rank", "graph", **SAMPLED),
-        "#0072B2",
-        "o",
-    ),
-    "sampled xla": Operator(
-        "this project",
-        f"this project, {DRAWS} draws, in XLA",
-        ours("perturbed_rank", "xla", **SAMPLED),
-        "#D55E00",
-        "s",
-    ),
-    "sampled call": Operator(
-        "this project",
-        f"this project, {DRAWS} draws, one call",
-        ours("perturbed_rank", "call", **SAMPLED),
-        "#56B4E9",
-        "D",
-        (4, 1.5),
-    ),
-    "exact graph": Operator(
-        "this project",
-        "this project, exact, in `tf.function`",
-        ours("perturbed_rank", "graph", **EXACT),
-        "#6600CC",
-        "*",
-    ),
-    "exact xla": Operator(
-        "this project",
-        "this project, exact, in XLA",
-        ours("perturbed_rank", "xla", **EXACT),
-        "#CC79A7",
-        "p",
-    ),
-    "optax jit": Operator(
-        "optax", f"optax, {DRAWS} draws, in `jax.jit`", optax("jit"), "#000000", "<"
-    ),
-    "optax call": Operator(
-        "optax", f"optax, {DRAWS} draws, one call", optax("call"), "#553311", ">", (4, 1.5)
-    ),
+    "sampled graph": Operator(OURS, f"{OURS}, {DRAWN}, {GRAPH}", SAMPLED("graph")),
+    "sampled xla": Operator(OURS, f"{OURS}, {DRAWN}, {XLA}", SAMPLED("xla")),
+    "sampled call": Operator(OURS, f"{OURS}, {DRAWN}, {CALL}", SAMPLED("call")),
+    "exact graph": Operator(OURS, f"{OURS}, exact, {GRAPH}", EXACT("graph")),
+    "exact xla": Operator(OURS, f"{OURS}, exact, {XLA}", EXACT("xla")),
+    "optax jit": Operator("optax", f"optax, {DRAWN}, in `jax.jit`", with_optax("jit")),
+    "optax call": Operator("optax", f"optax, {DRAWN}, {CALL}", with_optax("call")),
 }
-# Not timed: what the others' results are compared with.
-REFERENCE = {
-    "reference": Operator("torchsort", "torchsort, float64", torchsort("float64"), "", ""),
-}
+# Not timed: what soft ranks are compared with.
+REFERENCE = {"reference": Operator("torchsort", "torchsort, float64", with_torchsort("float64"))}
 OPERATORS = {**SOFT, **PERTURBED, **REFERENCE}
 
 # What is timed: a name, the operators, epsilon, and the most values in a row.
+EPSILONS = (1.0, 0.01)  # of soft ranks
 TABLES = (
-    ("Soft ranks, epsilon 1", SOFT, 1.0, 10_000),
-    ("Soft ranks, epsilon 0.01", SOFT, 0.01, 10_000),
+    *((f"Soft ranks, epsilon {epsilon:g}", SOFT, epsilon, 10_000) for epsilon in EPSILONS),
     ("Perturbed ranks, epsilon 1", PERTURBED, 1.0, 1_000),
 )
 
-# The packages whose versions are told.
+# What is installed for a peer, in steps.
+PEER_PACKAGES = {
+    "torchsort": [
+        "torch numpy setuptools wheel ninja".split(),
+        "--no-build-isolation torchsort==0.1.10".split(),
+    ],
+    "fast-soft-sort NumPy": ["numpy scipy numba".split()],
+    "optax": ["optax==0.2.8".split()],
+}
+# The processes, and the packages whose versions each tells.
 PACKAGES = {
     "this project": ("tensorflow", "numpy"),
     "torchsort": ("torchsort", "torch"),
-    "fast-soft-sort NumPy": ("numba", "numpy"),
-    "fast-soft-sort TF": ("tensorflow", "numba"),
+    "fast-soft-sort NumPy": ("numba",),
+    "fast-soft-sort TF": ("tensorflow",),
     "optax": ("optax", "jax"),
 }
 
@@ -410,7 +350,7 @@ def serve(process: str) -> None:
             timers[operator] = Timer(build(*inputs(rows, n), epsilon))
         return timers[operator].seconds()
 
-    if PACKAGES[process][0] == "tensorflow":
+    if "tensorflow" in PACKAGES[process]:
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(int(os.environ["OMP_NUM_THREADS"]))
@@ -422,7 +362,7 @@ def serve(process: str) -> None:
             import traceback
 
             traceback.print_exc()
-            reply = {"failed": f"{type(error).__name__}: {error}"}
+            reply = {"failed": f"failed: {type(error).__name__}: {error}"}
         print(json.dumps(reply), file=replies, flush=True)
 
 
@@ -430,33 +370,29 @@ def serve(process: str) -> None:
 
 
 class PeerError(Exception):
-    """Why there is no number; one line."""
-
-    def __init__(self, reason: str) -> None:
-        line = " ".join(reason.split()).replace("|", "/")
-        super().__init__(line if len(line) <= 120 else f"{line[:117]}...")
+    """Why there is no number."""
 
 
 class Process:
-    """The process in which operators run, started with the first question."""
+    """The process that operators run in, started with the first question.
 
-    def __init__(self, name: str, python: Path, threads: int, fast_soft_sort: Path | None) -> None:
+    Args:
+        failed: why there is none; then every question is answered with that.
+    """
+
+    def __init__(
+        self, name: str, python: Path, environment: dict[str, str], failed: str | None = None
+    ) -> None:
         self.command = [str(python), __file__, "--serve", name]
-        self.environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": str(threads),
-            "MKL_NUM_THREADS": str(threads),
-            "NPROC": str(threads),  # JAX's
-            "CUDA_VISIBLE_DEVICES": "-1",
-            "JAX_PLATFORMS": "cpu",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "FAST_SOFT_SORT": str(fast_soft_sort or ""),
-        }
+        self.environment = environment
+        self.failed = failed
         self.running: subprocess.Popen | None = None
-        self.log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
+        self.log = tempfile.TemporaryFile("w+", errors="replace")
 
     def ask(self, **question: Any) -> Any:
         """The answer; :class:`PeerError` where there is none."""
+        if self.failed:
+            raise PeerError(self.failed)
         if self.running is None:
             self.running = subprocess.Popen(
                 self.command,
@@ -472,144 +408,346 @@ class Process:
             line = self.running.stdout.readline()
         except BrokenPipeError:
             line = ""
-        if not line:
-            self.log.seek(0)
-            last = (["nothing said"] + self.log.read().split("\n"))[-2:]
-            status = self.running.wait()
-            raise PeerError(f"failed: process ended with status {status}: {' '.join(last)}")
-        reply = json.loads(line)
+        if line:
+            reply = json.loads(line)
+        else:
+            self.failed = f"failed: its process ended with status {self.running.wait()}"
+            reply = {"failed": self.failed}
         if "failed" in reply:
-            raise PeerError(f"failed: {reply['failed']}")
+            self.log.seek(0)
+            sys.stderr.write(self.log.read())
+            raise PeerError(one_line(reply["failed"]))
         return reply["answer"]
 
     def close(self) -> None:
-        if self.running:
+        if self.running and not self.failed:
             self.running.stdin.close()
             self.running.wait()
+        self.log.close()
 
 
-class Absent:
-    """In place of a process: a peer that is not there."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-
-    def ask(self, **question: Any) -> Any:
-        raise PeerError(self.reason)
-
-    def close(self) -> None:
-        pass
+def one_line(text: str, most: int = 120) -> str:
+    """A text that fits into a cell of a table."""
+    line = " ".join(text.split()).replace("|", "/")
+    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def set_up(folder: Path) -> dict[str, str]:
     """Install the peers into an environment; why one did not install, by its process."""
-    python = folder / "bin/python"
-    steps = {
-        "torchsort": [
-            ["torch", "numpy", "setuptools", "wheel", "ninja"],
-            ["--no-build-isolation", "torchsort==0.1.10"],
-        ],
-        "fast-soft-sort NumPy": [["numpy", "numba", "scipy"]],
-        "optax": [["optax==0.2.8"]],
-    }
-    # torchsort takes an nvcc on PATH for the whole of CUDA.
+    # torchsort takes an nvcc on PATH for the whole of CUDA, and then does not build.
     path = [p for p in os.get_exec_path() if not (Path(p) / "nvcc").exists()]
-    environment = {**os.environ, "PATH": os.pathsep.join(path)}
-    environment["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join(path),
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
 
-    def call(command: list[str]) -> None:
+    def call(*command: str) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode:
+            sys.stderr.write(done.stdout + done.stderr)
             said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
             errors = [line for line in said if "error" in line.lower()]
-            raise PeerError(f"did not install: {(errors or said or ['nothing said'])[-1]}")
+            raise PeerError(f"did not install: {one_line((errors or said or [''])[-1])}")
 
+    python = str(folder / "bin/python")
+    print(f"peers in {folder}: the first time this takes minutes", file=sys.stderr)
     failed = {}
     try:
-        if not python.exists():
-            print(f"setting up the peers in {folder} (once, some minutes)", file=sys.stderr)
-            call([sys.executable, "-m", "venv", str(folder)])
+        if not Path(python).exists():
+            call(sys.executable, "-m", "venv", str(folder))
     except PeerError as error:
-        return dict.fromkeys(steps, str(error))
-    for name, packages in steps.items():
-        done = folder / f".{name.split()[0]}"
+        return dict.fromkeys(PEER_PACKAGES, str(error))
+    for name, steps in PEER_PACKAGES.items():
         try:
-            for step in [] if done.exists() else packages:
-                call([str(python), "-m", "pip", "install", "--quiet", *step])
-            done.touch()
+            for step in steps:
+                call(python, "-m", "pip", "install", "--quiet", *step)
         except PeerError as error:
             failed[name] = str(error)
     return failed
 
 
-def start(args: argparse.Namespace) -> dict[str, Process | Absent]:
+def processes_of(args: argparse.Namespace) -> dict[str, Process]:
     """The process of every operator."""
-    failed = set_up(PEERS) if args.peers is None else {}
-    peers = (args.peers or PEERS).absolute() / "bin/python"
-    if args.peers and not peers.exists():
-        raise SystemExit(f"{peers} does not exist: --peers wants a virtual environment")
-    processes: dict[str, Process | Absent] = {}
-    for name in PACKAGES:
-        here = PACKAGES[name][0] == "tensorflow"
-        if name.startswith("fast-soft-sort") and args.fast_soft_sort is None:
-            processes[name] = Absent("left out: no --fast-soft-sort")
-        elif name in failed:
-            processes[name] = Absent(failed[name])
-        else:
-            python = Path(sys.executable) if here else peers
-            processes[name] = Process(name, python, args.threads, args.fast_soft_sort)
-    return processes
+    if args.peers is None:
+        python, failed = PEERS / "bin/python", set_up(PEERS)
+    else:
+        python, failed = args.peers.absolute() / "bin/python", {}
+        if not python.exists():
+            raise SystemExit(f"error: --peers {args.peers}: no virtual environment")
+    if args.fast_soft_sort is None:
+        for name in ("fast-soft-sort NumPy", "fast-soft-sort TF"):
+            failed[name] = "left out: no --fast-soft-sort"
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(args.threads),
+        "MKL_NUM_THREADS": str(args.threads),
+        "NPROC": str(args.threads),  # as many threads as JAX makes
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "JAX_PLATFORMS": "cpu",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "FAST_SOFT_SORT": str(args.fast_soft_sort and args.fast_soft_sort.absolute()),
+    }
+    here = Path(sys.executable)
+    return {
+        name: Process(
+            name, python if name in PEER_PACKAGES else here, environment, failed.get(name)
+        )
+        for name in PACKAGES
+    }
 
 
-Cell = list[float] | str  # the seconds of every round, or why there are none
+Processes = dict[str, Process]
+Cell = list[float] | str  # the seconds of each round, or why there are none
 
 
-def measure(processes: dict, operators: dict, question: dict, rounds: int) -> dict[str, Cell]:
-    """Every operator on one case: rounds in random order, after one that does not count."""
+def measure(
+    processes: Processes, operators: dict[str, Operator], question: dict[str, Any], rounds: int
+) -> dict[str, Cell]:
+    """All operators on one case, in random order in each round; the first does not count."""
     found: dict[str, Cell] = {name: [] for name in operators}
     rng = random.Random(0)
     for turn in range(rounds + 1):
         for name in rng.sample(list(operators), len(operators)):
-            if isinstance(found[name], str):
+            cell, process = found[name], processes[operators[name].process]
+            if isinstance(cell, str):
                 continue
-            process = processes[operators[name].process]
             try:
                 seconds = process.ask(what="round", operator=name, **question)
             except PeerError as error:
                 found[name] = str(error)
             else:
-                found[name] += [seconds] if turn else []
+                cell += [seconds] if turn else []
     return found
 
 
-def compare(processes: dict) -> list[str]:
-    """A table of the largest differences from torchsort in float64, over all cases."""
-    compared = [*SOFT, "torchsort"]
-    compared = [name for name in dict.fromkeys(compared) if name != "soft call"]
-    lines = ["| | " + " | ".join(f"ranks, epsilon {e:g} | gradient, epsilon {e:g}" for e in (1, 0.01))]
-    lines = [lines[0] + " |", "|---|---:|---:|---:|---:|"]
-    references: dict = {}
-    for name in compared:
-        cells = []
-        for epsilon in (1.0, 0.01):
-            worst = [0.0, 0.0]
-            try:
-                for rows, n in CASES:
-                    question = {"what": "result", "rows": rows, "n": n, "epsilon": epsilon}
-                    key = (rows, n, epsilon)
-                    if key not in references:
-                        references[key] = ask(processes, "reference", question)
-                    for i, (a, b) in enumerate(
-                        zip(ask(processes, name, question), references[key], strict=True)
-                    ):
-                        worst[i] = max(worst[i], float(np.max(np.abs(a - b))))
-                cells += [f"{w:.1e}" for w in worst]
-            except PeerError as error:
-                cells += [str(error)] * 2
-        lines.append(f"| {OPERATORS[name].column.partition(', one')[0]} | {' | '.join(cells)} |")
-    return lines
+def largest_difference(processes: Processes, name: str, epsilon: float) -> list[str]:
+    """Of the ranks and of the gradient, from the reference's, over all cases."""
+    largest = np.zeros(2)
+    try:
+        for rows, n in CASES:
+            both = [
+                processes[OPERATORS[operator].process].ask(
+                    what="result", operator=operator, rows=rows, n=n, epsilon=epsilon
+                )
+                for operator in (name, "reference")
+            ]
+            # Each is ranks and gradient, of one shape.
+            difference = np.abs(np.subtract(*both)).max(axis=(1, 2))
+            largest = np.maximum(largest, difference)
+    except PeerError as error:
+        return [str(error)] * 2
+    return [f"{value:.1e}" for value in largest]
 
 
-def ask(processes: dict, operator: str, question: dict) -> list[np.ndarray]:
-    process = processes[OPERATORS[operator].process]
-    return [np.array(a) for a in process.ask(operator=operator, **question)]
+# The page and the figure
+
+
+def table(header: list[str], rows: list[list[str]]) -> list[str]:
+    """A table in Markdown, all but the first column to the right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def microseconds(cell: Cell) -> str:
+    if isinstance(cell, str):
+        return cell
+    value = float(f"{1e6 * statistics.median(cell):.3g}")
+    return f"{value:,.0f}" if value >= 100 else f"{value:g}"
+
+
+def spread(cells: list[Cell]) -> str:
+    """How far the rounds of a cell are apart, in words."""
+    shares = []
+    for cell in cells:
+        if not isinstance(cell, str):
+            low, middle, high = np.quantile(cell, [0.25, 0.5, 0.75])
+            shares.append((high - low) / middle)
+    return (
+        "Spread of the rounds, upper less lower quartile over median: "
+        f"{statistics.median(shares):.0%} in the median cell, {max(shares):.0%} in the worst."
+    )
+
+
+def machine() -> str:
+    """Date, processor, cores and load, for a results page."""
+    model = platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    return (
+        f"{datetime.date.today()}, {model}, {os.cpu_count()} cores, load average at the start "
+        f"{os.getloadavg()[0]:.1f}; Python {platform.python_version()}"
+    )
+
+
+MEASURED = ("<!-- measured: a run replaces what is between these lines -->", "<!-- end -->")
+
+
+def read_page(path: Path, title: str) -> tuple[str, str]:
+    """What is written by hand before and after the measured part of a page."""
+    start, end = MEASURED
+    if not path.exists():
+        return f"# {title}\n\n", "\n"
+    before, _, rest = path.read_text(encoding="utf-8").partition(start)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"error: {path} lacks the lines {start!r} and {end!r}: nothing is run")
+    return before, after
+
+
+def write_page(path: Path, by_hand: tuple[str, str], measured: str) -> None:
+    """Write a page with a new measured part."""
+    from stages.common import write_text
+
+    before, after = by_hand
+    start, end = MEASURED
+    write_text(path, f"{before}{start}\n{measured}\n{end}{after}")
+
+
+def draw(results: dict[str, dict[tuple[int, int], dict[str, Cell]]]) -> None:
+    """The cases of 32 rows: microseconds by n, one panel a table."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+
+    from stages.figures import save
+    from stages.style import LOOKS, rc
+
+    rows = 32
+    numbers = [n for r, n in CASES if r == rows]
+    looks = [look for look in LOOKS.values() if look.marker != "P"]  # a thin one
+    with matplotlib.rc_context(rc()):
+        figure, axes = plt.subplots(1, len(TABLES), figsize=(10.5, 4.8), sharey=True)
+        for axis, (title, operators, _, most) in zip(axes, TABLES, strict=True):
+            for (name, operator), look in zip(operators.items(), looks, strict=False):
+                cells = {n: results[title].get((rows, n), {}).get(name, "") for n in numbers}
+                measured = {n: c for n, c in cells.items() if n <= most and not isinstance(c, str)}
+                if not measured:
+                    continue
+                axis.plot(
+                    list(measured),
+                    [1e6 * statistics.median(cell) for cell in measured.values()],
+                    label=operator.column.replace("`", ""),
+                    color=look.colour,
+                    marker=look.marker,
+                    dashes=() if operator.process == OURS else (4, 1.5),
+                    linewidth=1.4,
+                    markersize=5,
+                    markeredgecolor="white",
+                    markeredgewidth=0.6,
+                )
+            axis.set(xscale="log", yscale="log", xlabel="values in a row")
+            axis.set_title(title, loc="left")
+            axis.xaxis.set_major_locator(FixedLocator(numbers))
+            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+            axis.xaxis.set_minor_locator(NullLocator())
+        axes[0].set_ylabel(f"microseconds for {rows} rows, forward and backward")
+        for axis, where in ((axes[0], "left"), (axes[-1], "right")):
+            handles, labels = axis.get_legend_handles_labels()
+            figure.legend(handles, labels, loc=f"outside lower {where}", ncols=2, handlelength=3)
+        save(figure, FIGURE)
+    plt.close(figure)
+
+
+def versions(processes: Processes) -> str:
+    told = {}
+    for process in processes.values():
+        try:
+            told.update(process.ask(what="versions"))
+        except PeerError:
+            continue  # its cells say why
+    return ", ".join(f"{name} {number}" for name, number in sorted(told.items()))
+
+
+def commit(folder: Path | None) -> str:
+    """The commit of a checkout, in words, where it is one."""
+    if folder is None or not (folder / ".git").exists():
+        return ""
+    command = ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return f", fast-soft-sort at {done.stdout.strip()}" if done.returncode == 0 else ""
+
+
+def main() -> None:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=9, help="default: 9")
+    parser.add_argument("--threads", type=int, default=cores, help="of each (default: all cores)")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        metavar="FOLDER",
+        help="a virtual environment with the peers, used as it is in place of benchmarks/.peers",
+    )
+    parser.add_argument(
+        "--fast-soft-sort",
+        type=Path,
+        metavar="FOLDER",
+        help="a checkout of google-research/fast-soft-sort, which is on no package index; "
+        "without it its columns say that it was left out",
+    )
+    parser.add_argument("--serve", choices=PACKAGES, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        serve(args.serve)
+        return
+    if args.rounds < 1 or not 1 <= args.threads <= cores:
+        parser.error(f"--rounds wants at least 1, --threads 1 to {cores}")
+
+    by_hand, where = read_page(PAGE, "Differentiable ranking beside its peers"), machine()
+    processes = processes_of(args)
+    if hasattr(os, "sched_setaffinity"):  # for every process started from here
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.threads])
+    results: dict[str, dict[tuple[int, int], dict[str, Cell]]] = {}
+    for title, operators, epsilon, most in TABLES:
+        results[title] = {}
+        for rows, n in CASES:
+            if n <= most:
+                print(f"{title}, {rows} x {n}", file=sys.stderr)
+                question = {"rows": rows, "n": n, "epsilon": epsilon}
+                found = measure(processes, operators, question, args.rounds)
+                results[title][rows, n] = found
+
+    lines = [
+        f"`python benchmarks/ranking.py --rounds {args.rounds} --threads {args.threads}"
+        f"{' --fast-soft-sort FOLDER' if args.fast_soft_sort else ''}`",
+        "",
+        "Microseconds for all rows, forward and backward; medians of the rounds.",
+        "",
+    ]
+    for title, operators, _, _ in TABLES:
+        header = ["rows x values", *(operator.column for operator in operators.values())]
+        cells = [
+            [f"{rows} x {n:,}", *(microseconds(cell) for cell in found.values())]
+            for (rows, n), found in results[title].items()
+        ]
+        lines += [f"## {title}", "", *table(header, cells), ""]
+    header = ["", *(f"{what}, epsilon {e:g}" for e in EPSILONS for what in ("ranks", "gradient"))]
+    cells = []
+    for name, operator in SOFT.items():
+        differences = [d for e in EPSILONS for d in largest_difference(processes, name, e)]
+        cells.append([operator.column, *differences])
+    lines += ["## Largest difference from torchsort in float64, over all inputs above", ""]
+    lines += [*table(header, cells), "", f"![Time by n](../{FIGURE.relative_to(ROOT)})", ""]
+    every = [
+        cell for found in results.values() for case in found.values() for cell in case.values()
+    ]
+    lines += [
+        spread(every),
+        f"{args.threads} threads; {where}, {versions(processes)}{commit(args.fast_soft_sort)}.",
+    ]
+    for process in processes.values():
+        process.close()
+    print("\n".join(lines))
+    write_page(PAGE, by_hand, "\n".join(lines))
+    draw(results)
+
+
+if __name__ == "__main__":
+    main()

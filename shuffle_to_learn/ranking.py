@@ -277,12 +277,16 @@ def _project(rows: tf.Tensor, n: int, epsilon: float) -> tf.Tensor:
         gaps = tf.minimum((ordered[:, :-1] - ordered[:, 1:]) / epsilon, 0.5 * n + 1.0)
         s = tf.pad(_cumulative(-gaps), [[0, 0], [1, 0]])
         sums = tf.pad(_cumulative(s - tf.range(n, 0, -1, tf.float64)), [[0, 0], [1, 0]])
-        slope, block_mean = (_fit_by_pairs if n <= _PAIRS else _fit_by_chords)(sums, place)
-        result = tf.cast(_take(s - slope, place), rows.dtype)
+        few = n <= _PAIRS
+        slope, *block = _fit_by_pairs(sums) if few else _fit_by_chords(sums)
+        in_order = tf.stack([s - slope, *block], axis=-1)
+        result, *block = tf.unstack(_take(in_order, place), axis=-1)
+        block_mean = _mean_by_pairs if few else _mean_by_sums
 
         def vjp(upstream: tf.Tensor) -> tf.Tensor:
-            return (upstream - block_mean(upstream)) / tf.cast(epsilon, upstream.dtype)
+            return (upstream - block_mean(upstream, *block)) / epsilon
 
+        result = tf.cast(result, rows.dtype)
         return result, vjp
 
     return project(rows)
@@ -296,17 +300,14 @@ def _cumulative(rows: tf.Tensor) -> tf.Tensor:
     return tf.matmul(rows, tf.constant(np.tri(n).T, rows.dtype))
 
 
-# How rows of the fit are averaged over its blocks: values in their original order, and the mean
-# over the block that each is in.
-BlockMean = Callable[[tf.Tensor], tf.Tensor]
-
-
-def _fit_by_pairs(sums: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, BlockMean]:
+def _fit_by_pairs(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The decreasing fit v_i = max over k >= i of min over j <= i of mean(y_j..y_k).
 
     Args:
         sums: 0 and the cumulative sums of y, float64, shape (batch, n + 1).
-        place: where in y each value of the original order is, int32, shape (batch, n).
+
+    Returns:
+        The fit, and what :func:`_mean_by_pairs` takes, each of shape (batch, n).
     """
     n = sums.shape[-1] - 1
     start, end = np.arange(n)[:, None], np.arange(1, n + 1)[None]
@@ -316,27 +317,26 @@ def _fit_by_pairs(sums: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, BlockMe
     # The minimum over all j <= k, not i, is no larger, and equal where k ends a block.
     lowest = tf.reduce_min(mean, axis=1)
     fit = tf.reduce_max(lowest[:, :, None] + np.where(np.tri(n), 0.0, -np.inf), axis=1)
-    own = _take(fit, place)
-
-    def block_mean(values: tf.Tensor) -> tf.Tensor:
-        # Within a block the fit is one number, copied.
-        same = tf.cast(tf.equal(own[:, :, None], own[:, None, :]), values.dtype)
-        return tf.reduce_sum(same * values[:, :, None], axis=1) / tf.reduce_sum(same, axis=1)
-
-    return fit, block_mean
+    return fit, fit
 
 
-def _fit_by_chords(sums: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, BlockMean]:
-    """As :func:`_fit_by_pairs`, for many values."""
-    fit, begin, length = _majorant(sums)
-    block = tf.reshape(_take(begin, place) + _offsets(place), [-1])
-    share = 1.0 / _take(length, place)
+def _mean_by_pairs(values: tf.Tensor, fit: tf.Tensor) -> tf.Tensor:
+    """The mean of the values in the block of each; within a block the fit is one number, copied."""
+    same = tf.cast(tf.equal(fit[:, :, None], fit[:, None, :]), values.dtype)
+    return tf.reduce_sum(same * values[:, :, None], axis=1) / tf.reduce_sum(same, axis=1)
 
-    def block_mean(values: tf.Tensor) -> tf.Tensor:
-        total = tf.math.unsorted_segment_sum(tf.reshape(values, [-1]), block, tf.size(values))
-        return tf.reshape(tf.gather(total, block), tf.shape(values)) * tf.cast(share, values.dtype)
 
-    return fit, block_mean
+def _fit_by_chords(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """As :func:`_fit_by_pairs`, for many values and :func:`_mean_by_sums`."""
+    slope, begin, length = _majorant(sums)
+    return slope, begin, 1.0 / length
+
+
+def _mean_by_sums(values: tf.Tensor, begin: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    """The mean of the values in the block of each, a block known by where it begins."""
+    block = tf.reshape(tf.cast(begin, tf.int32) + _offsets(begin), [-1])
+    total = tf.math.unsorted_segment_sum(tf.reshape(values, [-1]), block, tf.size(values))
+    return tf.reshape(tf.gather(total, block), tf.shape(values)) * tf.cast(share, values.dtype)
 
 
 def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -349,8 +349,8 @@ def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         sums: float64, shape (batch, n + 1).
 
     Returns:
-        For each of the n steps the slope, begin (int32) and length of the chord that it belongs
-        to, each of shape (batch, n).
+        For each of the n steps the slope, begin and length of the chord that it belongs to, each
+        float64, shape (batch, n).
     """
     points = sums.shape[-1]
     n = points - 1
@@ -390,7 +390,7 @@ def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     # The last point is a chord of its own, of length 1 and without a step.
     (chord,) = tf.while_loop(unfinished, lambda c: (split(c),), (whole,), parallel_iterations=1)
     begin, _, slope, length = tf.unstack(chord[:, :-1], axis=-1)
-    return slope, tf.cast(begin, tf.int32), length
+    return slope, begin, length
 
 
 # Perturbed ranks

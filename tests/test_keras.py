@@ -110,7 +110,8 @@ def test_models_load_in_another_process_that_imports_the_modules(tmp_path: Path)
     program = (
         "import sys, keras, numpy\n"
         "from shuffle_to_learn import layers, losses, metrics\n"
-        "for path in sys.argv[1:]: keras.saving.load_model(path).predict(numpy.zeros([1, 6]), verbose=0)\n"
+        "for path in sys.argv[1:]:\n"
+        "    keras.saving.load_model(path).predict(numpy.zeros([1, 6]), verbose=0)\n"
     )
     subprocess.run(
         [sys.executable, "-c", program, *map(str, sorted(tmp_path.iterdir()))],
