@@ -14,8 +14,9 @@ The peers live in an environment of their own, benchmarks/.peers, set up at the 
 that does not install or run has the reason in its cell.
 
 Writes docs/images/ranking-speed.svg and benchmarks/ranking.md, where what is written by hand stays.
-Takes about ten minutes on two cores, and at the first run the download and build of the peers:
-about 1.5 GB, several where pip finds PyTorch for GPUs only. Nothing else should run meanwhile.
+Takes about ten minutes on two cores, and at the first run some more to download and build the
+peers: 6 GB on disk, or 2 where pip is set up to find PyTorch without CUDA. A machine that does
+nothing else meanwhile is needed for numbers that mean something.
 """
 
 from __future__ import annotations
@@ -299,7 +300,7 @@ PACKAGES = {
 
 
 class Timer:
-    """Times work; the first round finds how often it is to be repeated."""
+    """Times work, repeated as often as it takes to fill a round."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -307,12 +308,11 @@ class Timer:
         for part in (work.run, work.empty):
             if part:
                 part(1)  # compiles
-        while clock(work.run, self.count) < ROUND:
-            self.count *= 2
 
     def seconds(self) -> float:
         """One round: seconds of the operator, forward and backward."""
-        total = clock(self.work.run, self.count)
+        while (total := clock(self.work.run, self.count)) < ROUND:
+            self.count *= 2
         if self.work.empty:
             total -= clock(self.work.empty, self.count)
         return total / self.count
@@ -362,7 +362,7 @@ def serve(process: str) -> None:
             import traceback
 
             traceback.print_exc()
-            reply = {"failed": f"failed: {type(error).__name__}: {error}"}
+            reply = {"failed": f"{type(error).__name__}: {error}"}
         print(json.dumps(reply), file=replies, flush=True)
 
 
@@ -408,16 +408,18 @@ class Process:
             line = self.running.stdout.readline()
         except BrokenPipeError:
             line = ""
+        reply = json.loads(line) if line else {}
+        if "answer" in reply:
+            return reply["answer"]
+        status = None if line else self.running.wait()
+        self.log.seek(0)
+        said = self.log.read()
+        sys.stderr.write(said)
         if line:
-            reply = json.loads(line)
-        else:
-            self.failed = f"failed: its process ended with status {self.running.wait()}"
-            reply = {"failed": self.failed}
-        if "failed" in reply:
-            self.log.seek(0)
-            sys.stderr.write(self.log.read())
-            raise PeerError(one_line(reply["failed"]))
-        return reply["answer"]
+            raise PeerError(f"failed: {one_line(reply['failed'])}")
+        last = said.strip().rpartition("\n")[2]
+        self.failed = f"failed: ended with status {status}: {one_line(last)}"
+        raise PeerError(self.failed)
 
     def close(self) -> None:
         if self.running and not self.failed:
@@ -473,8 +475,6 @@ def processes_of(args: argparse.Namespace) -> dict[str, Process]:
         python, failed = PEERS / "bin/python", set_up(PEERS)
     else:
         python, failed = args.peers.absolute() / "bin/python", {}
-        if not python.exists():
-            raise SystemExit(f"error: --peers {args.peers}: no virtual environment")
     if args.fast_soft_sort is None:
         for name in ("fast-soft-sort NumPy", "fast-soft-sort TF"):
             failed[name] = "left out: no --fast-soft-sort"
@@ -524,19 +524,17 @@ def measure(
 def largest_difference(processes: Processes, name: str, epsilon: float) -> list[str]:
     """Of the ranks and of the gradient, from the reference's, over all cases."""
     largest = np.zeros(2)
-    try:
-        for rows, n in CASES:
-            both = [
-                processes[OPERATORS[operator].process].ask(
-                    what="result", operator=operator, rows=rows, n=n, epsilon=epsilon
-                )
-                for operator in (name, "reference")
-            ]
-            # Each is ranks and gradient, of one shape.
-            difference = np.abs(np.subtract(*both)).max(axis=(1, 2))
-            largest = np.maximum(largest, difference)
-    except PeerError as error:
-        return [str(error)] * 2
+    for rows, n in CASES:
+        both = []
+        for operator in (name, "reference"):
+            process, column, _ = OPERATORS[operator]
+            question = {"operator": operator, "rows": rows, "n": n, "epsilon": epsilon}
+            try:
+                both.append(processes[process].ask(what="result", **question))
+            except PeerError as error:
+                return [f"{column} {error}"] * 2
+        # Each is ranks and gradient, of the same shape.
+        largest = np.maximum(largest, np.abs(np.subtract(*both)).max(axis=(1, 2)))
     return [f"{value:.1e}" for value in largest]
 
 
@@ -697,8 +695,14 @@ def main() -> None:
     if args.serve:
         serve(args.serve)
         return
+    from stages.style import count
+
     if args.rounds < 1 or not 1 <= args.threads <= cores:
         parser.error(f"--rounds wants at least 1, --threads 1 to {cores}")
+    if args.fast_soft_sort and not (args.fast_soft_sort / "fast_soft_sort").is_dir():
+        parser.error(f"--fast-soft-sort {args.fast_soft_sort}: has no folder fast_soft_sort")
+    if args.peers and not (args.peers / "bin/python").exists():
+        parser.error(f"--peers {args.peers}: is no virtual environment")
 
     by_hand, where = read_page(PAGE, "Differentiable ranking beside its peers"), machine()
     processes = processes_of(args)
@@ -740,7 +744,8 @@ def main() -> None:
     ]
     lines += [
         spread(every),
-        f"{args.threads} threads; {where}, {versions(processes)}{commit(args.fast_soft_sort)}.",
+        f"{count(args.threads, 'thread')}; {where}, {versions(processes)}"
+        f"{commit(args.fast_soft_sort)}.",
     ]
     for process in processes.values():
         process.close()
