@@ -289,6 +289,15 @@ def test_exact_perturbed_rank_is_its_formula(x: np.ndarray, epsilon: float) -> N
     assert p.sum() == pytest.approx(len(x) * (len(x) + 1) / 2)
 
 
+@given(vectors(), epsilons, st.randoms(use_true_random=False))
+def test_exact_perturbed_rank_is_equivariant_and_keeps_the_order(x, epsilon, random) -> None:
+    p = perturbed_rank(tf.constant(x), epsilon, None).numpy()
+    order = np.array(random.sample(range(len(x)), len(x)))
+    assert np.allclose(perturbed_rank(tf.constant(x[order]), epsilon, None), p[order], atol=1e-9)
+    assert np.allclose(perturbed_rank(tf.constant(x + 7.5), epsilon, None), p, atol=1e-9)
+    assert (np.diff(p[np.argsort(x, kind="stable")]) >= -1e-9).all()
+
+
 def test_exact_perturbed_rank_is_the_mean_of_100000_ranks() -> None:
     t, epsilon, draws = np.array([0.0, 0.1, 0.5, -0.3, 0.15]), 0.2, 100_000
     exact = perturbed_rank(tf.constant(t), epsilon, None).numpy()
