@@ -157,7 +157,7 @@ def test_samples_are_permutations(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*(METHODS.keys() - {"fixed_permutations"}), DOCUMENTED], indirect=True
+    "name", [*(n for n in METHODS if n != "fixed_permutations"), DOCUMENTED], indirect=True
 )
 def test_all_permutations_are_equally_likely(name: str) -> None:
     orders = make(name).sample(24_000, SEED).numpy()
