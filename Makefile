@@ -48,7 +48,7 @@ adopt: .venv/.installed  ## let the other runner take over what one has made, af
 	python -m workflow.adopt
 
 lock: .venv/.installed  ## write requirements.lock anew from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra study --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --overrides workflow/envs/overrides.txt -o requirements.lock
 
 clean:  ## remove .venv and caches; data and results stay

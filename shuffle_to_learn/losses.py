@@ -67,13 +67,19 @@ def perturbed_fenchel_young(
     Source: Berthet et al. 2020, section 4; Shuffle to Learn, section 2.3. (Their value has ranks
     multiplied by s alone, not by s + epsilon Z: equal in expectation, but it can fall below 0.)
     """
+    epsilon = ranking.positive(epsilon)
     ranks, scores = _alike(ranks, scores)
+    finite = tf.reduce_all(tf.math.is_finite(scores), axis=-1)
+    scores = tf.where(finite[..., None], scores, 0)
     if num_samples is None:
-        return _expected_fenchel_young(ranks, scores, epsilon)
-    noisy = ranking.perturb(scores, epsilon, num_samples, seed)
-    error = tf.cast(ranking.rank(noisy), scores.dtype) - ranks  # sums to 0: an offset is nothing
-    noisy -= tf.stop_gradient(tf.reduce_mean(scores, axis=-1, keepdims=True))
-    return tf.reduce_mean(tf.reduce_sum(noisy * error, axis=-1), axis=0)
+        loss = _expected_fenchel_young(ranks, scores, epsilon)
+    else:
+        # Centred, so that the noise is not rounded away far from 0.
+        centred = scores - tf.stop_gradient(tf.reduce_mean(scores, axis=-1, keepdims=True))
+        noisy = ranking.perturb(centred, epsilon, num_samples, seed)
+        error = tf.cast(ranking.rank(noisy), scores.dtype) - ranks
+        loss = tf.reduce_mean(tf.reduce_sum(noisy * error, axis=-1), axis=0)
+    return tf.where(finite, loss, tf.constant(math.nan, loss.dtype))
 
 
 def rank_mean_squared_error(ranks: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
@@ -136,9 +142,15 @@ def partial_ranks(ranks: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
     Returns:
         float32, shape (...), in [0, 1].
 
+    Raises:
+        ValueError: where the shapes differ.
+
     Source: Shuffle to Learn, section 4 ("partial ranks").
     """
-    right = tf.equal(tf.cast(ranks, tf.int32), tf.cast(predicted, tf.int32))
+    ranks, predicted = (_whole(x) for x in (ranks, predicted))
+    if not ranks.shape.is_compatible_with(predicted.shape):
+        raise ValueError(f"ranks of shape {ranks.shape} for ranks of shape {predicted.shape}")
+    right = tf.equal(ranks, predicted)
     return tf.reduce_mean(tf.cast(right, tf.float32), axis=-1)
 
 
@@ -147,6 +159,11 @@ def _wide(scores: tf.Tensor) -> tf.Tensor:
     if not scores.dtype.is_floating:
         raise TypeError(f"scores must be floating, not {scores.dtype.name}: cast them first")
     return scores if scores.dtype == tf.float64 else tf.cast(scores, tf.float32)
+
+
+def _whole(ranks: tf.Tensor) -> tf.Tensor:
+    ranks = tf.convert_to_tensor(ranks)
+    return tf.cast(tf.round(ranks) if ranks.dtype.is_floating else ranks, tf.int32)
 
 
 def _alike(ranks: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -159,7 +176,7 @@ def _alike(ranks: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _expected_fenchel_young(ranks: tf.Tensor, scores: tf.Tensor, epsilon: float) -> tf.Tensor:
-    n = scores.shape[-1]
+    _, n = ranking.as_rows(scores)
     deviation = epsilon * math.sqrt(2.0)  # of the noise in a difference of two scores
 
     def hinge(difference: tf.Tensor, of_ranks: tf.Tensor) -> tf.Tensor:
@@ -172,7 +189,7 @@ def _expected_fenchel_young(ranks: tf.Tensor, scores: tf.Tensor, epsilon: float)
         def vjp(upstream: tf.Tensor) -> tf.Tensor:
             return upstream[..., None] * (ranking.perturbed_rank(scores, epsilon, None) - ranks)
 
-        rows = (tf.reshape(x, [-1, n]) for x in (scores, ranks))
+        rows = (tf.reshape(tf.stop_gradient(x), [-1, n]) for x in (scores, ranks))
         value = tf.reduce_sum(ranking.over_pairs(hinge, *rows), axis=-1)
         return tf.reshape(value, tf.shape(scores)[:-1]), vjp
 

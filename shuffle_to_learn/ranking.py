@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from operator import index
 
 import numpy as np
 import tensorflow as tf
@@ -15,8 +16,9 @@ import tensorflow as tf
 # Up to so many values sorting compares all pairs; beyond, other algorithms take less time
 # (benchmarks/ranking.md), and memory for the pairs would grow as n^2.
 _PAIRS = 32
-# A sum over all pairs of a row is taken in parts of so many.
-_PAIRS_AT_ONCE = 2**18
+# Sums over all pairs are taken in parts of about so many, for a batch of this size if unknown.
+_PAIRS_AT_ONCE = 2**22
+_BATCH = 64
 _SQRT2 = math.sqrt(2.0)
 
 
@@ -30,10 +32,13 @@ def rank(values: tf.Tensor) -> tf.Tensor:
         int32, shape (..., n); equal values are ranked in order of position, NaN counts as infinity.
 
     Raises:
+        TypeError: where values are neither floating nor integer.
         ValueError: where the number of values is 0 or not known when the graph is built.
     """
     values = tf.convert_to_tensor(values)
-    rows, n = _rows(values)
+    if not (values.dtype.is_floating or values.dtype.is_integer):
+        raise TypeError(f"values must be floating or integer, not {values.dtype.name}")
+    rows, n = as_rows(values)
     if rows.dtype.is_floating:
         rows = tf.where(tf.math.is_nan(rows), tf.constant(math.inf, rows.dtype), rows)
     if n <= _PAIRS:
@@ -53,10 +58,10 @@ def soft_rank(values: tf.Tensor, epsilon: float = 1.0) -> tf.Tensor:
 
     Returns:
         The same dtype (half types are computed in float32) and shape; exact up to rounding, each
-        row in [1, n] with sum n (n + 1) / 2. A row with a value that is not finite is NaN. The
-        gradient is the closed-form vector-Jacobian product, the mean over each block of the
-        isotonic regression taken off; it is piecewise constant in the values. Time
-        O(n log n) and memory O(n) a row for large n.
+        row in [1, n] with sum n (n + 1) / 2. A row with a value that is not finite is NaN, its
+        gradient 0. The gradient is the closed-form vector-Jacobian product, the mean over each
+        block of the isotonic regression taken off; it is piecewise constant in the values. For
+        large n time is O(n log n) for the sort and O(n) for each round of splitting, memory O(n).
 
     Raises:
         TypeError: where values are not floating.
@@ -124,9 +129,9 @@ def perturb(
         The dtype of values, shape (num_samples, ..., n).
 
     Raises:
-        ValueError: where num_samples is below 1.
+        ValueError: where num_samples is below 1, or the seed is not two integers.
     """
-    return values + tf.cast(epsilon, values.dtype) * _noise(values, num_samples, seed)
+    return values + epsilon * _noise(values, num_samples, seed)
 
 
 def over_pairs(function: Callable[..., tf.Tensor], *rows: tf.Tensor) -> tf.Tensor:
@@ -137,7 +142,8 @@ def over_pairs(function: Callable[..., tf.Tensor], *rows: tf.Tensor) -> tf.Tenso
         rows: floating, each of shape (batch, n), n known.
 
     Returns:
-        What function returns, shape (batch, n). Memory is O(n) a row where n is large.
+        What function returns, shape (batch, n). Memory is O(n) a row where n is large (graphs of
+        unknown batch size: for a batch of some 64).
     """
     n = rows[0].shape[-1]
 
@@ -145,7 +151,7 @@ def over_pairs(function: Callable[..., tf.Tensor], *rows: tf.Tensor) -> tf.Tenso
         differences = (s[:, :, None] - r[:, None, :] for s, r in zip(some, rows, strict=True))
         return tf.reduce_sum(function(*differences), axis=-1)
 
-    part = max(1, _PAIRS_AT_ONCE // n)
+    part = max(1, _PAIRS_AT_ONCE // (n * (rows[0].shape[0] or _BATCH)))
     if n <= part:
         return sums(*rows)
 
@@ -168,8 +174,8 @@ def positive(epsilon: float) -> float:
 
 
 def at_least_one(num_samples: int | None) -> int | None:
-    """The number of samples, or None; ValueError where it is below 1."""
-    if num_samples is not None and num_samples < 1:
+    """The number of samples, or None; ValueError below 1, TypeError where it is no integer."""
+    if num_samples is not None and index(num_samples) < 1:
         raise ValueError(f"num_samples must be at least 1, or None, not {num_samples}")
     return num_samples
 
@@ -195,8 +201,12 @@ def _wide(dtype: tf.DType) -> tf.DType:
     return dtype if dtype in (tf.float32, tf.float64) else tf.float32
 
 
-def _rows(values: tf.Tensor) -> tuple[tf.Tensor, int]:
-    """Values with all leading axes made one, and how many there are in a row."""
+def as_rows(values: tf.Tensor) -> tuple[tf.Tensor, int]:
+    """Values with all leading axes made one, and how many there are in a row.
+
+    Raises:
+        ValueError: where that is 0, or not known when the graph is built.
+    """
     n = values.shape[-1] if values.shape.rank else None
     if not n:
         raise ValueError(
@@ -209,10 +219,10 @@ def _rows(values: tf.Tensor) -> tuple[tf.Tensor, int]:
 def _in_rows(function: Callable[[tf.Tensor, int], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
     """Apply a function of rows of a wide dtype; NaN for a row that is not finite throughout."""
     values = _floating(values)
-    rows, n = _rows(values)
+    rows, n = as_rows(values)
     rows = tf.cast(rows, _wide(values.dtype))
-    result = function(rows, n)
     finite = tf.reduce_all(tf.math.is_finite(rows), axis=-1, keepdims=True)
+    result = function(tf.where(finite, rows, 0), n)
     result = tf.where(finite, result, tf.constant(math.nan, rows.dtype))
     result = tf.reshape(tf.cast(result, values.dtype), tf.shape(values))
     return tf.ensure_shape(result, values.shape)
@@ -269,7 +279,8 @@ def _project(rows: tf.Tensor, n: int, epsilon: float) -> tf.Tensor:
         # With the values s from high to low and w = (n, ..., 1) the projection is s - v, where v
         # solves min ||v - (s - w)||^2 subject to v_1 >= ... >= v_n: the slopes of the least
         # concave majorant of the cumulative sums of s - w.
-        ordered, place = _descending(rows)
+        # Eager tapes would keep each step, which only the product below is made of.
+        ordered, place = _descending(tf.stop_gradient(rows))
         ordered = tf.cast(ordered, tf.float64)
         # s - w rises by at most 1 a step, so neighbours more than n / 2 apart are in different
         # blocks, where the distance between them does not matter: bounded, it keeps the sums
@@ -404,8 +415,11 @@ def _noise(
     if seed is None:
         noise = tf.random.normal(shape, dtype=values.dtype)
     else:
+        pair = tf.convert_to_tensor(seed)
+        if pair.shape != (2,) or not pair.dtype.is_integer:
+            raise ValueError(f"a seed is two integers, not {pair.dtype.name} of shape {pair.shape}")
         # Named, so that XLA draws the same.
-        noise = tf.random.stateless_normal(shape, seed, dtype=values.dtype, alg="philox")
+        noise = tf.random.stateless_normal(shape, pair, dtype=values.dtype, alg="philox")
     return tf.ensure_shape(noise, [num_samples, *values.shape])
 
 
@@ -415,7 +429,9 @@ def _mean_rank(
     @tf.custom_gradient
     def mean(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         noise = _noise(rows, num_samples, seed)
-        ranks = tf.cast(rank(rows + epsilon * noise), rows.dtype)
+        # Centred, so that the noise is not rounded away far from 0.
+        centred = rows - tf.reduce_mean(rows, axis=-1, keepdims=True)
+        ranks = tf.cast(rank(centred + epsilon * noise), rows.dtype)
         # Without it the estimate is right on average, too, but varies more.
         baseline = tf.cast(rank(rows), rows.dtype)
 
@@ -437,7 +453,8 @@ def _expected_rank(rows: tf.Tensor, epsilon: float) -> tf.Tensor:
             return over_pairs(lambda d, u: scale * normal_density(scale * d) * u, rows, upstream)
 
         # A value beats itself with Phi(0) = 1/2.
-        return over_pairs(lambda d: normal_cdf(scale * d), rows) + 0.5, vjp
+        constant = tf.stop_gradient(rows)  # eager tapes would keep all pairs
+        return over_pairs(lambda d: normal_cdf(scale * d), constant) + 0.5, vjp
 
     return expected(rows)
 

@@ -139,7 +139,8 @@ def test_training_at_every_precision_in_every_way(
     model = model_with(case, policy, **WAYS[way])
     before = model.get_weights()
     assert model.jit_compile == (way == "XLA")
-    history = model.fit(INPUTS, RANKS, batch_size=8, verbose=0).history
+    # In float16 Keras skips the first steps, until it has found a scale for the loss.
+    history = model.fit(INPUTS, RANKS, batch_size=8, epochs=3, verbose=0).history
     assert np.isfinite(list(history.values())).all()
     assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
     assert np.isfinite(model.predict(INPUTS, verbose=0)).all()

@@ -194,6 +194,33 @@ def test_perturbed_fenchel_young_follows_its_seed() -> None:
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize("samples", [None, 10])
+def test_perturbed_fenchel_young_checks_what_it_is_given(samples: int | None) -> None:
+    for epsilon in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="epsilon must be above 0"):
+            losses.perturbed_fenchel_young(RANKS, tf.constant(SCORES), epsilon, samples, (1, 2))
+    with pytest.raises(ValueError, match="at least 1 value"):
+        none = tf.constant(SCORES[:, :0])
+        losses.perturbed_fenchel_young(RANKS[:, :0], none, 1.0, samples, (1, 2))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_scores_that_are_not_finite_do_not_go_unseen(loss, bad: float) -> None:
+    scores = SCORES.copy()
+    scores[1, 2] = bad
+    value = loss(RANKS, tf.constant(scores)).numpy()
+    assert not np.isfinite(value[1])
+    assert np.isfinite(value[[0, 2]]).all()
+
+
+def test_partial_ranks_needs_one_shape_and_rounds() -> None:
+    for wrong in (RANKS[0], RANKS[:, :1], RANKS[..., None]):
+        with pytest.raises(ValueError, match="ranks of shape"):
+            losses.partial_ranks(RANKS, wrong)
+    assert np.allclose(losses.partial_ranks(RANKS, tf.constant(RANKS - 1e-4)), 1.0)
+
+
 def test_partial_ranks_is_the_share_of_right_places() -> None:
     guess = np.array([[1, 2, 3, 5, 4], [1, 5, 4, 2, 3], [1, 2, 5, 4, 3]])
     result = losses.partial_ranks(tf.constant(RANKS), tf.constant(guess))

@@ -494,15 +494,19 @@ def test_half_types_are_computed_in_float32(operator, dtype: tf.DType, n: int) -
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("n", [4, 50])
+@pytest.mark.parametrize("n", [1, 5, 9, 50])
 @smooth
 def test_a_row_that_is_not_finite_is_nan_and_no_other(operator, n: int, bad: float) -> None:
-    x = np.random.default_rng(n).normal(size=(3, n))
-    expected = operator(tf.constant(x)).numpy()
-    x[1, n // 2] = bad
-    result = operator(tf.constant(x)).numpy()
-    assert np.isnan(result[1]).all()
-    assert np.allclose(result[[0, 2]], expected[[0, 2]])
+    rng = np.random.default_rng(n)
+    for _ in range(5):
+        x = rng.normal(size=(3, n))
+        expected, wanted = with_gradient(operator)(tf.constant(x))
+        x[1, rng.choice(n, rng.integers(1, n + 1), replace=False)] = bad
+        result, gradient = with_gradient(operator)(tf.constant(x))
+        assert np.isnan(result[1]).all()
+        assert np.allclose(result.numpy()[[0, 2]], expected.numpy()[[0, 2]])
+        assert not gradient[1].numpy().any()
+        assert np.allclose(gradient.numpy()[[0, 2]], wanted.numpy()[[0, 2]])
 
 
 @pytest.mark.parametrize("n", [5, 50])
@@ -525,6 +529,35 @@ def test_integers_are_refused(operator) -> None:
         operator(tf.constant([3, 1, 2]))
 
 
+def test_rank_takes_numbers_only() -> None:
+    with pytest.raises(TypeError, match="floating or integer, not bool"):
+        rank(tf.constant([True, False]))
+
+
+@pytest.mark.parametrize("seed", [3, (1,), (1, 2, 3), (1.0, 2.0)])
+def test_a_seed_is_two_integers(seed) -> None:
+    with pytest.raises(ValueError, match="a seed is two integers"):
+        perturbed_rank(tf.zeros([3]), 1.0, 5, seed=seed)
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e8])
+def test_sampled_perturbed_ranks_keep_their_noise_far_out(offset: float) -> None:
+    near = perturbed_rank(tf.zeros([4]), 0.1, 50, seed=(1, 2))
+    far = perturbed_rank(tf.fill([4], offset), 0.1, 50, seed=(1, 2))
+    assert np.array_equal(near, far)
+
+
+def test_exact_perturbed_ranks_of_a_large_batch_within_memory() -> None:
+    x = tf.constant(RNG.normal(size=(512, 600)), tf.float32)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        p = perturbed_rank(x, 0.3, None)
+    tape.gradient(p, x, x)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 300_000  # kB; all pairs would take 740,000
+
+
 @operators
 def test_values_without_an_axis_of_known_length_are_refused(operator) -> None:
     for wrong in (tf.constant(1.0), tf.zeros([3, 0])):
@@ -539,6 +572,8 @@ def test_values_without_an_axis_of_known_length_are_refused(operator) -> None:
 def test_the_number_of_samples_must_be_positive(samples: int) -> None:
     with pytest.raises(ValueError, match="num_samples must be at least 1"):
         perturbed_rank(tf.zeros([3]), 1.0, samples)
+    with pytest.raises(TypeError, match="integer"):
+        perturbed_rank(tf.zeros([3]), 1.0, float(samples))
 
 
 @pytest.mark.parametrize("epsilon", [0.0, -1.0, float("nan"), float("inf")])
