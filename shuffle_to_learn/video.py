@@ -1,0 +1,163 @@
+"""Clips as arrays: frames sampled uniformly from video files (mp4, webm, avi)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Read once, when FFmpeg is first used: what is wrong with a file is said in exceptions alone.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+import cv2
+import numpy as np
+
+
+class ClipError(ValueError):
+    """Why there are no frames of a file, in few words."""
+
+
+def sampled(count: int, frames: int) -> np.ndarray:
+    """The places of ``frames`` of ``count`` frames: the middles of parts of equal length.
+
+    Returns:
+        int64 of shape (frames,), ascending, all different if ``count >= frames``.
+    """
+    return (2 * np.arange(frames) + 1) * count // (2 * frames)
+
+
+def read_clip(path: str | Path, frames: int, size: int) -> np.ndarray:
+    """Frames sampled uniformly from a video, cropped to the square in their middle.
+
+    The number of frames is what can be decoded. What the header says is taken for a guess: the
+    frames that would be sampled are kept while all are counted, and where the guess was wrong
+    (seldom) the file is decoded a second time. So memory does not grow with the clip's length.
+
+    Args:
+        path: of the file.
+        frames: how many to sample, see :func:`sampled`.
+        size: of their sides in pixels; a smaller square is enlarged.
+
+    Returns:
+        uint8 of shape (frames, size, size, 3), RGB.
+
+    Raises:
+        ClipError: the file is ``missing``, ``empty``, ``truncated``, ``unreadable`` or has
+            ``no frames`` or fewer than asked.
+    """
+    path = Path(path)
+    _check_whole(path)
+    clip = np.empty((frames, size, size, 3), np.uint8)
+    guess, count = _decode(path, clip, None)
+    if count == 0:
+        raise ClipError("no frames")
+    if count < frames:
+        raise ClipError(f"{count} frames, fewer than {frames}")
+    if guess != count:
+        _, again = _decode(path, clip, count)
+        if again != count:
+            raise ClipError("unreadable: other frames when read again")
+    return clip
+
+
+def _decode(path: Path, clip: np.ndarray, count: int | None) -> tuple[int, int]:
+    """Fill ``clip`` from a file of ``count`` frames (None: as the header says); count its frames.
+
+    Returns:
+        The number of frames assumed and the number found.
+    """
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # One thread: there is a process for each core.
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    try:
+        if not capture.isOpened():
+            raise ClipError("unreadable")
+        if count is None:
+            count = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        places = sampled(count, len(clip)).tolist() if count >= len(clip) else []
+        found = taken = 0
+        while capture.grab():
+            if taken < len(places) and found == places[taken]:
+                readable, frame = capture.retrieve()
+                if not readable:
+                    raise ClipError(f"unreadable: frame {found}")
+                clip[taken] = _square(frame, clip.shape[1])
+                taken += 1
+            found += 1
+        return count, found
+    except cv2.error as error:
+        raise ClipError(f"unreadable: {error.err}") from None
+    finally:
+        capture.release()
+        cv2.utils.logging.setLogLevel(level)
+
+
+def _square(frame: np.ndarray, size: int) -> np.ndarray:
+    height, width = frame.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = frame[top : top + side, left : left + side]
+    if side != size:
+        how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+        square = cv2.resize(square, (size, size), interpolation=how)
+    return cv2.cvtColor(square, cv2.COLOR_BGR2RGB)
+
+
+def _check_whole(path: Path) -> None:
+    """Compare a container's own lengths with the file's: a decoder just stops where it ends."""
+    try:
+        length = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(64)
+            if not head:
+                raise ClipError("empty")
+            if head[:4] == b"RIFF":
+                end = 8 + int.from_bytes(head[4:8], "little")
+            elif head[4:8] == b"ftyp":
+                end = 0
+                boxes = set()
+                while end + 8 <= length:
+                    file.seek(end)
+                    box = file.read(16)
+                    step = int.from_bytes(box[:4], "big")
+                    if step == 1:
+                        step = int.from_bytes(box[8:16], "big")
+                    if step == 0:  # up to the end of the file
+                        step = length - end
+                    if step < 8:
+                        raise ClipError("unreadable")
+                    boxes.add(box[4:8])
+                    end += step
+                if b"moov" not in boxes and b"moof" not in boxes:
+                    end = length + 1
+            elif head[:4] == b"\x1a\x45\xdf\xa3":
+                end = _matroska_end(head)
+            else:
+                return
+    except OSError as error:
+        raise ClipError(
+            "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+        ) from None
+    if end > length:
+        raise ClipError("truncated")
+
+
+def _matroska_end(head: bytes) -> int:
+    """Where the segment of a webm file ends by its header; 0 where that is left open."""
+    place = 4
+    _, size, width = _number(head, place)
+    place += width + size
+    if head[place : place + 4] != b"\x18\x53\x80\x67":
+        return 0
+    place += 4
+    is_open, size, width = _number(head, place)
+    return 0 if is_open else place + width + size
+
+
+def _number(head: bytes, place: int) -> tuple[bool, int, int]:
+    """A length as Matroska stores it: whether it is left open, its value and its bytes."""
+    if place >= len(head) or not head[place]:
+        return True, 0, 1
+    width = 9 - head[place].bit_length()
+    mask = (1 << 7 * width) - 1
+    value = int.from_bytes(head[place : place + width], "big") & mask
+    return value == mask, value, width

@@ -1,0 +1,221 @@
+import struct
+import tracemalloc
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shuffle_to_learn.video import ClipError, read_clip, sampled
+
+CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
+
+
+def film(frames, height=48, width=80):
+    """Frames told apart by their grey, with a red square in the middle."""
+    pictures = np.empty((frames, height, width, 3), np.uint8)
+    pictures[:] = (20 + 4 * np.arange(frames) % 200)[:, None, None, None]
+    top, left = height // 2 - 8, width // 2 - 8
+    pictures[:, top : top + 16, left : left + 16] = [200, 0, 0]
+    return pictures
+
+
+def write(path, pictures):
+    height, width = pictures.shape[1:3]
+    codec = cv2.VideoWriter.fourcc(*CODECS[path.suffix])
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, codec, 12.0, (width, height))
+    assert writer.isOpened()
+    for picture in pictures:
+        writer.write(np.ascontiguousarray(picture[..., ::-1]))
+    writer.release()
+    return path
+
+
+def decoded(path):
+    """All frames, read one after the other."""
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    pictures = []
+    while True:
+        readable, picture = capture.read()
+        if not readable:
+            return np.array(pictures)[..., ::-1]
+        pictures.append(picture)
+
+
+@pytest.fixture(params=list(CODECS))
+def path(request, tmp_path):
+    return tmp_path / f"clip{request.param}"
+
+
+@given(st.integers(1, 2000), st.data())
+def test_sampled_frames_are_the_middles_of_equal_parts(count, data):
+    frames = data.draw(st.integers(1, count))
+    edges = np.linspace(0, count, frames + 1)
+    middles = (edges[:-1] + edges[1:]) / 2
+    result = sampled(count, frames)
+    assert result.shape == (frames,)
+    # The frame that lasts over the middle; next to a cut, rounding in the oracle may take either.
+    assert (result <= middles + 1e-6).all()
+    assert (result + 1 >= middles - 1e-6).all()
+    assert (np.diff(result) > 0).all()
+    assert 0 <= result[0] and result[-1] < count
+
+
+def test_all_frames_or_one():
+    assert sampled(7, 7).tolist() == list(range(7))
+    assert sampled(7, 1).tolist() == [3]
+    assert sampled(40, 20).tolist() == list(range(1, 40, 2))
+
+
+@pytest.mark.parametrize(("count", "frames"), [(20, 20), (27, 20), (41, 5), (24, 1)])
+def test_frames_are_those_that_were_written(path, count, frames):
+    write(path, film(count))
+    clip = read_clip(path, frames, 48)
+    assert clip.shape == (frames, 48, 48, 3)
+    assert clip.dtype == np.uint8
+    whole = decoded(path)
+    assert len(whole) == count
+    assert (np.abs(np.diff(whole[:, 0, 0, 0].astype(int))) > 1).all()  # all are different
+    np.testing.assert_array_equal(clip, whole[sampled(count, frames), :, 16:64])
+
+
+def test_colours_and_the_square_in_the_middle(path):
+    pictures = film(24)
+    pictures[:, :, :16] = [0, 0, 255]  # what is cropped
+    pictures[:, :, -16:] = [0, 0, 255]
+    write(path, pictures)
+    whole = read_clip(path, 24, 48).astype(int)
+    assert np.abs(whole - pictures[:, :, 16:64]).mean() < 4
+    small = read_clip(path, 24, 12).astype(int)
+    oracle = whole.reshape(24, 12, 4, 12, 4, 3).mean((2, 4))
+    assert np.abs(small - oracle).max() <= 1
+    assert read_clip(path, 2, 96).shape == (2, 96, 96, 3)
+
+
+def test_a_clip_higher_than_wide_is_cropped_above_and_below(tmp_path):
+    pictures = film(3, height=80, width=48)
+    pictures[:, :16] = pictures[:, -16:] = [0, 0, 255]
+    clip = read_clip(write(tmp_path / "high.avi", pictures), 3, 48).astype(int)
+    assert np.abs(clip - pictures[:, 16:64]).mean() < 4
+
+
+def test_too_few_frames(path):
+    write(path, film(12))
+    assert len(read_clip(path, 12, 32)) == 12
+    with pytest.raises(ClipError, match=r"^12 frames, fewer than 20$"):
+        read_clip(path, 20, 32)
+
+
+def _forge(path, count, claimed):
+    """Make the header of a file of ``count`` frames claim another number."""
+    content = bytearray(path.read_bytes())
+    if path.suffix == ".avi":
+        content[48:52] = struct.pack("<I", claimed)  # avih: dwTotalFrames
+        length = content.index(b"strh") + 8 + 32  # strh: dwLength
+        assert content[length : length + 4] == struct.pack("<I", count)
+        content[length : length + 4] = struct.pack("<I", claimed)
+    else:
+        length = content.index(b"\x44\x89\x88") + 3  # the duration in milliseconds
+        content[length : length + 8] = struct.pack(">d", claimed / 12 * 1000)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".webm"])
+@pytest.mark.parametrize("claimed", [0, 7, 25, 31, 60, 4000])
+def test_wrong_frame_counts_in_the_header_do_not_matter(tmp_path, suffix, claimed):
+    path = write(tmp_path / f"clip{suffix}", film(30))
+    right = read_clip(path, 20, 48)
+    _forge(path, 30, claimed)
+    if claimed:
+        said = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT)
+        assert said == claimed
+    np.testing.assert_array_equal(read_clip(path, 20, 48), right)
+    assert len(read_clip(path, 30, 48)) == 30
+    with pytest.raises(ClipError, match=r"^30 frames, fewer than 31$"):
+        read_clip(path, 31, 48)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
+def test_truncated(path, share, capfd):
+    write(path, film(24))
+    content = path.read_bytes()
+    capfd.readouterr()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ClipError, match=r"^truncated$"):
+        read_clip(path, 20, 32)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_index_first_mp4_is_cut_anywhere(tmp_path):
+    """As they are made for the web: the index comes first, so that what is there can be decoded."""
+    original = write(tmp_path / "clip.mp4", film(24))
+    content = original.read_bytes()
+    index = content.index(b"moov") - 4
+    head = content.index(b"mdat") - 4
+    moov = bytearray(content[index:])
+    offsets = moov.index(b"stco") + 8
+    for i in range(struct.unpack(">I", moov[offsets : offsets + 4])[0]):
+        place = slice(offsets + 4 + 4 * i, offsets + 8 + 4 * i)
+        moov[place] = struct.pack(">I", struct.unpack(">I", moov[place])[0] + len(moov))
+    path = tmp_path / "web.mp4"
+    path.write_bytes(content[:head] + moov + content[head:index])
+    np.testing.assert_array_equal(read_clip(path, 24, 48), read_clip(original, 24, 48))
+    path.write_bytes((content[:head] + moov + content[head:index])[:-200])
+    with pytest.raises(ClipError, match=r"^truncated$"):
+        read_clip(path, 5, 48)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"not a video\n" * 50, "unreadable"),
+        (bytes(5000), "unreadable"),
+        (b"\x1a\x45\xdf\xa3" + bytes(300), "unreadable"),
+        (b"RIFF\x04\x00\x00\x00AVI ", "unreadable"),
+        (b"\x00\x00\x00\x08ftyp\x00\x00\x00\x08moov", "unreadable"),
+        (b"\x00\x00\x00\x08ftyp\x00\x00\x00\x03moov", "unreadable"),
+        (b"\x00\x00\x00\x08ftyp", "truncated"),
+    ],
+)
+@pytest.mark.parametrize("suffix", list(CODECS))
+def test_no_video(tmp_path, suffix, content, reason, capfd):
+    path = tmp_path / f"clip{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ClipError, match=rf"^{reason}$"):
+        read_clip(path, 20, 32)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(ClipError, match=r"^missing$"):
+        read_clip(tmp_path / "none.mp4", 20, 32)
+    with pytest.raises(ClipError, match=r"^unreadable$"):
+        read_clip(tmp_path, 20, 32)
+
+
+def test_damage_in_the_middle_says_nothing_on_the_terminal(path, capfd):
+    write(path, film(30))
+    content = bytearray(path.read_bytes())
+    rng = np.random.default_rng(0)
+    third = len(content) // 3
+    content[third : third + 300] = rng.bytes(300)
+    path.write_bytes(content)
+    capfd.readouterr()
+    try:
+        assert read_clip(path, 20, 32).shape == (20, 32, 32, 3)
+    except ClipError as error:
+        assert len(str(error)) < 60
+    assert capfd.readouterr() == ("", "")
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    peaks = []
+    for count in (40, 400):
+        path = write(tmp_path / f"{count}.mp4", film(count, 120, 160))
+        tracemalloc.start()
+        read_clip(path, 20, 64)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 20_000 < 1_000_000
