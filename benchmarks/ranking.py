@@ -168,7 +168,7 @@ def import_fast_soft_sort(module: str) -> Any:
     """A module of the checkout, which was written for a NumPy that had np.int."""
     import importlib
 
-    setattr(np, "int", int)  # noqa: B010
+    vars(np).setdefault("int", int)
     folder = os.environ["FAST_SOFT_SORT"]
     if folder not in sys.path:
         sys.path.insert(0, folder)

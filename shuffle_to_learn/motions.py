@@ -24,7 +24,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from shuffle_to_learn import glyphs
-from shuffle_to_learn.notes import SPLITS, Track, _bounded, _SameBytes
+from shuffle_to_learn.rendered import Rendered, bounded
+
+SPLITS = ("train", "valid", "test")
 
 FRAMES_PER_SECOND = 12.0
 SMALL, LARGE = 0, 1
@@ -575,7 +577,7 @@ def write(clip: Clip, folder: Path, size: int) -> Clip:
     return clip
 
 
-class Motions(tfds.core.GeneratorBasedBuilder):
+class Motions(Rendered):
     """Clips of moving things, as video files in the dataset's folder.
 
     To write the dataset, give the clips, the size of their pictures, a pool from :func:`workers`
@@ -591,14 +593,10 @@ class Motions(tfds.core.GeneratorBasedBuilder):
         *,
         clips: Sequence[Clip] = (),
         size: int = 128,
-        pool: Executor | None = None,
-        track: Track | None = None,
         **kwargs: Any,
     ) -> None:
         self._clips = clips
         self._size = size
-        self._pool = pool
-        self._track = track
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -613,9 +611,6 @@ class Motions(tfds.core.GeneratorBasedBuilder):
             homepage="https://github.com/jdecked/twemoji",
         )
 
-    def _example_writer(self) -> tfds.core.ExampleWriter:
-        return _SameBytes(file_format=self.info.file_format)
-
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
         return {split: self._generate_examples(split) for split in SPLITS}
 
@@ -626,7 +621,7 @@ class Motions(tfds.core.GeneratorBasedBuilder):
         folder = Path(self.data_path)
         (folder / "videos").mkdir(exist_ok=True)
         clips = [clip for clip in self._clips if clip.split == split]
-        written = _bounded(self._pool, partial(write, folder=folder, size=self._size), clips)
+        written = bounded(self._pool, partial(write, folder=folder, size=self._size), clips)
         for clip in self._track(written, total=len(clips), label=split, unit="clips"):
             yield (
                 clip.id,

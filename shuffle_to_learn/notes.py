@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from multiprocessing import get_context
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from shuffle_to_learn import soundfont
+from shuffle_to_learn.rendered import Rendered, Track, bounded
 from shuffle_to_learn.soundfont import Note
-
-T = TypeVar("T")
-Track = Callable[..., Iterator[Any]]
-"""Shows progress: called with an iterable, ``total``, ``label`` and ``unit``; yields its items."""
 
 QUALITIES = (
     "bright",
@@ -148,23 +144,7 @@ def assign(notes: Iterable[Note], *, valid_share: float, test_share: float, seed
             members[index].split = held_out if place < valid + test else "train"
 
 
-class _SameBytes(tfds.core.ExampleWriter):
-    """Writes a record's features in the order of their names; by itself it changes from run to run.
-
-    (They are a map of protocol buffers, whose order is left open.)
-    """
-
-    def write(self, path: Any, examples: Iterable[tuple[Any, bytes]]) -> Any:
-        return super().write(path, ((key, _sorted(example)) for key, example in examples))
-
-
-def _sorted(example: bytes) -> bytes:
-    import tensorflow as tf
-
-    return tf.train.Example.FromString(example).SerializeToString(deterministic=True)
-
-
-class Notes(tfds.core.GeneratorBasedBuilder):
+class Notes(Rendered):
     """Notes of a General MIDI soundfont with the features of TFDS's ``nsynth``.
 
     To write the dataset, give the notes (each with its split), a pool from :func:`workers` and a
@@ -178,13 +158,9 @@ class Notes(tfds.core.GeneratorBasedBuilder):
         self,
         *,
         notes: Sequence[Note] = (),
-        pool: Executor | None = None,
-        track: Track | None = None,
         **kwargs: Any,
     ) -> None:
         self._notes = [note for note in notes if note.split]
-        self._pool = pool
-        self._track = track
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -201,9 +177,6 @@ class Notes(tfds.core.GeneratorBasedBuilder):
             homepage="https://github.com/craffel/pretty-midi",
         )
 
-    def _example_writer(self) -> tfds.core.ExampleWriter:
-        return _SameBytes(file_format=self.info.file_format)
-
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
         return {split: self._generate_examples(split) for split in SPLITS}
 
@@ -211,7 +184,7 @@ class Notes(tfds.core.GeneratorBasedBuilder):
         if self._pool is None or self._track is None:
             raise ValueError("to write the dataset, give its notes, a pool and a progress function")
         notes = [note for note in self._notes if note.split == split]
-        rendered = _bounded(self._pool, soundfont.compressed, notes)
+        rendered = bounded(self._pool, soundfont.compressed, notes)
         for note, audio in self._track(rendered, total=len(notes), label=split, unit="notes"):
             yield (
                 note.id,
@@ -253,10 +226,3 @@ def features(instruments: Sequence[str]) -> tfds.features.FeaturesDict:
             "qualities": dict.fromkeys(QUALITIES, np.bool_),
         }
     )
-
-
-def _bounded(pool: Executor, function: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
-    """``pool.map`` that holds few results at a time, however slow the reader is."""
-    items = iter(items)
-    while chunk := list(islice(items, 256)):
-        yield from pool.map(function, chunk, chunksize=8)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,9 +24,7 @@ import tensorflow_datasets as tfds
 from threadpoolctl import threadpool_limits
 
 from shuffle_to_learn import glyphs
-
-if TYPE_CHECKING:
-    from shuffle_to_learn.notes import Track
+from shuffle_to_learn.rendered import Rendered, bounded
 
 LABELS = tuple(glyphs.CLASSES)
 POSES = ("frontal", "rear", "left", "right", "unspecified")
@@ -493,7 +491,7 @@ class Plan:
     settings: Settings = field(default_factory=Settings)
 
 
-class Scenes(tfds.core.GeneratorBasedBuilder):
+class Scenes(Rendered):
     """Composed scenes with the features of TFDS's ``voc``, for pretraining and downstream.
 
     To write the dataset, give the plan, a pool from :func:`workers` and a function that shows
@@ -507,13 +505,9 @@ class Scenes(tfds.core.GeneratorBasedBuilder):
         self,
         *,
         plan: Plan | None = None,
-        pool: Executor | None = None,
-        track: Track | None = None,
         **kwargs: Any,
     ) -> None:
         self._plan = plan
-        self._pool = pool
-        self._track = track
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -529,12 +523,6 @@ class Scenes(tfds.core.GeneratorBasedBuilder):
             homepage="https://github.com/jdecked/twemoji",
         )
 
-    def _example_writer(self) -> tfds.core.ExampleWriter:
-        # Not at the top: the soundfont's packages take seconds that the workers need not spend.
-        from shuffle_to_learn.notes import _SameBytes
-
-        return _SameBytes(file_format=self.info.file_format)
-
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
         if self._plan is None or self._pool is None or self._track is None:
             raise ValueError("to write the dataset, give its plan, a pool and a progress function")
@@ -545,14 +533,12 @@ class Scenes(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
-        from shuffle_to_learn.notes import _bounded
-
         if self._plan is None or self._pool is None or self._track is None:
             raise ValueError("to write the dataset, give its plan, a pool and a progress function")
         plan = self._plan
         count = plan.counts[split]
         scenes = draw(split, count, seed=plan.seed, settings=plan.settings)
-        rendered = _bounded(self._pool, partial(encoded, settings=plan.settings), scenes)
+        rendered = bounded(self._pool, partial(encoded, settings=plan.settings), scenes)
         for id, content, seen in self._track(rendered, total=count, label=split, unit="scenes"):
             yield id, example(id, content, seen)
 

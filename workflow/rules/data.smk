@@ -3,7 +3,7 @@
 
 rule dataset:
     input:
-        code=["stages/dataset.py", *library("notes", "soundfont")],
+        code=["stages/dataset.py", *library("notes", "rendered", "soundfont")],
     output:
         tfds=directory(PATHS.dataset("{dataset}")),
         manifest=PATHS.manifest("{dataset}"),
