@@ -31,5 +31,16 @@ rule all:
 rule audio:
     """Everything of the audio study up to its scores."""
     input:
-        [PATHS.scores(encoder) for encoder in ENCODERS],
-        [PATHS.pretext(encoder) for encoder in ENCODERS],
+        scored("audio"),
+
+
+rule video:
+    """Everything of the video study up to its scores."""
+    input:
+        scored("video"),
+
+
+rule images:
+    """Everything of the image study up to its scores."""
+    input:
+        scored("images"),

@@ -26,7 +26,7 @@ def embed(
 
     Args:
         model: a CFN.
-        inputs: shape (N, height, width[, channels]).
+        inputs: shape (N, height, width[, channels]) or (N, frames, height, width, channels).
         view: as in pretraining.
         layer: ``joined`` (the paper's) or ``tiles``.
         gap: as in pretraining; patches are centred in their cells.

@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from shuffle_to_learn.squares import square
+
 BACKGROUND = (255, 255, 255)
 """What shows through where a picture is transparent, as in a browser."""
 
@@ -57,7 +59,7 @@ def read_image(
     # PNG for opaque; and a TIFF's colours come out multiplied by alpha. So Pillow reads those.
     is_jpeg = content.startswith(b"\xff\xd8")
     picture = _jpeg(content) if is_jpeg else _other(content, background)
-    return _square(picture, size)
+    return square(picture, size)
 
 
 def _jpeg(content: bytes) -> np.ndarray:
@@ -102,17 +104,6 @@ def _rgb(picture: Image.Image, background: tuple[int, int, int]) -> np.ndarray:
         opaque = Image.new("RGBA", picture.size, background)
         picture = Image.alpha_composite(opaque, picture.convert("RGBA"))
     return np.asarray(picture.convert("RGB"))
-
-
-def _square(picture: np.ndarray, size: int) -> np.ndarray:
-    height, width = picture.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return cv2.resize(
-        picture[top : top + side, left : left + side],
-        (size, size),
-        interpolation=cv2.INTER_AREA if size < side else cv2.INTER_LINEAR,
-    )
 
 
 @contextmanager

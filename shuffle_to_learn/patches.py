@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from shuffle_to_learn.views import View
+from shuffle_to_learn.views import View, sampled
 
 
 def cut(inputs: tf.Tensor, view: View, gap: int = 0, seed: tf.Tensor | None = None) -> tf.Tensor:
-    """The patches of each input, row by row.
+    """The patches of each input, row by row, or of a clip its frames, sampled uniformly.
 
     Args:
-        inputs: shape (batch, height, width, channels); height and width known.
-        view: the grid.
-        gap: pixels that a patch is smaller than its cell, along each axis that is cut; keeps a
-            network from matching the edges of neighbours (Noroozi & Favaro 2016, section 4.2).
+        inputs: shape (batch, height, width, channels), and of clips (batch, frames, height, width,
+            channels); all but the batch known.
+        view: the grid, or the number of frames.
+        gap: pixels that a patch is smaller than its cell, along each axis that is cut (of frames:
+            along both); keeps a network from matching the edges of neighbours (Noroozi & Favaro
+            2016, section 4.2) or the place of what stands still.
         seed: a stateless seed of two integers that places each patch at random in its cell; None
             centres it.
 
     Returns:
-        The same dtype, shape (batch, rows x columns, tile height, tile width, channels).
+        The same dtype, shape (batch, n, tile height, tile width, channels).
+
+    Raises:
+        ValueError: where the inputs do not suit the view, see :meth:`View.cell_size`.
     """
-    _, height, width, channels = inputs.shape
-    cell_height, cell_width = view.cell_size((height, width))
-    tile_height, tile_width = view.tile_size((height, width), gap)
-    grid = tf.reshape(inputs, [-1, view.rows, cell_height, view.columns, cell_width, channels])
-    cells = tf.reshape(
-        tf.transpose(grid, [0, 1, 3, 2, 4, 5]),
-        [-1, view.patches, cell_height, cell_width, channels],
-    )
+    shape = tuple(inputs.shape[1:])
+    cell_height, cell_width = view.cell_size(shape)
+    tile_height, tile_width, channels = view.tile_shape(shape, gap)
+    if view.frames:
+        cells = tf.gather(inputs, sampled(shape[0], view.frames), axis=1)
+    else:
+        height, width = view.rows * cell_height, view.columns * cell_width
+        top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
+        grid = tf.reshape(
+            inputs[:, top : top + height, left : left + width],
+            [-1, view.rows, cell_height, view.columns, cell_width, channels],
+        )
+        cells = tf.reshape(
+            tf.transpose(grid, [0, 1, 3, 2, 4, 5]),
+            [-1, view.patches, cell_height, cell_width, channels],
+        )
     for axis, cell, tile in ((2, cell_height, tile_height), (3, cell_width, tile_width)):
         slack = cell - tile
         if not slack:
@@ -41,6 +54,54 @@ def cut(inputs: tf.Tensor, view: View, gap: int = 0, seed: tf.Tensor | None = No
             )
             cells = tf.gather(cells, start[..., None] + tf.range(tile), axis=axis, batch_dims=2)
     return cells
+
+
+def shift_channels(patches: tf.Tensor, pixels: int, seed: tf.Tensor) -> tf.Tensor:
+    """Each channel of each patch, shifted by up to ``pixels`` along both axes at random.
+
+    Keeps a network from telling places by a lens's chromatic aberration (Noroozi & Favaro 2016,
+    section 4.2). What comes in at a side is the patch's own edge.
+
+    Args:
+        patches: shape (batch, n, height, width, channels).
+        pixels: the largest shift.
+        seed: a stateless seed of two integers.
+
+    Returns:
+        The shape and dtype of ``patches``.
+    """
+    shape = tf.shape(patches)
+    channels = tf.transpose(patches, [0, 1, 4, 2, 3])
+    for axis in (3, 4):
+        length = patches.shape[axis - 1]
+        shift = tf.random.stateless_uniform(
+            tf.stack([shape[0], shape[1], shape[4]]),
+            seed + axis,
+            minval=-pixels,
+            maxval=pixels + 1,
+            dtype=tf.int32,
+        )
+        places = tf.clip_by_value(shift[..., None] + tf.range(length), 0, length - 1)
+        channels = tf.gather(channels, places, axis=axis, batch_dims=3)
+    return tf.transpose(channels, [0, 1, 3, 4, 2])
+
+
+def some_grey(inputs: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
+    """A share of the inputs, drawn at random, with their colours replaced by their luminance.
+
+    Args:
+        inputs: float, RGB: shape (batch, ..., 3).
+        share: in [0, 1].
+        seed: a stateless seed of two integers.
+
+    Returns:
+        The shape and dtype of ``inputs``.
+
+    Source: Noroozi & Favaro 2016, section 4.2.
+    """
+    grey = tf.broadcast_to(tf.image.rgb_to_grayscale(inputs), tf.shape(inputs))
+    drawn = tf.random.stateless_uniform(tf.shape(inputs)[:1], seed) < share
+    return tf.where(tf.reshape(drawn, [-1] + [1] * (inputs.shape.rank - 1)), grey, inputs)
 
 
 def reorder(patches: tf.Tensor, orders: tf.Tensor) -> tf.Tensor:
@@ -57,7 +118,11 @@ def reorder(patches: tf.Tensor, orders: tf.Tensor) -> tf.Tensor:
 
 
 def as_images(inputs: tf.Tensor) -> tf.Tensor:
-    """float32 of shape (batch, height, width, channels); a missing channel axis is added."""
+    """float32 with a channel axis: uint8 is scaled to [0, 1], (batch, height, width) is given one.
+
+    A fourth or fifth axis is taken for channels, so a clip has to come with them.
+    """
+    scale = 255.0 if inputs.dtype == tf.uint8 else 1.0
     if inputs.shape.rank == 3:
         inputs = inputs[..., None]
-    return tf.cast(inputs, tf.float32)
+    return tf.cast(inputs, tf.float32) / scale

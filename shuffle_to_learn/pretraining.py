@@ -29,6 +29,8 @@ class Pretraining:
         method: what is sampled and minimised.
         view: how inputs are cut.
         gap: see :func:`shuffle_to_learn.patches.cut`.
+        channel_shift: pixels, see :func:`shuffle_to_learn.patches.shift_channels`; in training.
+        grey_share: of the inputs of a step, see :func:`shuffle_to_learn.patches.some_grey`.
         learning_rate: Adam's, at its highest.
         schedule: ``constant``, or ``cosine`` down to 0 at the last step.
         warmup_epochs: epochs of linear increase from 0.
@@ -45,6 +47,8 @@ class Pretraining:
         view: View,
         *,
         gap: int = 0,
+        channel_shift: int = 0,
+        grey_share: float = 0.0,
         learning_rate: float = 1e-4,
         schedule: str = "constant",
         warmup_epochs: float = 0.0,
@@ -56,6 +60,8 @@ class Pretraining:
         self.method = method
         self.view = view
         self.gap = gap
+        self.channel_shift = channel_shift
+        self.grey_share = grey_share
         self.learning_rate = learning_rate
         self.schedule = schedule
         self.warmup_epochs = warmup_epochs
@@ -86,8 +92,8 @@ class Pretraining:
         """Train for one epoch.
 
         Args:
-            inputs: float, shape (N, height, width) or (N, height, width, channels); may be
-                memory-mapped.
+            inputs: float, or uint8 of 0 to 255; shape (N, height, width), (N, height, width,
+                channels) or (N, frames, height, width, channels); may be memory-mapped.
             wrap: goes around the iteration over the steps, to show progress.
 
         Returns:
@@ -167,9 +173,12 @@ class Pretraining:
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """The scores, and the means of _EVALUATED."""
         seeds = tf.unstack(tf.random.split(seed, 3))
-        x = patches.cut(
-            patches.as_images(inputs), self.view, self.gap, seeds[0] if training else None
-        )
+        x = patches.as_images(inputs)
+        if training and self.grey_share:
+            x = patches.some_grey(x, self.grey_share, seeds[0] + 101)
+        x = patches.cut(x, self.view, self.gap, seeds[0] if training else None)
+        if training and self.channel_shift:
+            x = patches.shift_channels(x, self.channel_shift, seeds[0] + 102)
         orders = self.method.sample(tf.shape(x)[0], seeds[1])
         scores = self.model(patches.reorder(x, orders), training=training)
         loss = tf.reduce_mean(self.method.loss(orders, scores, seeds[2]))

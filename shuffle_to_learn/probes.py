@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ class Settings:
     """How every probe is trained.
 
     Attributes:
-        hidden: units of the first and the second layer of the three.
+        hidden: units of each layer before the last: two make a 3-layer MLP, none a linear probe.
         learning_rate: AdamW's.
         weight_decay: AdamW's, decoupled.
         dropout: on the hidden units, in [0, 1).
@@ -29,7 +30,7 @@ class Settings:
         patience: looks without an improvement in any probe after which training ends.
     """
 
-    hidden: int = 128
+    hidden: tuple[int, ...] = (128, 128)
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     dropout: float = 0.0
@@ -78,7 +79,7 @@ def predict_with_probes(
     seed: int = 0,
     wrap: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> np.ndarray:
-    """Fit a 3-layer MLP on each subset of the examples and predict the queries with each.
+    """Fit an MLP on each subset of the examples and predict the queries with each.
 
     Inputs (and a real-valued target) are standardised by the mean and deviation of the subset, and
     inputs clipped to 5 deviations.
@@ -86,19 +87,23 @@ def predict_with_probes(
 
     Args:
         embeddings: float, shape (N, d); may be memory-mapped: only rows in a subset are read.
-        targets: shape (N,); class numbers, or real values where ``classes`` is None.
+        targets: shape (N,): class numbers, or real values where ``classes`` is None; or shape
+            (N, C): whether each of C categories is there, 0 or 1.
         subsets: M index arrays into the examples, of any sizes.
         queries: float, shape (T, d).
-        classes: number of classes (cross-entropy), or None (squared error).
+        classes: number of classes (cross-entropy), or None: squared error, and of C categories
+            the mean of their cross-entropies.
         validation_share: share of each subset that is held out to choose the weights.
         settings: the same for all probes.
         seed: of weights, batches and dropout.
         wrap: goes around the iteration over the looks at validation, to show progress.
 
     Returns:
-        shape (M, T): the predicted class (int64) or value (float32) of each query.
+        shape (M, T): the predicted class (int64) or value (float32) of each query; of categories
+        shape (M, T, C): the log-odds of each (float32).
 
-    Source: Shuffle to Learn, section 4.1 (a 3-layer MLP on the frozen embedding).
+    Source: Shuffle to Learn, section 4 (a 3-layer MLP on the frozen embedding, for images a
+    linear classifier).
     """
     used, flat = np.unique(np.concatenate(subsets), return_inverse=True)
     local = np.split(flat, np.cumsum([len(s) for s in subsets])[:-1])
@@ -110,15 +115,18 @@ def predict_with_probes(
     everything, everything_mask = _pad(local)
 
     mean, deviation = _moments(x, everything, everything_mask)
-    if classes is None:
+    categories = y.ndim == 2
+    if categories:
+        present = tf.constant(y, tf.float32)
+    elif classes is None:
         values = tf.constant(y, tf.float32)[:, None]
         y_mean, y_deviation = _moments(values, everything, everything_mask)
     else:
         labels = tf.constant(y, tf.int32)
 
-    probes, d, hidden = len(subsets), x.shape[1], settings.hidden
-    outputs = classes or 1
-    sizes = [(d, hidden), (hidden, hidden), (hidden, outputs)]
+    probes, d = len(subsets), x.shape[1]
+    outputs = y.shape[1] if categories else classes or 1
+    sizes = list(pairwise((d, *settings.hidden, outputs)))
     weights = []
     for layer, (fan_in, fan_out) in enumerate(sizes):
         initial = tf.random.stateless_truncated_normal([probes, fan_in, fan_out], [seed, layer])
@@ -132,9 +140,9 @@ def predict_with_probes(
 
     def forward(parameters, inputs, dropout_seed=None):
         h = tf.clip_by_value((inputs - mean) / deviation, -CLIP, CLIP)
-        for layer in range(3):
+        for layer in range(len(sizes)):
             h = tf.matmul(h, parameters[2 * layer]) + parameters[2 * layer + 1]
-            if layer < 2:
+            if layer < len(sizes) - 1:
                 h = tf.nn.relu(h)
                 if dropout_seed is not None and settings.dropout:
                     h = tf.nn.experimental.stateless_dropout(
@@ -144,6 +152,10 @@ def predict_with_probes(
 
     def losses(result, rows):
         """One loss an example: shape (probes, rows)."""
+        if categories:
+            wanted = tf.gather(present, rows)
+            each = tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=result)
+            return tf.reduce_mean(each, axis=-1)
         if classes is None:
             wanted = (tf.gather(values, rows) - y_mean) / y_deviation
             return tf.square(result - wanted)[..., 0]
@@ -186,6 +198,8 @@ def predict_with_probes(
     @tf.function(reduce_retracing=True)
     def predict(inputs):
         result = forward(best, inputs[None])
+        if categories:
+            return result
         if classes is None:
             return (result * y_deviation + y_mean)[..., 0]
         return tf.argmax(result, axis=-1)

@@ -11,18 +11,12 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 import cv2
 import numpy as np
 
+from shuffle_to_learn.squares import square
+from shuffle_to_learn.views import sampled
+
 
 class ClipError(ValueError):
     """Why there are no frames of a file, in few words."""
-
-
-def sampled(count: int, frames: int) -> np.ndarray:
-    """The places of ``frames`` of ``count`` frames: the middles of parts of equal length.
-
-    Returns:
-        int64 of shape (frames,), ascending, all different if ``count >= frames``.
-    """
-    return (2 * np.arange(frames) + 1) * count // (2 * frames)
 
 
 def read_clip(path: str | Path, frames: int, size: int) -> np.ndarray:
@@ -34,7 +28,8 @@ def read_clip(path: str | Path, frames: int, size: int) -> np.ndarray:
 
     Args:
         path: of the file.
-        frames: how many to sample, see :func:`sampled`.
+        frames: how many to sample, see
+            :func:`shuffle_to_learn.views.sampled`.
         size: of their sides in pixels; a smaller square is enlarged.
 
     Returns:
@@ -80,7 +75,8 @@ def _decode(path: Path, clip: np.ndarray, count: int | None) -> tuple[int, int]:
                 readable, frame = capture.retrieve()
                 if not readable:
                     raise ClipError(f"unreadable: frame {found}")
-                clip[taken] = _square(frame, clip.shape[1])
+                picture = square(frame, clip.shape[1])
+                clip[taken] = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
                 taken += 1
             found += 1
         return count, found
@@ -89,17 +85,6 @@ def _decode(path: Path, clip: np.ndarray, count: int | None) -> tuple[int, int]:
     finally:
         capture.release()
         cv2.utils.logging.setLogLevel(level)
-
-
-def _square(frame: np.ndarray, size: int) -> np.ndarray:
-    height, width = frame.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = frame[top : top + side, left : left + side]
-    if side != size:
-        how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-        square = cv2.resize(square, (size, size), interpolation=how)
-    return cv2.cvtColor(square, cv2.COLOR_BGR2RGB)
 
 
 def _check_whole(path: Path) -> None:

@@ -5,36 +5,42 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 _GRID = re.compile(r"grid-([1-9]\d*)x([1-9]\d*)")
-_BANDS = re.compile(r"(frequency|time)-([1-9]\d*)")
+_PARTS = re.compile(r"(frequency|time|frames)-([1-9]\d*)")
 
 
 @dataclass(frozen=True)
 class View:
-    """A grid of ``rows`` x ``columns`` patches, read row by row (row-major).
+    """A grid of ``rows`` x ``columns`` patches, read row by row (row-major), or frames of a clip.
 
     A spectrogram has frequency (low to high) along its rows and time along its columns, so
-    ``frequency-10`` is 10 x 1 and ``time-10`` is 1 x 10.
+    ``frequency-10`` is 10 x 1 and ``time-10`` is 1 x 10. In ``frames-20`` the patches are 20 whole
+    frames: ``frames`` is their number, and 0 in a view of a picture or spectrogram.
     """
 
     name: str
-    rows: int
-    columns: int
+    rows: int = 1
+    columns: int = 1
+    frames: int = 0
 
     @classmethod
     def parse(cls, name: str) -> View:
-        """The view called ``frequency-N``, ``time-N`` or ``grid-RxC``.
+        """The view called ``frequency-N``, ``time-N``, ``grid-RxC`` or ``frames-N``.
 
         Raises:
             ValueError: for any other name, and for a view of a single patch.
         """
         if match := _GRID.fullmatch(name):
-            view = cls(name, int(match[1]), int(match[2]))
-        elif match := _BANDS.fullmatch(name):
-            count = int(match[2])
-            view = cls(name, count, 1) if match[1] == "frequency" else cls(name, 1, count)
+            view = cls(name, rows=int(match[1]), columns=int(match[2]))
+        elif match := _PARTS.fullmatch(name):
+            axis = {"frequency": "rows", "time": "columns", "frames": "frames"}[match[1]]
+            view = cls(name, **{axis: int(match[2])})
         else:
-            raise ValueError(f"unknown view {name!r}: use frequency-N, time-N or grid-RxC")
+            raise ValueError(
+                f"unknown view {name!r}: use frequency-N, time-N, grid-RxC or frames-N"
+            )
         if view.patches < 2:
             raise ValueError(f"view {name!r} has one patch: there is nothing to shuffle")
         return view
@@ -42,32 +48,65 @@ class View:
     @property
     def patches(self) -> int:
         """The number of patches n."""
-        return self.rows * self.columns
+        return self.frames or self.rows * self.columns
 
-    def cell_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of one cell of an input of ``size`` (height, width), in pixels.
+    def cell_size(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Height and width of one cell of an input, in pixels.
+
+        Where the grid does not divide the input, its cells are the largest that fit, and what is
+        left over (fewer pixels than there are parts) is cut off evenly at the two sides.
+
+        Args:
+            shape: of the input: (height, width), with or without channels after it, and of a clip
+                (frames, height, width, channels).
 
         Raises:
-            ValueError: where the grid does not divide the input.
+            ValueError: where the input has fewer frames or pixels than the view has parts, or is
+                no clip for a view of frames, or is one for another view.
         """
-        height, width = size
-        for count, length, what in ((self.rows, height, "rows"), (self.columns, width, "columns")):
-            if length % count:
+        if self.frames:
+            if len(shape) != 4:
+                raise ValueError(f"view {self.name} is of clips, and these are single pictures")
+            if shape[0] < self.frames:
                 raise ValueError(
-                    f"view {self.name} cuts {length} {what} of pixels into {count} parts, which "
-                    f"does not divide: choose a number of parts that does"
+                    f"view {self.name} has more frames than the {shape[0]} of a clip: ask for "
+                    "fewer, or extract more"
                 )
-        return height // self.rows, width // self.columns
+            return shape[1], shape[2]
+        if len(shape) not in (2, 3):
+            raise ValueError(f"view {self.name} is of single pictures: use frames-N for clips")
+        height, width = shape[0] // self.rows, shape[1] // self.columns
+        if not (height and width):
+            raise ValueError(
+                f"view {self.name} has more parts than the {shape[0]} x {shape[1]} pixels of an "
+                "input: choose fewer"
+            )
+        return height, width
 
-    def tile_size(self, size: tuple[int, int], gap: int = 0) -> tuple[int, int]:
-        """Height and width of a patch: its cell less ``gap`` pixels along each axis that is cut.
+    def tile_shape(self, shape: tuple[int, ...], gap: int = 0) -> tuple[int, int, int]:
+        """Height, width and channels of a patch: its cell less ``gap`` pixels.
+
+        The gap is along each axis that is cut, and of frames along both.
+
+        Args:
+            shape: of an input, see :meth:`cell_size`.
+            gap: in pixels.
 
         Raises:
-            ValueError: where the grid does not divide the input or the gap leaves nothing.
+            ValueError: as :meth:`cell_size`, and where the gap leaves nothing.
         """
-        height, width = self.cell_size(size)
-        height -= gap if self.rows > 1 else 0
-        width -= gap if self.columns > 1 else 0
+        height, width = self.cell_size(shape)
+        height -= gap if self.rows > 1 or self.frames else 0
+        width -= gap if self.columns > 1 or self.frames else 0
         if height < 1 or width < 1:
             raise ValueError(f"a gap of {gap} pixels leaves nothing of a patch of view {self.name}")
-        return height, width
+        return height, width, shape[-1] if len(shape) > 2 else 1
+
+
+def sampled(count: int, frames: int) -> np.ndarray:
+    """The places of ``frames`` of ``count`` frames: the middles of parts of equal length.
+
+    Returns:
+        int64 of shape (frames,), ascending, all different if ``count >= frames``.
+    """
+    return (2 * np.arange(frames) + 1) * count // (2 * frames)

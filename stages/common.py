@@ -23,8 +23,8 @@ T = TypeVar("T")
 
 IDENTITY = {
     "dataset": dict(help="the dataset, as named in the params file (e.g. notes)"),
-    "modality": dict(help="audio"),
-    "view": dict(help="how an input becomes patches, e.g. frequency-10, time-10, grid-3x3"),
+    "modality": dict(help="audio, video or images"),
+    "view": dict(help="how an input becomes patches, e.g. frequency-10, grid-3x3, frames-20"),
     "method": dict(help="the pretraining method, e.g. perturbed_fy; random is the untrained CFN"),
     "seed": dict(type=int, help="the upstream seed, as listed in the params file"),
 }

@@ -24,20 +24,20 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     params = load_params(args.params)
     encoder = params.encoder(args.modality, args.view, args.method, args.seed)
-    paths = params.layout
-    features = {split: read_features(params, split) for split in SPLITS}
+    paths, study = params.layout, params.study(args.modality)
+    features = {split: read_features(params, args.modality, split) for split in SPLITS}
     common.need(paths.model(encoder), "pretrain")
 
     start_tensorflow(common.threads(params.threads.embed))
     from shuffle_to_learn.embedding import embed
 
-    view, gap = View.parse(encoder.view), params.audio.pretrain.gap
+    view, gap = View.parse(encoder.view), study.pretrain.gap
     model = load_model(paths.model(encoder))
-    size = view.tile_size(features["train"].shape[1:], gap)
-    if model.input_shape[1:] != (view.patches, *size, 1):
+    wanted = (view.patches, *view.tile_shape(study.shape, gap))
+    if model.input_shape[1:] != wanted:
         raise InputError(
-            f"{paths.model(encoder)} takes patches of {model.input_shape[2:4]} pixels, the params "
-            f"file asks for {size}: run the stage pretrain again"
+            f"{paths.model(encoder)} takes patches of shape {model.input_shape[1:]}, the params "
+            f"file asks for {wanted}: run the stage pretrain again"
         )
     with ExitStack() as outputs:  # all splits or none
         for split, inputs in features.items():
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
                 model,
                 inputs,
                 view,
-                layer=params.audio.embed.layer,
+                layer=study.embed.layer,
                 gap=gap,
                 wrap=partial(
                     common.progress,

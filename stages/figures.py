@@ -1,16 +1,26 @@
-"""Figure 3 of the study, metric against labelled examples, and the pretext learning curves.
+"""The figures of the study: scores against labelled examples, learning curves, frames.
 
-Reads results/scores.csv and the training histories, and writes to results/figures:
+Reads results/scores.csv and the training histories, and writes to results/figures, for each
+modality that the params file has,
 
-  figure3  .csv (what is drawn), .svg, .png, and figure3-narrow.svg: the panels below each other,
-           for a narrow page
-  pretext  .csv, .svg, .png: held-out partial ranks by epoch, mean and range over the seeds
+  figure3, video-examples, images-examples
+           the score of each task against the number of labelled examples (Figure 3 of the paper is
+           that of audio): .csv (what is drawn), .svg, .png, and -narrow.svg: the panels below each
+           other, for a narrow page
+  pretext-<modality>
+           held-out partial ranks by epoch, mean and range over the seeds: .csv, .svg, .png
 
-The bars and bands of figure 3 are 95 % intervals: shuffle_to_learn/statistics.py.
+and of video
+
+  video-frames
+           the score and the partial ranks against the number of frames: .csv, .svg, .png
+
+The bars and bands are 95 % intervals: shuffle_to_learn/statistics.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +38,10 @@ from shuffle_to_learn.statistics import crossed_interval
 from shuffle_to_learn.views import View
 from stages.common import atomic, parser, read_table, run, write_csv
 from stages.errors import InputError
-from stages.gathered import METRICS, read_scores, tables_by_method
+from stages.gathered import nearest, read_pretext, read_scores, tables_by_method
 from stages.params import Params, load_params
 from stages.paths import Encoder
-from stages.style import MEASURES, dataset_label, looks, rc, view_label
+from stages.style import EXAMPLES, MEASURES, dataset_label, looks, rc, view_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,33 +49,59 @@ if TYPE_CHECKING:
 
 UNTRAINED = {"random"}
 PRETEXT = "valid_partial_ranks"
+FRAMES_AT = 3000  # labelled clips, as in the paper
 
 
-def by_examples(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
-    """What figure 3 draws: one row a view, task, method and example count."""
-    audio = params.audio
+def _summary(tables: dict[str, np.ndarray], **own: Any) -> list[dict[str, Any]]:
+    """A row a method: what its scores are of, their mean and interval."""
     rows = []
-    for view in audio.views:
-        for task in (task for task in METRICS if task in audio.downstream.tasks):
-            metric = METRICS[task][0]
-            for n in sorted(audio.downstream.n_examples):
+    for method, table in tables.items():
+        mean, low, high = crossed_interval(table)
+        rows.append(
+            own
+            | {"method": method, "mean": mean, "ci_low": low, "ci_high": high}
+            | dict(zip(("n_seeds", "n_replicates"), table.shape, strict=True))
+        )
+    return rows
+
+
+def by_examples(params: Params, modality: str, scores: pd.DataFrame) -> pd.DataFrame:
+    """What figure 3 draws: one row a view, task, method and example count."""
+    study = params.study(modality)
+    scores = scores[scores["modality"] == modality]
+    rows = []
+    for view in study.views:
+        for task in (task for task in study.metrics if task in study.downstream.tasks):
+            metric = study.metrics[task][0]
+            for n in sorted(study.downstream.n_examples):
                 own = {"view": view, "task": task, "metric": metric, "n_examples": n}
-                tables = tables_by_method(scores, looks(audio.methods), **own)
-                for method, table in tables.items():
-                    mean, low, high = crossed_interval(table)
-                    rows.append(
-                        own
-                        | {"method": method, "mean": mean, "ci_low": low, "ci_high": high}
-                        | dict(zip(("n_seeds", "n_replicates"), table.shape, strict=True))
-                    )
+                rows += _summary(tables_by_method(scores, looks(study.methods), **own), **own)
     return pd.DataFrame(rows).round(8)
 
 
-def by_epoch(params: Params) -> pd.DataFrame:
+def by_frames(params: Params, scores: pd.DataFrame, pretext: pd.DataFrame) -> pd.DataFrame:
+    """What the figure of frames draws: one row a number of frames, measure and method."""
+    study = params.study("video")
+    n = nearest(study.downstream.n_examples, FRAMES_AT)
+    rows = []
+    for view in sorted(study.views, key=lambda name: View.parse(name).patches):
+        own = {"modality": "video", "view": view}
+        frames = {"frames": View.parse(view).patches}
+        for task in study.downstream.tasks:
+            what = {"task": task, "metric": study.metrics[task][0], "n_examples": n}
+            tables = tables_by_method(scores, looks(study.methods), **own, **what)
+            rows += _summary(tables, **frames, **what)
+        what = {"task": "pretext", "metric": "partial_ranks"}
+        tables = tables_by_method(pretext, looks(study.methods), **own, metric="partial_ranks")
+        rows += _summary(tables, **frames, **what, n_examples=None)
+    return pd.DataFrame(rows).astype({"n_examples": "Int64"}).round(8)
+
+
+def by_epoch(params: Params, modality: str) -> pd.DataFrame:
     """What the pretext figure draws: one row a view, trained method and epoch."""
     parts = [
         history(params, e).assign(view=e.view, method=e.method)
-        for e in params.encoders()
+        for e in params.encoders(modality)
         if e.method not in UNTRAINED
     ]
     columns = ["view", "method", "epoch", "mean", "lowest", "highest", "n_seeds"]
@@ -85,7 +121,8 @@ def history(params: Params, e: Encoder) -> pd.DataFrame:
             raise InputError(f"{path} has no column {column}: run the stage pretrain again")
         if not np.isfinite(pd.to_numeric(table[column], errors="coerce")).all():
             raise InputError(f"{path}: a value of {column} is not a finite number")
-    last, given = params.audio.pretrain.epochs, table["epoch"].tolist()
+    last = params.study(e.modality).pretrain.epochs
+    given = table["epoch"].tolist()
     # Epoch 0, before any training, may be there or not.
     if given not in (list(range(last + 1)), list(range(1, last + 1))):
         raise InputError(
@@ -95,42 +132,79 @@ def history(params: Params, e: Encoder) -> pd.DataFrame:
     return table[["epoch", PRETEXT]]
 
 
-def figure3(params: Params, table: pd.DataFrame, *, narrow: bool = False) -> Figure:
+def figure3(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool = False) -> Figure:
     """One panel a task, one row of panels a view; ``narrow`` puts one below the other."""
-    views = params.audio.views
+    study = params.study(modality)
     tasks = list(dict.fromkeys(table["task"]))
-    panels = [(view, task) for view in views for task in tasks]
-    columns = 1 if narrow else len(tasks)
-    rows = len(panels) // columns
+    panels = [(view, task) for view in study.views for task in tasks]
+    columns = 1 if narrow else len(tasks) if len(tasks) > 1 else min(3, len(panels))
+    rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(
         rows,
         columns,
-        figsize=(4.4 if narrow else 3.5 * columns + 0.3, 2.9 * rows + 1),
+        figsize=(4.4 if columns == 1 else 3.5 * columns + 0.3, 2.9 * rows + 1),
         squeeze=False,
     )
-    for axis, (view, task) in zip(axes.flat, panels, strict=True):
+    for axis in axes.flat[len(panels) :]:
+        axis.remove()
+    for axis, (view, task) in zip(axes.flat, panels, strict=False):
         rows_here = table[(table["view"] == view) & (table["task"] == task)]
         _panel(axis, rows_here, "n_examples", ("mean", "ci_low", "ci_high"))
         counts = sorted(set(rows_here["n_examples"]))
-        axis.set_xscale("log")
-        axis.xaxis.set_major_locator(FixedLocator(_readable(counts)))
-        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
-        axis.xaxis.set_minor_locator(NullLocator())
-        axis.set_xlim(counts[0] / 1.25, counts[-1] * 1.25)
-        measure = MEASURES[task, METRICS[task][0]]
+        _log_axis(axis, counts)
         axis.set(xlabel="labelled examples", ylabel="")
-        good = "higher" if measure.higher_is_better else "lower"
-        unit = f" ({measure.unit})" if measure.unit else ""
-        name = f"{measure.label}{unit}, {good} is better"
-        axis.set_title(f"{name}\n{view_label(view)}" if len(views) > 1 else name, loc="left")
-    where = dataset_label(params.audio.dataset)
-    title = "Frozen embeddings against labelled examples" + ("\n" if narrow else ": ") + where
-    return _finish(figure, axes, title, columns=2 if narrow else 5)
+        name = _measure(task, study.metrics[task][0])
+        several = len(study.views) > 1
+        axis.set_title(f"{name}\n{view_label(view)}" if several else name, loc="left")
+    where = dataset_label(study.dataset)
+    title = "Frozen embeddings against labelled examples"
+    title += ("\n" if columns < 3 else ": ") + where
+    return _finish(figure, axes, title, columns=2 if columns == 1 else 5 if columns > 2 else 3)
 
 
-def pretext(params: Params, table: pd.DataFrame) -> Figure:
+def _measure(task: str, metric: str) -> str:
+    measure = MEASURES[task, metric]
+    good = "higher" if measure.higher_is_better else "lower"
+    unit = f" ({measure.unit})" if measure.unit else ""
+    return f"{measure.label}{unit}, {good} is better"
+
+
+def _log_axis(axis: Axes, counts: list[int]) -> None:
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(FixedLocator(_readable(counts)))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xlim(counts[0] / 1.25, counts[-1] * 1.25)
+
+
+def frames(params: Params, table: pd.DataFrame) -> Figure:
+    """One panel a task and one of the pretext task, below each other."""
+    measures = list(dict.fromkeys(zip(table["task"], table["metric"], strict=True)))
+    figure, axes = plt.subplots(
+        len(measures), 1, figsize=(4.8, 2.7 * len(measures) + 1), squeeze=False
+    )
+    for axis, (task, metric) in zip(axes.flat, measures, strict=True):
+        rows = table[table["task"] == task]
+        _panel(axis, rows, "frames", ("mean", "ci_low", "ci_high"))
+        counts = sorted(set(rows["frames"]))
+        if task == "pretext":
+            chance = [1 / n for n in counts]
+            axis.plot(counts, chance, color="#555555", linewidth=1, linestyle=":")
+            axis.set_ylim(bottom=0)
+        _log_axis(axis, counts)
+        examples = rows["n_examples"].iloc[0]
+        name = _measure(task, metric)
+        axis.set(xlabel="frames of a clip", ylabel="")
+        note = "dotted: chance" if task == "pretext" else f"{examples} labelled clips"
+        axis.set_title(f"{name}; {note}", loc="left")
+    where = dataset_label(params.study("video").dataset)
+    return _finish(figure, axes, f"Against the number of frames\n{where}", columns=2)
+
+
+def pretext(params: Params, modality: str, table: pd.DataFrame) -> Figure:
     """One panel a view, below each other: each has its own number of patches, and so chance."""
-    views = params.audio.views
+    study = params.study(modality)
+    views = study.views
     figure, axes = plt.subplots(len(views), 1, figsize=(4.8, 2.9 * len(views) + 1), squeeze=False)
     for axis, view in zip(axes.flat, views, strict=True):
         _panel(axis, table[table["view"] == view], "epoch", ("mean", "lowest", "highest"))
@@ -152,7 +226,7 @@ def pretext(params: Params, table: pd.DataFrame) -> Figure:
         axis.set(xlabel="epoch", ylabel="partial ranks")
         if len(views) > 1:
             axis.set_title(view_label(view), loc="left")
-    where = dataset_label(params.audio.dataset)
+    where = dataset_label(study.dataset)
     title = f"Patches put in their right place, held-out inputs\n{where}"
     return _finish(figure, axes, title, columns=2)
 
@@ -226,19 +300,27 @@ def save(figure: Figure, path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     params = load_params(parser(__doc__).parse_args(arguments).params)
-    path = params.layout.figure
-    examples, epochs = by_examples(params, read_scores(params)), by_epoch(params)
-    write_csv(path("figure3", "csv"), examples)
-    write_csv(path("pretext", "csv"), epochs)
+    scores, path = read_scores(params), params.layout.figure
     with matplotlib.rc_context(rc()):
-        wide = figure3(params, examples)
-        save(wide, path("figure3", "svg"))
-        save(wide, path("figure3", "png"))
-        save(figure3(params, examples, narrow=True), path("figure3-narrow", "svg"))
-        curves = pretext(params, epochs)
-        save(curves, path("pretext", "svg"))
-        save(curves, path("pretext", "png"))
+        for modality in params.studies:
+            name = EXAMPLES[modality]
+            examples, epochs = by_examples(params, modality, scores), by_epoch(params, modality)
+            write_csv(path(name, "csv"), examples)
+            _save_both(figure3(params, modality, examples), path, name)
+            narrow = figure3(params, modality, examples, narrow=True)
+            save(narrow, path(f"{name}-narrow", "svg"))
+            write_csv(path(f"pretext-{modality}", "csv"), epochs)
+            _save_both(pretext(params, modality, epochs), path, f"pretext-{modality}")
+        if "video" in params.studies:
+            table = by_frames(params, scores, read_pretext(params))
+            write_csv(path("video-frames", "csv"), table)
+            _save_both(frames(params, table), path, "video-frames")
     plt.close("all")
+
+
+def _save_both(figure: Figure, path: Callable[[str, str], Path], name: str) -> None:
+    for suffix in ("svg", "png"):
+        save(figure, path(name, suffix))
 
 
 if __name__ == "__main__":

@@ -17,16 +17,10 @@ IDENTITY = ["modality", "dataset", "view", "method", "upstream_seed"]
 SCORES = [*IDENTITY, "task", "n_examples", "replicate", "metric", "value"]
 PRETEXT = [*IDENTITY, "metric", "value"]
 
-METRICS = {
-    "instrument": ("accuracy",),
-    "family": ("accuracy",),
-    "pitch": ("mse", "accuracy"),
-}
-
 
 def identity(params: Params, e: Encoder) -> tuple[str, str, str, str, int]:
     """The values of the columns :data:`IDENTITY` of one encoder."""
-    return e.modality, params.audio.dataset, e.view, e.method, e.seed
+    return e.modality, params.study(e.modality).dataset, e.view, e.method, e.seed
 
 
 def check_scores(
@@ -37,15 +31,16 @@ def check_scores(
     Raises:
         InputError: unless there is exactly one finite value for every score that it asks for.
     """
-    downstream = params.audio.downstream
-    expected = [
-        (*identity(params, e), task, n, replicate, metric)
-        for e in encoders
-        for task in downstream.tasks
-        for n in downstream.n_examples
-        for replicate in range(downstream.replicates)
-        for metric in METRICS[task]
-    ]
+    expected = []
+    for e in encoders:
+        study = params.study(e.modality)
+        expected += [
+            (*identity(params, e), task, n, replicate, metric)
+            for task in study.downstream.tasks
+            for n in study.downstream.n_examples
+            for replicate in range(study.downstream.replicates)
+            for metric in study.metrics[task]
+        ]
     table = _clean(table, SCORES, path, made_by)
     unasked = sorted(set(_keys(table)) - set(expected), key=str)
     if unasked:
@@ -77,6 +72,11 @@ def check_pretext(
             f"run the stage {made_by} again"
         )
     return _in_order(table, expected, path, made_by)
+
+
+def nearest(counts: list[int], wanted: int) -> int:
+    """The example count nearest to the one wanted; of two as near, the greater."""
+    return min(counts, key=lambda n: (abs(n - wanted), -n))
 
 
 def read_scores(params: Params) -> pd.DataFrame:

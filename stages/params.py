@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_type_hints
 
 import yaml
 from pydantic import (
@@ -21,7 +21,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from shuffle_to_learn.methods import METHODS
 from shuffle_to_learn.views import View
 from stages.errors import InputError
-from stages.paths import Encoder, Paths
+from stages.paths import SPLITS, Encoder, Paths
+
+MODALITIES = ("audio", "video", "images")
 
 Positive = Annotated[int, Field(ge=1)]
 Cores = Positive | Literal["all"]
@@ -46,28 +48,84 @@ class Threads(Section):
 
     dataset: Cores
     spectrograms: Cores
+    frames: Cores
+    images: Cores
     pretrain: Cores
     embed: Cores
     downstream: Cores
 
 
-class Notes(Section):
-    """The embedded dataset `notes`."""
+class HeldOut(Section):
+    """The shares of an embedded dataset's material that are kept for the other splits."""
 
-    instruments: Annotated[int, Field(ge=1, le=128)]
-    pitch_min: Annotated[int, Field(ge=21, le=108)]
-    pitch_max: Annotated[int, Field(ge=21, le=108)]
-    pitch_step: Annotated[int, Field(ge=1, le=12)]
     valid_share: Share
     test_share: Share
     seed: Seed
 
     @model_validator(mode="after")
-    def _consistent(self) -> Notes:
-        if self.pitch_min > self.pitch_max:
-            raise ValueError("pitch_min is above pitch_max")
+    def _leave_something(self) -> Self:
         if self.valid_share + self.test_share >= 1:
             raise ValueError("valid_share and test_share leave nothing to train on")
+        return self
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        """Of the splits train, valid and test."""
+        return 1 - self.valid_share - self.test_share, self.valid_share, self.test_share
+
+
+class Notes(HeldOut):
+    """The embedded dataset `notes`; the shares are of the notes."""
+
+    instruments: Annotated[int, Field(ge=1, le=128)]
+    pitch_min: Annotated[int, Field(ge=21, le=108)]
+    pitch_max: Annotated[int, Field(ge=21, le=108)]
+    pitch_step: Annotated[int, Field(ge=1, le=12)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.pitch_min > self.pitch_max:
+            raise ValueError("pitch_min is above pitch_max")
+        return self
+
+
+class Motions(HeldOut):
+    """The embedded dataset `motions`; the shares are of the things and textures."""
+
+    train: Positive
+    valid: Positive
+    test: Positive
+    size: Annotated[int, Field(ge=32, le=1024, multiple_of=2)]
+    frames_min: Annotated[int, Field(ge=8, le=240)]
+    frames_max: Annotated[int, Field(ge=8, le=240)]
+    webm_share: Annotated[float, Field(ge=0, le=1)]
+    textures: Annotated[int, Field(ge=3)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.frames_min > self.frames_max:
+            raise ValueError("frames_min is above frames_max")
+        if min(self.shares) * self.textures < 1:
+            raise ValueError("textures are too few for valid_share and test_share")
+        return self
+
+
+class Scenes(HeldOut):
+    """The embedded dataset `scenes`; the shares are of the glyphs and materials."""
+
+    pretrain: Positive
+    pretrain_valid: Positive
+    train: Positive
+    valid: Positive
+    test: Positive
+    size: Annotated[int, Field(ge=32, le=1024)]
+    objects: Annotated[int, Field(ge=1, le=8)]
+    materials: Annotated[int, Field(ge=9)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if min(self.shares) * self.materials < 3.5:  # floor, wall and ceiling, and rounding
+            raise ValueError("materials are too few for valid_share and test_share")
         return self
 
 
@@ -83,11 +141,37 @@ class Spectrograms(Section):
     reference: Literal["peak", "absolute"]
     dynamic_range: Annotated[float, Field(gt=0, le=200)]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.n_mels, self.frames
+
     @model_validator(mode="after")
-    def _consistent(self) -> Spectrograms:
+    def _consistent(self) -> Self:
         if self.f_min >= self.f_max:
             raise ValueError("f_min is not below f_max")
         return self
+
+
+class Pictures(Section):
+    """Square pictures: pixels along the side, their colours, and how many files may be damaged."""
+
+    size: Annotated[int, Field(ge=8, le=1024)]
+    channels: Literal["rgb", "grey"]
+    max_rejected: Annotated[float, Field(ge=0, lt=1)]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.size, self.size, 3 if self.channels == "rgb" else 1
+
+
+class Frames(Pictures):
+    """Frames of clips, sampled uniformly."""
+
+    count: Annotated[int, Field(ge=2, le=240)]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.count, *super().shape
 
 
 class Pretrain(Section):
@@ -99,6 +183,8 @@ class Pretrain(Section):
     batch_normalization: bool
     tile_normalization: bool
     gap: Annotated[int, Field(ge=0)]
+    channel_shift: Annotated[int, Field(ge=0)]
+    grey_share: Annotated[float, Field(ge=0, le=1)]
     epochs: Positive
     batch_size: Positive
     schedule: Literal["constant", "cosine"]
@@ -148,14 +234,14 @@ class Embed(Section):
 
 
 class Downstream(Section):
-    """The MLP probes on the frozen embedding."""
+    """The probes on the frozen embedding."""
 
-    tasks: Annotated[list[Literal["instrument", "family", "pitch"]], Field(min_length=1)]
+    tasks: Annotated[list[str], Field(min_length=1)]
     n_examples: Annotated[list[Annotated[int, Field(ge=10)]], Field(min_length=1)]
     replicates: Positive
     evaluate_on: Literal["valid", "test"]
     validation_share: Share
-    hidden: Positive
+    hidden: list[Positive]
     learning_rate: Rate
     weight_decay: Annotated[float, Field(ge=0, le=1)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -166,7 +252,7 @@ class Downstream(Section):
     seed: Seed
 
     @model_validator(mode="after")
-    def _consistent(self) -> Downstream:
+    def _consistent(self) -> Self:
         if self.steps < self.evaluate_every:
             raise ValueError("steps is less than evaluate_every: nothing would be evaluated")
         for name in ("tasks", "n_examples"):
@@ -174,25 +260,46 @@ class Downstream(Section):
         return self
 
 
-class Audio(Section):
-    """The audio study."""
+class Study(Section):
+    """The study of one modality: what all modalities have alike."""
 
-    dataset: Literal["notes"]
+    upstream: ClassVar[tuple[str, str]] = ("train", "valid")
+    """The splits that pretraining learns from and is evaluated on."""
+    extraction: ClassVar[str]
+    """The stage that makes the features, and the section of its settings."""
+    metrics: ClassVar[dict[str, tuple[str, ...]]]
+    """What each task is scored by, the first metric being the main one."""
+
+    dataset: str
     views: Annotated[list[str], Field(min_length=1)]
     methods: Annotated[list[str], Field(min_length=1)]
     seeds: Annotated[list[Seed], Field(min_length=1)]
-    spectrograms: Spectrograms
     pretrain: Pretrain
     method: Methods
     embed: Embed
     downstream: Downstream
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        return getattr(self, self.extraction).shape
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Every split that features are extracted of."""
+        return tuple(dict.fromkeys((*self.upstream, *SPLITS)))
+
+    @field_validator("views", "methods", "seeds")
+    @classmethod
+    def _all_distinct(cls, values: list) -> list:
+        return _distinct(values)
 
     @field_validator("views")
     @classmethod
     def _views(cls, views: list[str]) -> list[str]:
         for view in views:
             View.parse(view)
-        return _distinct(views)
+        return views
 
     @field_validator("methods")
     @classmethod
@@ -201,20 +308,23 @@ class Audio(Section):
             if method not in METHODS:
                 known = ", ".join(METHODS)
                 raise ValueError(f"unknown method {method!r}: choose from {known}")
-        return _distinct(methods)
+        return methods
 
-    @field_validator("seeds")
+    @field_validator("downstream")
     @classmethod
-    def _seeds(cls, seeds: list[int]) -> list[int]:
-        return _distinct(seeds)
+    def _tasks(cls, downstream: Downstream) -> Downstream:
+        for task in downstream.tasks:
+            if task not in cls.metrics:
+                raise ValueError(f"unknown task {task!r}: choose from {', '.join(cls.metrics)}")
+        return downstream
 
     @model_validator(mode="after")
-    def _has_settings(self) -> Audio:
+    def _has_settings(self) -> Self:
         missing = [name for name in self.methods if getattr(self.method, name) is None]
         if missing:  # pydantic puts the key of this section before each one's
-            said = PydanticCustomError("no_settings", "missing: the method is in audio.methods")
+            said = PydanticCustomError("no_settings", "missing: the method is in the list methods")
             raise ValidationError.from_exception_data(
-                "Audio",
+                type(self).__name__,
                 [
                     InitErrorDetails(type=said, loc=("method", name), input=self.method)
                     for name in missing
@@ -223,50 +333,129 @@ class Audio(Section):
         return self
 
     @model_validator(mode="after")
-    def _divides(self) -> Audio:
-        size = (self.spectrograms.n_mels, self.spectrograms.frames)
+    def _views_fit(self) -> Self:
         for view in self.views:
-            View.parse(view).tile_size(size, self.pretrain.gap)
+            View.parse(view).tile_shape(self.shape, self.pretrain.gap)
+        if self.shape[-1] != 3 and len(self.shape) > 2 and self.pretrain.grey_share:
+            raise ValueError("pretrain.grey_share is for colours, and channels is grey")
         return self
 
 
+class Audio(Study):
+    """The audio study."""
+
+    extraction = "spectrograms"
+    metrics: ClassVar = {
+        "instrument": ("accuracy",),
+        "family": ("accuracy",),
+        "pitch": ("mse", "accuracy"),
+    }
+
+    dataset: Literal["notes"]
+    spectrograms: Spectrograms
+
+    @model_validator(mode="after")
+    def _without_colours(self) -> Self:
+        if self.pretrain.channel_shift or self.pretrain.grey_share:
+            raise ValueError("pretrain.channel_shift and grey_share are for colours: use 0")
+        return self
+
+
+class Video(Study):
+    """The video study."""
+
+    extraction = "frames"
+    metrics: ClassVar = {"action": ("accuracy",)}
+
+    dataset: Literal["motions"]
+    frames: Frames
+
+
+class Images(Study):
+    """The image study; it pretrains on other pictures than the probes are fitted on."""
+
+    upstream = ("pretrain", "pretrain_valid")
+    extraction = "images"
+    metrics: ClassVar = {"objects": ("auc",)}
+
+    dataset: Literal["scenes"]
+    images: Pictures
+
+
 class Params(Section):
-    """A whole params file."""
+    """A whole params file; a modality that it leaves out is not run."""
 
     paths: Roots
     threads: Threads
-    notes: Notes
-    audio: Audio
+    notes: Notes | None = None
+    motions: Motions | None = None
+    scenes: Scenes | None = None
+    audio: Audio | None = None
+    video: Video | None = None
+    images: Images | None = None
 
     @property
     def layout(self) -> Paths:
         return Paths(Path(self.paths.data), Path(self.paths.results))
 
+    @property
+    def studies(self) -> dict[str, Study]:
+        """The study of each modality that is run."""
+        return {name: study for name in MODALITIES if (study := getattr(self, name)) is not None}
+
+    @model_validator(mode="after")
+    def _something_to_run(self) -> Self:
+        if not self.studies:
+            raise ValueError(f"missing: at least one of {', '.join(MODALITIES)}")
+        for name, study in self.studies.items():
+            if getattr(self, study.dataset) is None:
+                raise ValueError(f"{study.dataset}: missing: it is the dataset of {name}")
+        return self
+
+    def study(self, modality: str) -> Study:
+        """The study of one modality, as named on a command line."""
+        if modality not in MODALITIES:
+            raise InputError(f"--modality {modality}: unknown, use one of {', '.join(MODALITIES)}")
+        if modality not in self.studies:
+            raise InputError(f"--modality {modality}: the params file has no section {modality}")
+        return self.studies[modality]
+
+    def study_of(self, dataset: str, extraction: str) -> Study:
+        """The study whose features a stage extracts from a dataset."""
+        for study in self.studies.values():
+            if (study.dataset, study.extraction) == (dataset, extraction):
+                return study
+        own = [s.dataset for s in self.studies.values() if s.extraction == extraction]
+        raise InputError(
+            f"--dataset {dataset}: the params file has "
+            + (f"{', '.join(own)} for the stage {extraction}" if own else f"none of {extraction}")
+        )
+
     def encoder(self, modality: str, view: str, method: str, seed: int) -> Encoder:
         """One encoder, its identity checked; it need not be in the study's lists."""
-        if modality != "audio":
-            raise InputError(f"--modality {modality}: unknown modality, use audio")
+        study = self.study(modality)
         if method not in METHODS:
             known = ", ".join(METHODS)
             raise InputError(f"--method {method}: unknown method, use one of {known}")
-        if getattr(self.audio.method, method) is None:
-            raise InputError(f"audio.method.{method}: missing: --method asks for the method")
+        if getattr(study.method, method) is None:
+            raise InputError(f"{modality}.method.{method}: missing: --method asks for the method")
         if not 0 <= seed < 2**31:
             raise InputError(f"--seed {seed}: use a number from 0 to 2147483647")
-        size = (self.audio.spectrograms.n_mels, self.audio.spectrograms.frames)
         try:
-            View.parse(view).tile_size(size, self.audio.pretrain.gap)
+            View.parse(view).tile_shape(study.shape, study.pretrain.gap)
         except ValueError as error:
             raise InputError(f"--view {view}: {error}") from None
         return Encoder(modality, view, method, seed)
 
-    def encoders(self) -> list[Encoder]:
-        """Every encoder of the study, in the order of the lists in the params file."""
+    def encoders(self, *modalities: str) -> list[Encoder]:
+        """The encoders of these modalities (none: of all), in the order of the params file."""
         return [
-            Encoder("audio", view, method, seed)
-            for view in self.audio.views
-            for method in self.audio.methods
-            for seed in self.audio.seeds
+            Encoder(modality, view, method, seed)
+            for modality, study in self.studies.items()
+            if not modalities or modality in modalities
+            for view in study.views
+            for method in study.methods
+            for seed in study.seeds
         ]
 
 

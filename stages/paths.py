@@ -35,12 +35,15 @@ class Paths:
     def manifest(self, name: str) -> Path:
         return self.data / name / "manifest.parquet"
 
-    # spectrograms
+    # spectrograms, frames, images
     def features(self, dataset: str, split: str) -> Path:
         return self.data / dataset / "features" / f"{split}.npy"
 
     def labels(self, dataset: str, split: str) -> Path:
         return self.data / dataset / "features" / f"{split}.parquet"
+
+    def rejected(self, dataset: str) -> Path:
+        return self.data / dataset / "features" / "rejected.csv"
 
     # pretrain
     def encoder(self, e: Encoder) -> Path:

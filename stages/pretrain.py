@@ -36,10 +36,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     params = load_params(args.params)
     encoder = params.encoder(args.modality, args.view, args.method, args.seed)
-    paths, study = params.layout, params.audio
+    paths, study = params.layout, params.study(args.modality)
 
-    train = read_features(params, "train")
-    valid = read_features(params, "valid")
+    train, valid = (read_features(params, args.modality, split) for split in study.upstream)
 
     start_tensorflow(common.threads(params.threads.pretrain))
     import tensorflow as tf
@@ -55,16 +54,20 @@ def main(argv: list[str] | None = None) -> None:
         method = METHODS[encoder.method](view.patches, **own)
         outputs = method.outputs
     except ValueError as error:  # more fixed permutations than there are
-        raise InputError(f"{args.params}: audio.method.{encoder.method}: {error}") from error
+        raise InputError(
+            f"{args.params}: {encoder.modality}.method.{encoder.method}: {error}"
+        ) from error
     settings = study.pretrain
-    size = view.tile_size((train.shape[1], train.shape[2]), settings.gap)
-    model = build_cfn(view.patches, (*size, 1), outputs, seed=encoder.seed, **settings.network)
+    tile = view.tile_shape(study.shape, settings.gap)
+    model = build_cfn(view.patches, tile, outputs, seed=encoder.seed, **settings.network)
     epochs = settings.epochs if method.trained else 0
     pretraining = Pretraining(
         model,
         method,
         view,
         gap=settings.gap,
+        channel_shift=settings.channel_shift,
+        grey_share=settings.grey_share,
         learning_rate=learning_rate,
         schedule=settings.schedule,
         warmup_epochs=settings.warmup_epochs,
@@ -74,9 +77,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     if len(train) < settings.batch_size:
         raise InputError(
-            f"{args.params}: audio.pretrain.batch_size: {settings.batch_size} is more than the "
-            f"{len(train)} training inputs"
+            f"{args.params}: {encoder.modality}.pretrain.batch_size: {settings.batch_size} is more "
+            f"than the {len(train)} training inputs"
         )
+
+    _say_what_is_cut_off(view, study.shape)
 
     checkpoint = paths.checkpoint(encoder) / "state.npz"
     fingerprint = _fingerprint(params, encoder)
@@ -100,7 +105,7 @@ def main(argv: list[str] | None = None) -> None:
         except FloatingPointError as error:
             raise InputError(
                 f"pretraining {encoder} diverged ({error}): lower "
-                f"audio.method.{encoder.method}.learning_rate in {args.params}"
+                f"{encoder.modality}.method.{encoder.method}.learning_rate in {args.params}"
             ) from error
         record = {
             "epoch": pretraining.epoch,
@@ -141,6 +146,19 @@ def main(argv: list[str] | None = None) -> None:
     )
 
 
+def _say_what_is_cut_off(view: View, shape: tuple[int, ...]) -> None:
+    if view.frames:
+        return
+    height, width = view.cell_size(shape)
+    used = (view.rows * height, view.columns * width)
+    if used != shape[:2]:
+        print(
+            f"view {view.name} does not divide {shape[0]} x {shape[1]} pixels: the {used[0]} x "
+            f"{used[1]} in the middle are used",
+            file=sys.stderr,
+        )
+
+
 def _held_out(metrics: dict[str, float]) -> dict[str, float]:
     return {f"valid_{name}": value for name, value in metrics.items()}
 
@@ -160,10 +178,11 @@ def _writing(logs: Path) -> Iterator[None]:
 def _fingerprint(params: Params, encoder: Encoder) -> str:
     """What a checkpoint is of: settings, inputs and code."""
     inputs = []
-    for split in ("train", "valid"):
-        status = params.layout.features(params.audio.dataset, split).stat()
+    study = params.study(encoder.modality)
+    for split in study.upstream:
+        status = params.layout.features(study.dataset, split).stat()
         inputs.append((status.st_size, status.st_mtime_ns))
-    settings = params.audio.model_dump(include={"pretrain": True, "method": {encoder.method}})
+    settings = study.model_dump(include={"pretrain": True, "method": {encoder.method}})
     content = json.dumps([str(encoder), settings, inputs, source_digest()])
     return hashlib.sha256(content.encode()).hexdigest()
 

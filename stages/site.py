@@ -1,9 +1,9 @@
 """The page of the study: one self-contained HTML file, results/index.html.
 
-Shows what was run and on which data, Table 1, Figure 3, the pretext learning curves, every
-setting, the versions of the packages and the git commit. Reads the outputs of tables and figures
-and the dataset's manifest. It asks nothing of any network, so it opens from a disk; its downloads
-are links to the files beside it.
+Shows, of each modality, what was run and on which data, its table, its figures and what the dataset
+holds; and every setting, the versions of the packages and the git commit. Reads the outputs of
+tables and figures, the datasets' manifests and the lists of what extraction left out. It asks
+nothing of any network, so it opens from a disk; its downloads are links to the files beside it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,18 @@ from markupsafe import Markup
 
 from stages.common import need, parser, read_table, run, write_text
 from stages.errors import InputError
-from stages.params import Params, load_params
-from stages.paths import SPLITS
-from stages.style import count, dataset_about, dataset_label, looks, render, view_label
+from stages.params import Params, Study, load_params
+from stages.style import (
+    EXAMPLES,
+    MODALITIES,
+    TABLES,
+    count,
+    dataset_about,
+    dataset_label,
+    looks,
+    render,
+    view_label,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -45,19 +54,9 @@ PACKAGES = (
     "dvc",
 )
 
-# What, the stage that makes it, and its files below results/.
-DOWNLOADS = (
-    ("Table 1", "tables", ("tables/table1.csv", "tables/table1.md", "tables/table1.tex")),
-    ("Figure 3", "figures", ("figures/figure3.csv", "figures/figure3.svg", "figures/figure3.png")),
-    (
-        "Pretext curves",
-        "figures",
-        ("figures/pretext.csv", "figures/pretext.svg", "figures/pretext.png"),
-    ),
-    ("All scores", "scores", ("scores.csv", "pretext.csv")),
-)
+FILES = {"tables": ("csv", "md", "tex"), "figures": ("csv", "svg", "png")}
 
-# The first word of a reason in the manifest, in words for a reader.
+# The first word of a reason in the manifest of notes, in words for a reader.
 REASONS = {
     "silent": "silent",
     "clipped": "clipped",
@@ -66,11 +65,26 @@ REASONS = {
     "instrument": "too few good notes of its instrument",
 }
 
+# What a dataset's inputs are called, and the column of its manifest that they are counted by.
+COUNTED = {
+    "notes": ("notes", "family"),
+    "motions": ("clips", "label"),
+    "scenes": ("pictures", "drawn"),
+}
+
+PATCHES = {
+    "audio": "bands of a spectrogram",
+    "video": "frames of a clip",
+    "images": "tiles of a picture",
+}
+
 ALT = {
-    "figure3": "Line charts, one a task: each method's score against the number of labelled "
-    "examples. The numbers are in figures/figure3.csv.",
-    "pretext": "Line chart: each method's partial ranks on held-out inputs by epoch. The numbers "
-    "are in figures/pretext.csv.",
+    "examples": "Line charts, one a task and view: each method's score against the number of "
+    "labelled examples. The numbers are in figures/{}.csv.",
+    "pretext": "Line charts, one a view: each method's partial ranks on held-out inputs by epoch. "
+    "The numbers are in figures/{}.csv.",
+    "frames": "Line charts: each method's score and partial ranks against the number of frames. "
+    "The numbers are in figures/{}.csv.",
 }
 
 
@@ -114,33 +128,39 @@ def commit(root: Path = ROOT) -> str:
     return f"{head}, with uncommitted changes" if changed else head
 
 
-def notes(params: Params) -> dict[str, Any]:
-    """How many notes the dataset keeps and why it rejects others, from its manifest."""
-    path = params.layout.manifest(params.audio.dataset)
+def contents(params: Params, study: Study) -> dict[str, Any]:
+    """How many inputs a dataset has, of what, and why others are left out."""
+    path = params.layout.manifest(study.dataset)
     table = read_table(path, "dataset")
-    for column in ("kept", "reason", "split", "instrument", "family"):
+    inputs, group = COUNTED[study.dataset]
+    for column in ("kept", "reason", "split", group):
         if column not in table.columns:
             raise InputError(f"{path} has no column {column}: run the stage dataset again")
     kept = table[table["kept"].astype(bool)]
     rejected = table.loc[~table["kept"].astype(bool), "reason"].astype(str)
     reasons = rejected.map(lambda reason: REASONS.get(reason.partition(" ")[0], reason))
+    left_out = read_table(params.layout.rejected(study.dataset), study.extraction)
+    reasons = pd.concat([reasons, left_out["reason"].astype(str)])
+    groups = kept.explode(group)
     return {
+        "inputs": inputs,
         "total": len(table),
-        "kept": len(kept),
-        "instruments": kept["instrument"].nunique(),
+        "kept": len(kept) - len(left_out),
+        "group": group,
         # Most frequent first, then by name: value_counts leaves the order of equals open.
         "rejected": sorted(reasons.value_counts().items(), key=lambda item: (-item[1], item[0])),
-        "splits": _counts(kept, "split", SPLITS),
-        "families": _counts(kept, "family", sorted(kept["family"].astype(str).unique())),
+        "splits": _counts(kept, "split", study.splits),
+        "groups": _counts(groups, group, sorted(groups[group].astype(str).unique())),
     }
 
 
-def _counts(kept: pd.DataFrame, column: str, names: Any) -> list[tuple[str, int, int]]:
-    """(name, notes, instruments) of every value of a column."""
+def _counts(kept: pd.DataFrame, column: str, names: Any) -> list[tuple[str, int, int | None]]:
+    """(name, inputs, instruments where there are any) of every value of a column."""
     rows = []
     for name in names:
         own = kept[kept[column].astype(str) == name]
-        rows.append((name, len(own), own["instrument"].nunique()))
+        of = own["instrument"].nunique() if "instrument" in own else None
+        rows.append((name, len(own), of))
     return rows
 
 
@@ -166,28 +186,58 @@ def settings(params: Params) -> str:
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=90)
 
 
+def section(params: Params, modality: str) -> dict[str, Any]:
+    """What the page shows of one modality."""
+    study, layout = params.study(modality), params.layout
+    table = TABLES[modality].name
+    figures = [("examples", EXAMPLES[modality]), ("pretext", f"pretext-{modality}")]
+    if modality == "video":
+        figures.append(("frames", "video-frames"))
+    files = {"tables": [table], "figures": [name for _, name in figures]}
+    downloads = {}
+    for stage, names in files.items():
+        for name in names:
+            downloads[name] = [f"{stage}/{name}.{suffix}" for suffix in FILES[stage]]
+            for file in downloads[name]:
+                need(layout.results / file, stage)
+    pictures = {}
+    for kind, name in figures:
+        wide = kind == "examples"
+        pictures[kind] = inline_svg(
+            layout.figure(name, "svg"), ALT[kind].format(name), "wide" if wide else "one"
+        )
+        if wide:
+            narrow = layout.figure(f"{name}-narrow", "svg")
+            pictures["narrow"] = inline_svg(narrow, ALT[kind].format(name), "narrow")
+    fragment = need(layout.table(table, "html"), "tables").read_text(encoding="utf-8")
+    return {
+        "name": modality,
+        "title": MODALITIES[modality],
+        "patches": PATCHES[modality],
+        "data": dataset_label(study.dataset),
+        "about": dataset_about(study.dataset),
+        "views": [view_label(view) for view in study.views],
+        "methods": [look.label for look in looks(study.methods).values()],
+        "study": study,
+        "models": len(params.encoders(modality)),
+        "number": TABLES[modality].number,
+        "table": Markup(fragment),  # noqa: S704 - escaped by the stage tables
+        "figures": pictures,
+        "contents": contents(params, study),
+        "downloads": downloads,
+    }
+
+
 def page(params: Params) -> str:
     """The page's HTML."""
-    audio, layout = params.audio, params.layout
-    fragment = need(layout.table("table1", "html"), "tables").read_text(encoding="utf-8")
-    for _, stage, files in DOWNLOADS:
-        for name in files:
-            need(layout.results / name, stage)
     return render(
         "index.html.j2",
-        data=dataset_label(audio.dataset),
-        about=dataset_about(audio.dataset),
-        views=[view_label(view) for view in audio.views],
-        methods=[look.label for look in looks(audio.methods).values()],
-        audio=audio,
-        models=len(params.encoders()),
+        sections=[section(params, modality) for modality in params.studies],
         count=count,
-        table=Markup(fragment),  # noqa: S704 - escaped by the stage tables
-        figure3=inline_svg(layout.figure("figure3", "svg"), ALT["figure3"], "wide"),
-        figure3_narrow=inline_svg(layout.figure("figure3-narrow", "svg"), ALT["figure3"], "narrow"),
-        pretext=inline_svg(layout.figure("pretext", "svg"), ALT["pretext"], "one"),
-        notes=notes(params),
-        downloads=DOWNLOADS,
+        scores=[
+            need(path, "scores").name
+            for path in (params.layout.all_scores, params.layout.all_pretext)
+        ],
         settings=settings(params),
         versions=versions(),
         commit=commit(),

@@ -1,6 +1,7 @@
-"""Table 1 of the study: every method on every task at 1000 labelled examples.
+"""The paper's tables of methods: Table 1 (audio), Table 3 (video) and Table 4 (images).
 
-Reads results/scores.csv and results/pretext.csv, and writes results/tables/table1:
+Reads results/scores.csv and results/pretext.csv, and writes to results/tables, for each modality
+that the params file has, table1, table3 or table4:
 
   .csv   tidy: one row a view, method and measure, with mean, 95 % interval, the paired difference
          from the best, and the marks
@@ -8,7 +9,7 @@ Reads results/scores.csv and results/pretext.csv, and writes results/tables/tabl
   .tex   for a paper: \\input it; needs the package booktabs
   .html  a fragment, which the page shows
 
-Where 1000 is not among the params file's example counts, the nearest one stands in, and the
+Where the paper's example count is not among the params file's, the nearest one stands in, and the
 caption says so. Intervals: shuffle_to_learn/statistics.py.
 """
 
@@ -23,11 +24,18 @@ import pandas as pd
 from shuffle_to_learn.statistics import compare, seed_coverage
 from shuffle_to_learn.views import View
 from stages.common import parser, run, write_csv, write_text
-from stages.gathered import METRICS, read_pretext, read_scores, tables_by_method
+from stages.gathered import nearest, read_pretext, read_scores, tables_by_method
 from stages.params import Params, load_params
-from stages.style import MEASURES, count, dataset_label, looks, render, view_label
-
-EXAMPLES = 1000
+from stages.style import (
+    MEASURES,
+    MODALITIES,
+    TABLES,
+    count,
+    dataset_label,
+    looks,
+    render,
+    view_label,
+)
 
 COLUMNS = [
     "view",
@@ -48,36 +56,44 @@ COLUMNS = [
 ]
 
 
-def nearest(counts: list[int], wanted: int = EXAMPLES) -> int:
-    """The example count nearest to the one wanted; of two as near, the greater."""
-    return min(counts, key=lambda n: (abs(n - wanted), -n))
+def shown(params: Params, modality: str) -> list[int]:
+    """The example counts of the table of a modality: the paper's, or the nearest that were run."""
+    run = params.study(modality).downstream.n_examples
+    return list(dict.fromkeys(nearest(run, wanted) for wanted in TABLES[modality].examples))
 
 
-def measures(params: Params) -> list[tuple[str, str]]:
-    """The (task, metric) pairs that are the columns of the table."""
-    tasks = params.audio.downstream.tasks
-    pairs = [(task, metric) for task in METRICS if task in tasks for metric in METRICS[task]]
-    return [*pairs, ("pretext", "partial_ranks")]
+def measures(params: Params, modality: str) -> list[tuple[str, str, int | None]]:
+    """The (task, metric, examples) that are the columns of the table; a pretext has no examples."""
+    study = params.study(modality)
+    columns: list[tuple[str, str, int | None]] = [
+        (task, metric, examples)
+        for task in study.metrics
+        if task in study.downstream.tasks
+        for metric in study.metrics[task]
+        for examples in shown(params, modality)
+    ]
+    return [*columns, ("pretext", "partial_ranks", None)]
 
 
-def summarise(params: Params, scores: pd.DataFrame, pretext: pd.DataFrame) -> pd.DataFrame:
+def summarise(
+    params: Params, modality: str, scores: pd.DataFrame, pretext: pd.DataFrame
+) -> pd.DataFrame:
     """The tidy table."""
-    audio = params.audio
-    examples = nearest(audio.downstream.n_examples)
+    study = params.study(modality)
     rows: list[dict[str, Any]] = []
-    for view in audio.views:
-        for task, metric in measures(params):
-            own: dict[str, Any] = {"view": view, "metric": metric}
+    for view in study.views:
+        for task, metric, examples in measures(params, modality):
+            own: dict[str, Any] = {"modality": modality, "view": view, "metric": metric}
             if task == "pretext":
-                tables = tables_by_method(pretext, looks(audio.methods), **own)
+                tables = tables_by_method(pretext, looks(study.methods), **own)
             else:
                 own |= {"task": task, "n_examples": examples}
-                tables = tables_by_method(scores, looks(audio.methods), **own)
+                tables = tables_by_method(scores, looks(study.methods), **own)
             better = MEASURES[task, metric].higher_is_better
             for method, result in compare(tables, higher_is_better=better).items():
                 seeds, replicates = tables[method].shape
                 values = (
-                    *(view, method, task, metric, None if task == "pretext" else examples),
+                    *(view, method, task, metric, examples),
                     *result.score,
                     *result.difference,
                     *(seeds, replicates, result.best, result.indistinguishable),
@@ -88,26 +104,36 @@ def summarise(params: Params, scores: pd.DataFrame, pretext: pd.DataFrame) -> pd
     return table.round(8)
 
 
-def caption(params: Params) -> list[str]:
+def caption(params: Params, modality: str) -> list[str]:
     """What the table shows and how to read it, as sentences in groups."""
-    down, seeds = params.audio.downstream, len(params.audio.seeds)
-    examples = nearest(down.n_examples)
-    what = f"Audio, {dataset_label(params.audio.dataset)}: frozen embeddings scored with {examples}"
-    what += f" labelled examples on the {down.evaluate_on} split."
-    if examples != EXAMPLES:
+    study = params.study(modality)
+    down, seeds = study.downstream, len(study.seeds)
+    examples = " and ".join(f"{n}" for n in shown(params, modality))
+    layers = len(down.hidden) + 1
+    probe = "a linear classifier" if layers == 1 else f"a {layers}-layer MLP"
+    what = f"{MODALITIES[modality]}, {dataset_label(study.dataset)}: frozen embeddings scored by"
+    what += f" {probe} with {examples} labelled examples on the {down.evaluate_on} split."
+    for wanted in TABLES[modality].examples:
+        if (near := nearest(down.n_examples, wanted)) != wanted:
+            what += (
+                f" The paper's count of {wanted} examples was not run; {near} is the nearest that"
+                " was."
+            )
+    shown_measures = [MEASURES[task, metric] for task, metric, _ in measures(params, modality)]
+    units = {m.label: m.unit for m in shown_measures if m.unit}
+    what += "".join(f" {label} is in {unit}." for label, unit in units.items())
+    if any("auc" in study.metrics[task] for task in down.tasks):
         what += (
-            f" The paper's count of {EXAMPLES} examples was not run; {examples} is the nearest that"
-            " was."
+            " Mean AUC: the area under the ROC curve, averaged over the categories that some inputs"
+            " of the split have and some have not (chance: 0.5)."
         )
-    units = [(m.label, m.unit) for pair in measures(params) if (m := MEASURES[pair]).unit]
-    what += "".join(f" {label} is in {unit}." for label, unit in units)
-    chances = dict.fromkeys(f"{1 / View.parse(view).patches:.3f}" for view in params.audio.views)
+    chances = dict.fromkeys(f"{1 / View.parse(view).patches:.3f}" for view in study.views)
     what += (
         " Partial ranks: the share of patches put in their right place on held-out inputs, the"
         f" pretext task (chance: {', '.join(chances)})."
     )
-    if "fixed_permutations" in params.audio.methods:
-        orders = params.audio.method.fixed_permutations.permutations
+    if "fixed_permutations" in study.methods:
+        orders = study.method.fixed_permutations.permutations
         what += (
             f" Fixed permutations have theirs on their own {orders} orders, the others on all that"
             " there are: an easier task, not a better answer."
@@ -141,18 +167,19 @@ def caution(seeds: int) -> str:
 def cells(table: pd.DataFrame) -> list[dict[str, Any]]:
     """One block a view: its name, column labels, and rows of formatted cells."""
     blocks = []
+    several = table.groupby(["task", "metric"])["n_examples"].nunique().max() > 1
     for view, rows in table.groupby("view", sort=False):
-        pairs = list(dict.fromkeys(zip(rows["task"], rows["metric"], strict=True)))
-        by_key = {(row.method, row.task, row.metric): row for row in rows.itertuples()}
+        by_key = {(row.method, _column(row)): row for row in rows.itertuples()}
+        columns = list(dict.fromkeys(column for _, column in by_key))
         methods = looks(list(dict.fromkeys(rows["method"])))
         blocks.append(
             {
                 "view": view_label(str(view)),
-                "columns": [_heading(*pair) for pair in pairs],
+                "columns": [_heading(*column, several) for column in columns],
                 "rows": [
                     {
                         "label": look.label,
-                        "cells": [_cell(by_key[method, *pair]) for pair in pairs],
+                        "cells": [_cell(by_key[method, column]) for column in columns],
                     }
                     for method, look in methods.items()
                 ],
@@ -161,9 +188,14 @@ def cells(table: pd.DataFrame) -> list[dict[str, Any]]:
     return blocks
 
 
-def _heading(task: str, metric: str) -> dict[str, str]:
+def _column(row: Any) -> tuple[str, str, int | None]:
+    return row.task, row.metric, None if pd.isna(row.n_examples) else int(row.n_examples)
+
+
+def _heading(task: str, metric: str, examples: int | None, several: bool) -> dict[str, str]:
     measure = MEASURES[task, metric]
-    return {"label": measure.label, "arrow": "↑" if measure.higher_is_better else "↓"}
+    count = f", {examples} examples" if several and examples else ""
+    return {"label": measure.label + count, "arrow": "↑" if measure.higher_is_better else "↓"}
 
 
 def _cell(row: Any) -> dict[str, Any]:
@@ -177,9 +209,9 @@ def _cell(row: Any) -> dict[str, Any]:
     }
 
 
-def markdown(blocks: list[dict[str, Any]], sentences: list[str]) -> str:
+def markdown(blocks: list[dict[str, Any]], sentences: list[str], number: int) -> str:
     """The table for a README."""
-    lines = ["**Table 1.** " + " ".join(filter(None, map(_md, sentences))), ""]
+    lines = [f"**Table {number}.** " + " ".join(filter(None, map(_md, sentences))), ""]
     for block in blocks:
         if len(blocks) > 1:
             lines += [f"*{_md(block['view'])}*", ""]
@@ -202,7 +234,7 @@ def _md_cell(cell: dict[str, Any]) -> str:
     return f"{mean}{'†' if cell['unsure'] else ''} {cell['interval']}".rstrip()
 
 
-def latex(blocks: list[dict[str, Any]], sentences: list[str]) -> str:
+def latex(blocks: list[dict[str, Any]], sentences: list[str], number: int) -> str:
     """The table for a paper: one floating table, whose blocks are the views."""
     width = len(blocks[0]["columns"])
     text = " ".join(filter(None, map(_tex, sentences)))
@@ -211,7 +243,7 @@ def latex(blocks: list[dict[str, Any]], sentences: list[str]) -> str:
         "\\begin{table}",
         "\\centering",
         f"\\caption{{{text}}}",
-        "\\label{tab:table1}",
+        f"\\label{{tab:table{number}}}",
         "\\smallskip",
         "\\small",
         "\\setlength{\\tabcolsep}{3pt}",
@@ -265,20 +297,22 @@ def _tex(text: str) -> str:
     return "".join(TEX.get(c, c) for c in text)
 
 
-def html(blocks: list[dict[str, Any]], sentences: list[str]) -> str:
+def html(blocks: list[dict[str, Any]], sentences: list[str], number: int) -> str:
     """The fragment for the page."""
-    return render("table1.html.j2", blocks=blocks, sentences=list(filter(None, sentences)))
+    sentences = list(filter(None, sentences))
+    return render("table.html.j2", blocks=blocks, sentences=sentences, number=number)
 
 
 def main(arguments: list[str] | None = None) -> None:
     params = load_params(parser(__doc__).parse_args(arguments).params)
-    table = summarise(params, read_scores(params), read_pretext(params))
-    blocks, sentences = cells(table), caption(params)
-    path = params.layout.table
-    write_csv(path("table1", "csv"), table)
-    write_text(path("table1", "md"), markdown(blocks, sentences))
-    write_text(path("table1", "tex"), latex(blocks, sentences))
-    write_text(path("table1", "html"), html(blocks, sentences))
+    scores, pretext = read_scores(params), read_pretext(params)
+    for modality in params.studies:
+        plan = TABLES[modality]
+        table = summarise(params, modality, scores, pretext)
+        shown = cells(table), caption(params, modality), plan.number
+        write_csv(params.layout.table(plan.name, "csv"), table)
+        for suffix, form in (("md", markdown), ("tex", latex), ("html", html)):
+            write_text(params.layout.table(plan.name, suffix), form(*shown))
 
 
 if __name__ == "__main__":

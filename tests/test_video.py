@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shuffle_to_learn.video import ClipError, read_clip, sampled
+from shuffle_to_learn.video import ClipError, read_clip
+from shuffle_to_learn.views import sampled
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
 

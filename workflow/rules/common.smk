@@ -9,6 +9,7 @@ sys.path.insert(0, workflow.basedir)
 from stages.errors import InputError
 from stages.params import load_params
 from stages.paths import SPLITS, Encoder
+from stages.style import EXAMPLES, TABLES
 
 PARAMS_FILE = os.environ.get("PARAMS", "params.yaml")
 OPTION = f" --params {PARAMS_FILE}" if "PARAMS" in os.environ else ""
@@ -26,7 +27,7 @@ if config != yaml.safe_load(Path(PARAMS_FILE).read_text(encoding="utf-8")):
 
 PATHS = PARAMS.layout
 ENCODERS = PARAMS.encoders()
-DATASET = PARAMS.audio.dataset
+STUDIES = PARAMS.studies
 LOGS = PATHS.data / "logs"
 BENCHMARKS = PATHS.data / "benchmarks"
 
@@ -36,7 +37,7 @@ shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PA
 
 wildcard_constraints:
     dataset=r"[a-z][a-z0-9_]*",
-    modality="audio",
+    modality="|".join(STUDIES),
     view=r"[a-z]+-[0-9x]+",
     method=r"[a-z][a-z0-9_]*",
     seed=r"\d+",
@@ -64,6 +65,45 @@ def settings(*sections):
         return found
 
     return lookup
+
+
+def dataset_of(modality):
+    """The dataset of a modality, for a rule that is of this modality alone; none if it is off."""
+    return STUDIES[modality].dataset if modality in STUDIES else "-"
+
+
+def extracted(modality):
+    """The outputs of the stage that extracts a modality's features."""
+    splits = STUDIES[modality].splits if modality in STUDIES else SPLITS
+    return {
+        "features": [PATHS.features("{dataset}", split) for split in splits],
+        "labels": [PATHS.labels("{dataset}", split) for split in splits],
+        "rejected": PATHS.rejected("{dataset}"),
+    }
+
+
+def features(*splits):
+    """The features of splits of an encoder's dataset; none named: those it is pretrained on."""
+
+    def lookup(wildcards):
+        study = STUDIES[wildcards.modality]
+        return [
+            PATHS.features(study.dataset, split) for split in splits or study.upstream
+        ]
+
+    return lookup
+
+
+def scored(modality):
+    """What the tables and figures of a modality are made of."""
+    if modality not in STUDIES:
+        return lambda wildcards: sys.exit(
+            f"error: {PARAMS_FILE} has no section {modality}"
+        )
+    encoders = PARAMS.encoders(modality)
+    return [
+        path(encoder) for encoder in encoders for path in (PATHS.scores, PATHS.pretext)
+    ]
 
 
 def cores(setting):

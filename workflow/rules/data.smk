@@ -1,9 +1,19 @@
-# The dataset and the features that the networks see.
+# The datasets and the features that the networks see.
+
+# The library modules that each dataset is made by.
+DATASETS = {
+    "notes": ("notes", "rendered", "soundfont"),
+    "motions": ("glyphs", "motions", "rendered"),
+    "scenes": ("glyphs", "rendered", "scenes"),
+}
 
 
 rule dataset:
     input:
-        code=["stages/dataset.py", *library("notes", "rendered", "soundfont")],
+        code=lambda wildcards: [
+            "stages/dataset.py",
+            *library(*DATASETS[wildcards.dataset]),
+        ],
     output:
         tfds=directory(PATHS.dataset("{dataset}")),
         manifest=PATHS.manifest("{dataset}"),
@@ -23,14 +33,19 @@ rule dataset:
 rule spectrograms:
     input:
         tfds=PATHS.dataset("{dataset}"),
-        code=["stages/spectrograms.py", *library("spectrogram")],
+        code=[
+            "stages/spectrograms.py",
+            "stages/extraction.py",
+            *library("spectrogram"),
+        ],
     output:
-        features=[PATHS.features("{dataset}", split) for split in SPLITS],
-        labels=[PATHS.labels("{dataset}", split) for split in SPLITS],
+        **extracted("audio"),
     log:
         LOGS / "spectrograms/{dataset}.log",
     benchmark:
         BENCHMARKS / "spectrograms/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=dataset_of("audio"),
     threads: cores(PARAMS.threads.spectrograms)
     resources:
         mem_mb=4000,
@@ -38,3 +53,53 @@ rule spectrograms:
         settings=settings("audio.spectrograms"),
     shell:
         "python -m stages.spectrograms --dataset {wildcards.dataset}{OPTION} 2>&1 | tee {log}"
+
+
+rule frames:
+    input:
+        tfds=PATHS.dataset("{dataset}"),
+        code=[
+            "stages/frames.py",
+            "stages/extraction.py",
+            *library("squares", "video", "views"),
+        ],
+    output:
+        **extracted("video"),
+    log:
+        LOGS / "frames/{dataset}.log",
+    benchmark:
+        BENCHMARKS / "frames/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=dataset_of("video"),
+    threads: cores(PARAMS.threads.frames)
+    resources:
+        mem_mb=4000,
+    params:
+        settings=settings("video.frames"),
+    shell:
+        "python -m stages.frames --dataset {wildcards.dataset}{OPTION} 2>&1 | tee {log}"
+
+
+rule pictures:
+    input:
+        tfds=PATHS.dataset("{dataset}"),
+        code=[
+            "stages/images.py",
+            "stages/extraction.py",
+            *library("images", "squares"),
+        ],
+    output:
+        **extracted("images"),
+    log:
+        LOGS / "images/{dataset}.log",
+    benchmark:
+        BENCHMARKS / "images/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=dataset_of("images"),
+    threads: cores(PARAMS.threads.images)
+    resources:
+        mem_mb=4000,
+    params:
+        settings=settings("images.images"),
+    shell:
+        "python -m stages.images --dataset {wildcards.dataset}{OPTION} 2>&1 | tee {log}"

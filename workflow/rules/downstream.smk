@@ -3,13 +3,13 @@
 
 rule downstream:
     input:
-        embeddings=[
-            PATHS.embeddings(ENCODER, split)
-            for split in ("train", PARAMS.audio.downstream.evaluate_on)
+        embeddings=lambda wildcards: [
+            str(PATHS.embeddings(ENCODER, split)).format(**wildcards)
+            for split in ("train", STUDIES[wildcards.modality].downstream.evaluate_on)
         ],
-        labels=[
-            PATHS.labels(DATASET, split)
-            for split in ("train", PARAMS.audio.downstream.evaluate_on)
+        labels=lambda wildcards: [
+            PATHS.labels(STUDIES[wildcards.modality].dataset, split)
+            for split in ("train", STUDIES[wildcards.modality].downstream.evaluate_on)
         ],
         code=["stages/downstream.py", *library("probes")],
     output:
@@ -22,7 +22,7 @@ rule downstream:
     resources:
         mem_mb=3000,
     params:
-        settings=settings("audio.downstream"),
+        settings=settings("{modality}.downstream"),
     shell:
         "python -m stages.downstream --modality {wildcards.modality} --view {wildcards.view} "
         "--method {wildcards.method} --seed {wildcards.seed}{OPTION} 2>&1 | tee {log}"

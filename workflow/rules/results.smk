@@ -1,12 +1,13 @@
 # Everything under results/, made from the scores of all encoders.
 
-STUDY = (
-    "audio.dataset",
-    "audio.views",
-    "audio.methods",
-    "audio.seeds",
-    "audio.downstream",
-)
+STUDY = [
+    f"{modality}.{key}"
+    for modality in STUDIES
+    for key in ("dataset", "views", "methods", "seeds", "downstream")
+]
+FIGURES = [EXAMPLES[modality] for modality in STUDIES]
+FIGURES += [f"pretext-{modality}" for modality in STUDIES]
+FIGURES += ["video-frames"] if "video" in STUDIES else []
 
 
 rule scores:
@@ -37,16 +38,23 @@ rule tables:
             "stages/tables.py",
             "stages/gathered.py",
             "stages/style.py",
-            "stages/templates/table1.html.j2",
+            "stages/templates/table.html.j2",
             *library("statistics", "views"),
         ],
     output:
-        tables=[PATHS.table("table1", suffix) for suffix in ("csv", "md", "tex")],
-        html=report(
-            PATHS.table("table1", "html"),
-            caption="../report/table1.rst",
-            category="Tables",
-        ),
+        tables=[
+            PATHS.table(TABLES[modality].name, suffix)
+            for modality in STUDIES
+            for suffix in ("csv", "md", "tex")
+        ],
+        html=[
+            report(
+                PATHS.table(TABLES[modality].name, "html"),
+                caption=f"../report/{TABLES[modality].name}.rst",
+                category="Tables",
+            )
+            for modality in STUDIES
+        ],
     log:
         LOGS / "tables.log",
     benchmark:
@@ -62,6 +70,7 @@ rule tables:
 rule figures:
     input:
         scores=PATHS.all_scores,
+        pretext=PATHS.all_pretext,
         history=[PATHS.history(encoder) for encoder in ENCODERS],
         code=[
             "stages/figures.py",
@@ -70,21 +79,19 @@ rule figures:
             *library("statistics", "views"),
         ],
     output:
-        figure3=report(
-            PATHS.figure("figure3", "svg"),
-            caption="../report/figure3.rst",
-            category="Figures",
-        ),
-        pretext=report(
-            PATHS.figure("pretext", "svg"),
-            caption="../report/pretext.rst",
-            category="Figures",
-        ),
-        narrow=PATHS.figure("figure3-narrow", "svg"),
+        figures=[
+            report(
+                PATHS.figure(name, "svg"),
+                caption=f"../report/{name}.rst",
+                category="Figures",
+            )
+            for name in FIGURES
+        ],
+        narrow=[
+            PATHS.figure(f"{EXAMPLES[modality]}-narrow", "svg") for modality in STUDIES
+        ],
         others=[
-            PATHS.figure(name, suffix)
-            for name in ("figure3", "pretext")
-            for suffix in ("csv", "png")
+            PATHS.figure(name, suffix) for name in FIGURES for suffix in ("csv", "png")
         ],
     log:
         LOGS / "figures.log",
@@ -104,7 +111,8 @@ rule site:
         pretext=PATHS.all_pretext,
         tables=rules.tables.output,
         figures=rules.figures.output,
-        manifest=PATHS.manifest(DATASET),
+        manifests=[PATHS.manifest(study.dataset) for study in STUDIES.values()],
+        rejected=[PATHS.rejected(study.dataset) for study in STUDIES.values()],
         code=[
             "stages/site.py",
             "stages/style.py",
@@ -120,6 +128,6 @@ rule site:
     resources:
         mem_mb=1000,
     params:
-        settings=settings(DATASET, "audio"),
+        settings=settings(*(study.dataset for study in STUDIES.values()), *STUDIES),
     shell:
         "python -m stages.site{OPTION} 2>&1 | tee {log}"

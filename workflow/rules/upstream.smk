@@ -3,8 +3,7 @@
 
 rule pretrain:
     input:
-        train=PATHS.features(DATASET, "train"),
-        valid=PATHS.features(DATASET, "valid"),
+        features=features(),
         code=[
             "stages/pretrain.py",
             *library(
@@ -31,7 +30,7 @@ rule pretrain:
     resources:
         mem_mb=3000,
     params:
-        settings=settings("audio.pretrain", "audio.method.{method}"),
+        settings=settings("{modality}.pretrain", "{modality}.method.{method}"),
     shell:
         "python -m stages.pretrain --modality {wildcards.modality} --view {wildcards.view} "
         "--method {wildcards.method} --seed {wildcards.seed}{OPTION} 2>&1 | tee {log}"
@@ -39,7 +38,7 @@ rule pretrain:
 
 rule embed:
     input:
-        features=[PATHS.features(DATASET, split) for split in SPLITS],
+        features=features(*SPLITS),
         model=PATHS.model(ENCODER),
         code=["stages/embed.py", *library("embedding", "patches", "views")],
     output:
@@ -52,7 +51,7 @@ rule embed:
     resources:
         mem_mb=3000,
     params:
-        settings=settings("audio.embed", "audio.pretrain.gap"),
+        settings=settings("{modality}.embed", "{modality}.pretrain.gap"),
     shell:
         "python -m stages.embed --modality {wildcards.modality} --view {wildcards.view} "
         "--method {wildcards.method} --seed {wildcards.seed}{OPTION} 2>&1 | tee {log}"

@@ -1,0 +1,73 @@
+"""Turn a dataset's video files into frames, sampled uniformly, and tables of labels.
+
+Reads the TFDS dataset that the stage dataset wrote and the video files in its folder. Writes, below
+the data folder of the params file, for each of the splits train, valid and test, in the order of
+the dataset's files,
+
+  <dataset>/features/<split>.npy       uint8, (clips, frames, height, width, channels)
+  <dataset>/features/<split>.parquet   the labels, a row a clip
+  <dataset>/features/rejected.csv      the clips left out (damaged, too short, ...) and why
+
+Stops where more clips of a split are left out than the params file allows (max_rejected).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages import common
+from stages.extraction import Extraction, extract, open_dataset
+from stages.params import load_params
+from stages.runtime import start_tensorflow
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def main(arguments: list[str] | None = None) -> None:
+    args = common.parser(__doc__, "dataset").parse_args(arguments)
+    params = load_params(args.params)
+    study = params.study_of(args.dataset, "frames")
+    folder = common.need(params.layout.dataset(args.dataset), "dataset")
+    threads = common.threads(params.threads.frames)
+    start_tensorflow(threads)
+
+    builder = open_dataset(folder, study.splits)
+    videos, settings = Path(builder.data_path), study.frames
+    how = Extraction(
+        content=lambda example: videos / example["video"].decode(),
+        transform=partial(
+            read, frames=settings.count, size=settings.size, channels=settings.channels
+        ),
+        labels=partial(_labels, names=builder.info.features["label"]),
+        shape=study.shape,
+        dtype="|u1",
+        unit="clips",
+        max_rejected=settings.max_rejected,
+    )
+    extract(builder, study.splits, how, threads=threads, layout=params.layout)
+
+
+def read(path: Path, frames: int, size: int, channels: str) -> np.ndarray | str:
+    """A clip's frames, or why there are none; in a process of its own, without TensorFlow."""
+    from shuffle_to_learn.squares import with_channels
+    from shuffle_to_learn.video import ClipError, read_clip
+
+    try:
+        return with_channels(read_clip(path, frames, size), channels)
+    except ClipError as error:
+        return str(error)
+
+
+def _labels(example: dict, names: Any) -> dict:
+    return {
+        "id": example["id"].decode(),
+        "action": int(example["label"]),
+        "action_name": names.int2str(int(example["label"])),
+    }
+
+
+if __name__ == "__main__":
+    common.run(main)

@@ -1,0 +1,72 @@
+"""Turn a dataset's picture files into square pictures of one size, and tables of labels.
+
+Reads the TFDS dataset that the stage dataset wrote. Writes, below the data folder of the params
+file, for each of the splits pretrain, pretrain_valid, train, valid and test, in the order of the
+dataset's files,
+
+  <dataset>/features/<split>.npy       uint8, (pictures, height, width, channels)
+  <dataset>/features/<split>.parquet   the labels, a row a picture
+  <dataset>/features/rejected.csv      the pictures left out (damaged, ...) and why
+
+Stops where more pictures of a split are left out than the params file allows (max_rejected).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from stages import common
+from stages.extraction import Extraction, extract, open_dataset
+from stages.params import load_params
+from stages.runtime import start_tensorflow
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def main(arguments: list[str] | None = None) -> None:
+    args = common.parser(__doc__, "dataset").parse_args(arguments)
+    params = load_params(args.params)
+    study = params.study_of(args.dataset, "images")
+    folder = common.need(params.layout.dataset(args.dataset), "dataset")
+    threads = common.threads(params.threads.images)
+    start_tensorflow(threads)
+    import tensorflow_datasets as tfds
+
+    builder = open_dataset(folder, study.splits)
+    settings = study.images
+    how = Extraction(
+        content=lambda example: example["image"],
+        transform=partial(read, size=settings.size, channels=settings.channels),
+        labels=partial(_labels, names=builder.info.features["labels"].feature),
+        shape=study.shape,
+        dtype="|u1",
+        unit="pictures",
+        max_rejected=settings.max_rejected,
+        decoders={"image": tfds.decode.SkipDecoding()},  # TensorFlow's knows no EXIF, no CMYK
+    )
+    extract(builder, study.splits, how, threads=threads, layout=params.layout)
+
+
+def read(content: bytes, size: int, channels: str) -> np.ndarray | str:
+    """A picture, or why there is none; in a process of its own, without TensorFlow."""
+    from shuffle_to_learn.images import ImageError, read_image
+    from shuffle_to_learn.squares import with_channels
+
+    try:
+        return with_channels(read_image(content, size), channels)
+    except ImageError as error:
+        return str(error)
+
+
+def _labels(example: dict, names: Any) -> dict:
+    return {
+        "id": example["image/filename"].decode(),
+        "objects": sorted(int(label) for label in example["labels"]),
+        "objects_names": [names.int2str(int(label)) for label in sorted(example["labels"])],
+    }
+
+
+if __name__ == "__main__":
+    common.run(main)
