@@ -54,6 +54,22 @@ def read_clip(path: str | Path, frames: int, size: int) -> np.ndarray:
     return clip
 
 
+def without_background(clip: np.ndarray) -> np.ndarray:
+    """A clip less its median frame, which is the background where things move, around mid-grey.
+
+    The median does not depend on the order of the frames, so it does not give it away.
+
+    Args:
+        clip: uint8, shape (frames, height, width, channels).
+
+    Returns:
+        uint8, the same shape: 128 where a pixel is as in the median; differences are cut off where
+        they leave [0, 255].
+    """
+    difference = clip.astype(np.float32) - np.median(clip, axis=0).astype(np.float32)
+    return np.clip(np.rint(difference + 128), 0, 255).astype(np.uint8)
+
+
 def _decode(path: Path, clip: np.ndarray, count: int | None) -> tuple[int, int]:
     """Fill ``clip`` from a file of ``count`` frames (None: as the header says); count its frames.
 

@@ -39,7 +39,11 @@ def main(arguments: list[str] | None = None) -> None:
     how = Extraction(
         content=lambda example: videos / example["video"].decode(),
         transform=partial(
-            read, frames=settings.count, size=settings.size, channels=settings.channels
+            read,
+            frames=settings.count,
+            size=settings.size,
+            channels=settings.channels,
+            background=settings.background,
         ),
         labels=partial(_labels, names=builder.info.features["label"]),
         shape=study.shape,
@@ -50,15 +54,16 @@ def main(arguments: list[str] | None = None) -> None:
     extract(builder, study.splits, how, threads=threads, layout=params.layout)
 
 
-def read(path: Path, frames: int, size: int, channels: str) -> np.ndarray | str:
+def read(path: Path, frames: int, size: int, channels: str, background: str) -> np.ndarray | str:
     """A clip's frames, or why there are none; in a process of its own, without TensorFlow."""
     from shuffle_to_learn.squares import with_channels
-    from shuffle_to_learn.video import ClipError, read_clip
+    from shuffle_to_learn.video import ClipError, read_clip, without_background
 
     try:
-        return with_channels(read_clip(path, frames, size), channels)
+        clip = with_channels(read_clip(path, frames, size), channels)
     except ClipError as error:
         return str(error)
+    return without_background(clip) if background == "subtract" else clip
 
 
 def _labels(example: dict, names: Any) -> dict:

@@ -168,6 +168,7 @@ class Frames(Pictures):
     """Frames of clips, sampled uniformly."""
 
     count: Annotated[int, Field(ge=2, le=240)]
+    background: Literal["keep", "subtract"]
 
     @property
     def shape(self) -> tuple[int, ...]:
