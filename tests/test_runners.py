@@ -19,6 +19,7 @@ from shuffle_to_learn.methods import METHODS
 ROOT = Path(__file__).parent.parent
 # What every stage uses to read settings and to write files; a change there changes no result.
 PLUMBING = {"common", "errors", "features", "params", "paths", "runtime"}
+DATASETS = {"notes", "motions", "scenes"}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,11 @@ def _imports(path: Path) -> set[str]:
 
 def _code(stage: str) -> set[str]:
     """A stage's module, and all that it imports but for the plumbing and packages' own files."""
-    todo, done = {f"stages/{stage}.py"}, set()
+    return _reached({f"stages/{stage}.py"})
+
+
+def _reached(todo: set[str]) -> set[str]:
+    done: set[str] = set()
     plumbing = {f"stages/{name}.py" for name in PLUMBING}
     while todo:
         file = todo.pop()
@@ -78,7 +83,7 @@ def _code(stage: str) -> set[str]:
 
 
 def test_the_code_that_a_stage_uses_is_a_declared_input(jobs) -> None:
-    """Of the methods' files a job declares its own; of what they import, everything."""
+    """Of the methods' and datasets' files a job declares its own; of what they import, all."""
     files = {name: f"shuffle_to_learn/methods/{name}.py" for name in METHODS}
     seen = set()
     for job in jobs:
@@ -89,8 +94,13 @@ def test_the_code_that_a_stage_uses_is_a_declared_input(jobs) -> None:
             seen.add(method)
             assert wanted >= {"shuffle_to_learn/methods/base.py", *files.values()}
             wanted -= set(files.values()) - {files[method]}
+        if "stages.dataset" in words:
+            datasets = {name: f"shuffle_to_learn/{name}.py" for name in DATASETS}
+            seen.add(words[-1])
+            assert wanted >= set(datasets.values())
+            wanted = {"stages/dataset.py"} | _reached({datasets[words[-1]]})
         assert {p for p in job.inputs if p.endswith(".py")} == wanted, job.command
-    assert len(seen) > 3
+    assert len(seen) > 3 and seen >= DATASETS
 
 
 def test_packages_are_names_only_and_methods_keep_to_themselves() -> None:
@@ -121,7 +131,10 @@ def test_every_preset_has_the_keys_of_the_default_study() -> None:
     presets = sorted((ROOT / "presets").glob("*.yaml"))
     assert presets
     for preset in presets:
-        assert keys(yaml.safe_load(preset.read_text())) == wanted, preset.name
+        content = yaml.safe_load(preset.read_text())
+        own = {key for key in wanted if key.split(".")[1:2] in ([], *([name] for name in content))}
+        assert keys(content) == own, preset.name
+        assert "audio" in content
 
 
 def _snakemake(*options: str, env: dict | None = None) -> subprocess.CompletedProcess:
@@ -142,7 +155,7 @@ def test_snakemake_refuses_settings_that_do_not_reach_the_stages() -> None:
 
 
 def test_snakemake_names_a_misspelt_key(tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text().replace("epochs:", "epoch:", 1)
+    text = (ROOT / "params.yaml").read_text().replace("    epochs:", "    epoch:", 1)
     (tmp_path / "params.yaml").write_text(text)
     done = _snakemake(env={**os.environ, "PARAMS": str(tmp_path / "params.yaml")})
     assert done.returncode != 0

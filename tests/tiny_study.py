@@ -7,11 +7,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 ROOT = Path(__file__).parent.parent
 RESULTS = {"scores", "tables", "figures", "site"}
 ENCODER = {"pretrain", "embed", "downstream"}
 COMMAND = re.compile(r"python -m stages\.(\w+)((?: --(?:dataset|modality|view|method|seed) \S+)*)")
+NAMED = re.compile(r"--(?:dataset|modality|method) (\S+)")
 
 
 class Study:
@@ -19,6 +23,7 @@ class Study:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.originals: dict[str, str] = {}
         tracked = _git("ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
         for name in filter(None, tracked):
             if (ROOT / name).exists():
@@ -27,11 +32,28 @@ class Study:
         shutil.copy2(ROOT / "presets/tiny.yaml", folder / "params.yaml")
         subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
 
-    def change(self, old: str, new: str, file: str = "params.yaml") -> None:
+    def change(self, file: str, at: str, new: Any) -> None:
+        """Change a text in a file, or of params.yaml the value at a key."""
         path = self.folder / file
         text = path.read_text()
-        assert text.count(old) == 1, f"{old!r} is in {file} {text.count(old)} times"
-        path.write_text(text.replace(old, new))
+        self.originals.setdefault(file, text)
+        if file == "params.yaml":
+            content = yaml.safe_load(text)
+            section = content
+            *parents, last = at.split(".")
+            for parent in parents:
+                section = section[parent]
+            assert section[last] != new
+            section[last] = new
+            path.write_text(yaml.safe_dump(content, sort_keys=False))
+        else:
+            assert text.count(at) == 1, f"{at!r} is in {file} {text.count(at)} times"
+            path.write_text(text.replace(at, new))
+
+    def restore(self) -> None:
+        """Take every change back."""
+        for file, text in self.originals.items():
+            (self.folder / file).write_text(text)
 
     def snakemake(self, *options: str) -> set[str]:
         return ran(self._call("snakemake", "--cores", "2", *options))
@@ -57,36 +79,40 @@ def _git(*arguments: str) -> str:
 
 
 def ran(output: str) -> set[str]:
-    """The jobs that a runner announced, as 'stage' or 'stage method'."""
+    """The jobs that a runner announced: the stage, and its dataset or its modality and method."""
     jobs = set()
     for line in output.splitlines():
         if line.startswith(("Shell command: ", "> ")) and (match := COMMAND.search(line)):
-            method = re.search(r"--method (\S+)", match[2])
-            jobs.add(f"{match[1]} {method[1]}" if method else match[1])
+            jobs.add(" ".join([match[1], *NAMED.findall(match[2])]))
     return jobs
 
 
-def jobs(stages: set[str], *methods: str) -> set[str]:
-    return {f"{stage} {method}" for stage in stages for method in methods}
+def jobs(stages: set[str], modality: str, *methods: str) -> set[str]:
+    return {f"{stage} {modality} {method}" for stage in stages for method in methods}
 
 
-EVERYTHING = {"dataset", "spectrograms"} | jobs(ENCODER, "random", "perturbed_fy") | RESULTS
+AUDIO = jobs(ENCODER, "audio", "random", "perturbed_fy")
+VIDEO = jobs(ENCODER, "video", "perturbed_fy")
+IMAGES = jobs(ENCODER, "images", "perturbed_fy")
+DATA = {"dataset notes", "dataset motions", "dataset scenes"}
+DATA |= {"spectrograms notes", "frames motions", "images scenes"}
+EVERYTHING = DATA | AUDIO | VIDEO | IMAGES | RESULTS
 
-# (what changes, file, old text, new text, the jobs that must run)
+# (what changes, file, its key or old text, new value or text, the jobs that must run)
 CHANGES = [
     (
         "one method's learning rate",
         "params.yaml",
-        "perturbed_fy:\n      learning_rate: 1.0e-4",
-        "perturbed_fy:\n      learning_rate: 2.0e-4",
-        jobs(ENCODER, "perturbed_fy") | RESULTS,
+        "audio.method.perturbed_fy.learning_rate",
+        2.0e-4,
+        jobs(ENCODER, "audio", "perturbed_fy") | RESULTS,
     ),
     (
         "a downstream setting",
         "params.yaml",
-        "    hidden: ",
-        "    hidden: 1",
-        jobs({"downstream"}, "random", "perturbed_fy") | RESULTS,
+        "audio.downstream.hidden",
+        [17],
+        jobs({"downstream"}, "audio", "random", "perturbed_fy") | RESULTS,
     ),
     (
         "a source file of one stage",
@@ -100,13 +126,20 @@ CHANGES = [
         "shuffle_to_learn/methods/perturbed_fy.py",
         "scores, self.epsilon,",
         "scores, 2 * self.epsilon,",
-        jobs(ENCODER, "perturbed_fy") | RESULTS,
+        jobs(ENCODER, "audio", "perturbed_fy") | VIDEO | IMAGES | RESULTS,
     ),
     (
         "a spectrogram setting",
         "params.yaml",
-        "    f_min: ",
-        "    f_min: 1",
-        EVERYTHING - {"dataset"},
+        "audio.spectrograms.f_min",
+        120.0,
+        {"spectrograms notes"} | AUDIO | RESULTS,
+    ),
+    (
+        "a setting of one modality's extraction",
+        "params.yaml",
+        "images.images.channels",
+        "grey",
+        {"images scenes"} | IMAGES | RESULTS,
     ),
 ]
