@@ -1,41 +1,42 @@
-"""Try settings on the validation split: one line of results for each combination.
+"""Try settings on the validation split: rows of results for each combination.
 
-  python benchmarks/settings.py --method perturbed_fy mse --seed 0 \\
-      --set audio.pretrain.width=0.125 audio.pretrain.epochs=20 --output docs/tuning.csv
+  python -m benchmarks.settings --modality video --method perturbed_fy mse --seed 0 \\
+      --set video.pretrain.width=0.125 video.pretrain.epochs=20 --output docs/tuning.csv
 
-Pretrains on the train split, draws 1000 labelled training examples (5 replicates) and scores the
-probes on the *validation* split, never on test; for both embedding layers. Appends a row with what
-was set to the output. The features of the params file must exist (snakemake spectrograms).
+Runs the stages pretrain, embed and downstream in a folder of their own, for the first view of the
+modality (or --view) and each embedding layer named; the probes are fitted on training examples and
+scored on the *validation* split, never on test. Appends a row for each task, number of examples and
+metric to the output, with what was set. The features of the params file must exist (snakemake
+spectrograms, frames or pictures); what is set may not change them.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from shuffle_to_learn.views import View
-from stages.params import Params
-from stages.runtime import start_tensorflow
-
-TASKS = ("instrument", "family", "pitch")
+from stages import common, downstream, embed, pretrain
+from stages.params import Params, load_params
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--modality", required=True)
+    parser.add_argument("--view")
     parser.add_argument("--method", nargs="+", required=True)
     parser.add_argument("--seed", nargs="+", type=int, default=[0])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--features", type=Path, help="folder of features, if another")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--layers", nargs="+", default=["joined", "tiles"])
     parser.add_argument("--output", type=Path, required=True)
@@ -49,15 +50,9 @@ def main() -> None:
         for parent in parents:
             section = section[parent]
         section[last] = yaml.safe_load(value)
-    params = Params.model_validate(content)
-    folder = args.features or params.layout.features("notes", "train").parent
-    inputs = {s: np.load(folder / f"{s}.npy", mmap_mode="r") for s in ("train", "valid")}
-    labels = {s: pd.read_parquet(folder / f"{s}.parquet") for s in ("train", "valid")}
-
-    start_tensorflow(1)
     for method in args.method:
         for seed in args.seed:
-            for row in trial(params, method, seed, inputs, labels, args.layers):
+            for row in trial(content, args.modality, args.view, method, seed, args.layers):
                 row = {"settings": " ".join(args.set), **row}
                 print(row, flush=True)
                 pd.DataFrame([row]).to_csv(
@@ -65,71 +60,55 @@ def main() -> None:
                 )
 
 
-def trial(params: Params, name: str, seed: int, inputs: dict, labels: dict, layers: list[str]):
-    import keras
-
-    from shuffle_to_learn.cfn import build_cfn
-    from shuffle_to_learn.embedding import embed
-    from shuffle_to_learn.methods import METHODS
-    from shuffle_to_learn.pretraining import Pretraining
-    from shuffle_to_learn.probes import Settings, draw_subset, predict_with_probes
-
-    keras.backend.clear_session()
-    settings, down = params.audio.pretrain, params.audio.downstream
-    view = View.parse(params.audio.views[0])
-    own = getattr(params.audio.method, name).model_dump()
-    rate = own.pop("learning_rate", 0.0)
-    method = METHODS[name](view.patches, **own)
-    tile = view.tile_size(inputs["train"].shape[1:], settings.gap)
-    model = build_cfn(view.patches, (*tile, 1), method.outputs, seed=seed, **settings.network)
-    pretraining = Pretraining(
-        model,
-        method,
-        view,
-        learning_rate=rate,
-        seed=seed,
-        **settings.model_dump(include={"gap", "schedule", "warmup_epochs", "epochs", "batch_size"}),
-    )
-    start = time.monotonic()
-    for _ in range(settings.epochs if method.trained else 0):
-        pretraining.run_epoch(inputs["train"])
-    seconds = time.monotonic() - start
-    right = pretraining.evaluate(inputs["valid"])["partial_ranks"]
-    n = len(inputs["train"])
-    subsets = [draw_subset(n, min(1000, n), r, down.seed) for r in range(5)]
-    for layer in layers:
-        pool, queries = (
-            embed(model, inputs[s], view, layer=layer, gap=settings.gap) for s in ("train", "valid")
-        )
-        row = {
-            "method": name,
-            "seed": seed,
-            "layer": layer,
-            "train_seconds": round(seconds),
-            "partial_ranks": round(right, 3),
-        }
-        for task in TASKS:
-            targets = labels["train"][task].to_numpy()
-            wanted = labels["valid"][task].to_numpy()
-            real = task == "pitch"
-            if not real:
-                classes, targets = np.unique(targets, return_inverse=True)
-            predicted = predict_with_probes(
-                pool,
-                targets,
-                subsets,
-                queries,
-                classes=None if real else len(classes),
-                validation_share=down.validation_share,
-                settings=Settings(**down.model_dump(include=set(Settings.__dataclass_fields__))),
-                seed=down.seed,
-            )
-            if real:
-                row["pitch_mse"] = round(float(np.mean(np.square(predicted - wanted))), 2)
-            else:
-                row[task] = round(float(np.mean(classes[predicted] == wanted)), 4)
-        yield row
+def trial(
+    content: dict, modality: str, view: str | None, method: str, seed: int, layers: list[str]
+) -> Iterator[dict]:
+    params = Params.model_validate(content)
+    study = params.study(modality)
+    encoder = params.encoder(modality, view or study.views[0], method, seed)
+    made = params.layout.features(study.dataset, "train").parent
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "params.yaml"
+        seconds = 0.0
+        for layer in layers:
+            changed = yaml.safe_load(yaml.safe_dump(content))
+            changed["paths"] = {"data": folder, "results": folder}
+            changed[modality]["embed"]["layer"] = layer
+            changed[modality]["downstream"]["evaluate_on"] = "valid"
+            file.write_text(yaml.safe_dump(changed))
+            layout = load_params(file).layout
+            own = layout.features(study.dataset, "train").parent
+            if not own.exists():
+                own.parent.mkdir()
+                own.symlink_to(made.resolve())
+            options = ["--modality", modality, "--view", encoder.view, "--method", method]
+            options += ["--seed", str(seed), "--params", str(file)]
+            if layer == layers[0]:
+                start = time.monotonic()
+                pretrain.main(options)
+                seconds = time.monotonic() - start
+            embed.main(options)
+            downstream.main(options)
+            ranks = common.read_json(layout.pretext(encoder), "pretrain")["metrics"]
+            scores = pd.read_csv(layout.scores(encoder))
+            for (task, n, metric), values in scores.groupby(["task", "n_examples", "metric"])[
+                "value"
+            ]:
+                yield {
+                    "modality": modality,
+                    "view": encoder.view,
+                    "method": method,
+                    "seed": seed,
+                    "layer": layer,
+                    "train_seconds": round(seconds),
+                    "partial_ranks": round(ranks["partial_ranks"], 3),
+                    "task": task,
+                    "n_examples": n,
+                    "metric": metric,
+                    "mean": round(values.mean(), 4),
+                    "sd_of_draws": round(values.std(), 4),
+                }
 
 
 if __name__ == "__main__":
-    main()
+    common.run(main)

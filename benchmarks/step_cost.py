@@ -107,9 +107,9 @@ def training(params: Params, name: str):
     section = getattr(audio.method, name)
     own = section.model_dump(exclude={"learning_rate"}) if section else {}  # else its defaults
     method = METHODS[name](view.patches, **own)
-    tile = view.tile_size((audio.spectrograms.n_mels, audio.spectrograms.frames), settings.gap)
+    tile = view.tile_shape(audio.shape, settings.gap)
     return Pretraining(
-        build_cfn(view.patches, (*tile, 1), method.outputs, **settings.network),
+        build_cfn(view.patches, tile, method.outputs, **settings.network),
         method,
         view,
         gap=settings.gap,

@@ -83,8 +83,8 @@ def training(params, rounds: int) -> str:
     method = METHODS["mse"](view.patches)
 
     def network():
-        tile = view.tile_size(size, settings.gap)
-        return build_cfn(view.patches, (*tile, 1), view.patches, **settings.network)
+        tile = view.tile_shape(size, settings.gap)
+        return build_cfn(view.patches, tile, view.patches, **settings.network)
 
     ours = Pretraining(
         network(), method, view, gap=settings.gap, epochs=1000, batch_size=settings.batch_size

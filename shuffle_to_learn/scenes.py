@@ -3,8 +3,10 @@
 A scene is a camera over a floor, in a room or under a sky, so a part of the picture tells where it
 is: by the horizon or the edges of the walls, by lines that run to a vanishing point, by the light
 and by the size of what stands there. What the surfaces are made of, and which things stand on
-them, is drawn from disjoint pools for training, validation and test; a label says nothing about
-its scene. TensorFlow is imported by TFDS alone, not where scenes are rendered.
+them, is drawn from disjoint pools for training, validation and test. As in photographs, a place says
+something about what is in it (:data:`HABITS`): furniture stands in rooms, aircraft fly outdoors, and
+a building is larger than a fruit. TensorFlow is imported by TFDS alone, not where scenes are
+rendered.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -32,7 +34,46 @@ SPLITS = ("pretrain", "pretrain_valid", "train", "valid", "test")
 _PARTS = {"pretrain": 0, "pretrain_valid": 0, "train": 0, "valid": 1, "test": 2}
 
 _Pool = Mapping[str, Sequence[str]]
-_FLYING = ("aircraft", "bird", "bug")
+
+
+class Habit(NamedTuple):
+    """Where a class of things is met.
+
+    Attributes:
+        indoors: the share of them that is in rooms.
+        size: their height, in that of the camera above the floor.
+        flies: whether they may be above the floor.
+    """
+
+    indoors: float
+    size: float
+    flies: bool = False
+
+
+HABITS = {
+    "aircraft": Habit(0.02, 1.1, flies=True),
+    "bird": Habit(0.30, 0.7, flies=True),
+    "boat": Habit(0.03, 1.2),
+    "bug": Habit(0.50, 0.6, flies=True),
+    "building": Habit(0.02, 1.6),
+    "bus_or_train": Habit(0.03, 1.4),
+    "car": Habit(0.05, 1.1),
+    "drink": Habit(0.92, 0.7),
+    "electronics": Habit(0.96, 0.8),
+    "farm_animal": Habit(0.05, 1.1),
+    "fruit": Habit(0.85, 0.6),
+    "furniture": Habit(0.95, 1.3),
+    "instrument": Habit(0.90, 0.9),
+    "person": Habit(0.60, 1.3),
+    "pet": Habit(0.80, 0.8),
+    "plant": Habit(0.60, 1.0),
+    "sea_animal": Habit(0.60, 0.8),
+    "sweets": Habit(0.92, 0.6),
+    "vegetable": Habit(0.80, 0.6),
+    "wild_animal": Habit(0.10, 1.2),
+}
+"""Of each class; half of all things are indoors, as half of the places are, so that all classes are
+equally many."""
 _PATTERNS = ("plain", "stripes", "checks", "boards")
 _NOISE = 128  # pixels along the side of a texture's tile
 _HIDDEN = 0.2  # an object of which less is to be seen is left out of the picture
@@ -218,11 +259,14 @@ def _draw_place(rng: np.random.Generator, materials: Sequence[Material]) -> Plac
 
 
 def _draw_thing(rng: np.random.Generator, place: Place, pool: _Pool) -> Thing:
-    label = str(rng.choice(LABELS))
+    indoors = np.array([HABITS[label].indoors for label in LABELS])
+    shares = indoors if place.room else 1 - indoors
+    label = str(rng.choice(LABELS, p=shares / shares.sum()))
+    habit = HABITS[label]
     wall = 1 / place.room[2] if place.room else 0.0
     depth = rng.uniform(max(wall + 0.04, 0.2), 1.02 - place.horizon)
-    height = depth * rng.uniform(0.75, 1.25)
-    if label in _FLYING:
+    height = depth * habit.size * rng.uniform(0.85, 1.2)
+    if habit.flies:
         lift = rng.uniform(0, 1) * max(0.0, place.horizon + depth - height)
     else:
         lift = 0.0

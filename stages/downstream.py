@@ -88,7 +88,8 @@ def main(argv: list[str] | None = None) -> None:
         given, wanted = (table[task].to_numpy() for table in (pool_labels, query_labels))
         classes, targets = None, given
         if "auc" in metrics:
-            categories = 1 + max(int(max(own)) for own in (*given, *wanted) if len(own))
+            found = (int(max(own)) for own in (*given, *wanted) if len(own))
+            categories = 1 + max(found, default=-1)
             targets, wanted = (_present(lists, categories) for lists in (given, wanted))
             undefined = categories - np.count_nonzero(_told_apart(wanted))
             if undefined == categories:

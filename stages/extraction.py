@@ -80,8 +80,8 @@ def extract(
             )
             count = builder.info.splits[split].num_examples
             own = _split(builder, split, how, threads, features, labels)
-            if len(own) > how.max_rejected * count or len(own) == count:
-                share = f"{how.max_rejected:.0%} may be" if how.max_rejected else "none may be"
+            if own and (len(own) / count > how.max_rejected or len(own) == count):
+                share = f"{100 * how.max_rejected:g}% may be" if how.max_rejected else "none may be"
                 raise InputError(
                     f"{split}: {len(own)} of {count} {how.unit} cannot be read, {share}; the first "
                     f"is {own[0]['id']}: {own[0]['reason']}"

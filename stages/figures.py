@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 UNTRAINED = {"random"}
 PRETEXT = "valid_partial_ranks"
+CHANCE = "#777777"
 FRAMES_AT = 3000  # labelled clips, as in the paper
 
 
@@ -156,6 +157,8 @@ def figure3(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool 
         name = _measure(task, study.metrics[task][0])
         several = len(study.views) > 1
         axis.set_title(f"{name}\n{view_label(view)}" if several else name, loc="left")
+    for task in tasks:  # of every view on one scale, so that panels compare
+        _share([axis for axis, panel in zip(axes.flat, panels, strict=False) if panel[1] == task])
     where = dataset_label(study.dataset)
     title = "Frozen embeddings against labelled examples"
     title += ("\n" if columns < 3 else ": ") + where
@@ -187,15 +190,16 @@ def frames(params: Params, table: pd.DataFrame) -> Figure:
         rows = table[table["task"] == task]
         _panel(axis, rows, "frames", ("mean", "ci_low", "ci_high"))
         counts = sorted(set(rows["frames"]))
-        if task == "pretext":
-            chance = [1 / n for n in counts]
-            axis.plot(counts, chance, color="#555555", linewidth=1, linestyle=":")
-            axis.set_ylim(bottom=0)
         _log_axis(axis, counts)
+        if task == "pretext":
+            along = np.geomspace(*axis.get_xlim(), 100)
+            # Above the grid, and below the random encoder's line, which may lie on it.
+            axis.plot(along, 1 / along, color=CHANCE, linewidth=1, zorder=1.8)
+            axis.set_ylim(bottom=0)
         examples = rows["n_examples"].iloc[0]
         name = _measure(task, metric)
         axis.set(xlabel="frames of a clip", ylabel="")
-        note = "dotted: chance" if task == "pretext" else f"{examples} labelled clips"
+        note = "grey line: chance" if task == "pretext" else f"{examples} labelled clips"
         axis.set_title(f"{name}; {note}", loc="left")
     where = dataset_label(params.study("video").dataset)
     return _finish(figure, axes, f"Against the number of frames\n{where}", columns=2)
@@ -209,26 +213,33 @@ def pretext(params: Params, modality: str, table: pd.DataFrame) -> Figure:
     for axis, view in zip(axes.flat, views, strict=True):
         _panel(axis, table[table["view"] == view], "epoch", ("mean", "lowest", "highest"))
         patches = View.parse(view).patches
-        axis.axhline(1 / patches, color="#555555", linewidth=1, linestyle=":")
-        axis.annotate(
-            f"chance, 1/{patches}",
+        axis.axhline(1 / patches, color=CHANCE, linewidth=1, zorder=1.8)
+        axis.annotate(  # beside the panel, where no curve runs
+            f"chance\n1/{patches}",
             (1, 1 / patches),
             xycoords=("axes fraction", "data"),
-            xytext=(0, 2),
+            xytext=(3, 0),
             textcoords="offset points",
-            ha="right",
-            va="bottom",
+            ha="left",
+            va="center",
             fontsize="small",
             color="#555555",
         )
-        axis.set_ylim(bottom=0)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set(xlabel="epoch", ylabel="partial ranks")
         if len(views) > 1:
             axis.set_title(view_label(view), loc="left")
+    _share(list(axes.flat), bottom=0)
     where = dataset_label(study.dataset)
     title = f"Patches put in their right place, held-out inputs\n{where}"
     return _finish(figure, axes, title, columns=2)
+
+
+def _share(axes: list[Axes], bottom: float | None = None) -> None:
+    """Give panels the same limits along y, which hold those of each."""
+    lows, highs = zip(*(axis.get_ylim() for axis in axes), strict=True)
+    for axis in axes:
+        axis.set_ylim(min(lows) if bottom is None else bottom, max(highs))
 
 
 def _readable(counts: list[int], apart: float = 1.35) -> list[int]:
@@ -248,9 +259,12 @@ def _panel(axis: Axes, table: pd.DataFrame, x: str, y: tuple[str, str, str]) -> 
     shown = looks(list(dict.fromkeys(table["method"])))
     for method, look in shown.items():
         rows = table[table["method"] == method]
-        axis.fill_between(
-            rows[x], rows[low], rows[high], color=look.colour, alpha=0.15, linewidth=0
-        )
+        if rows[x].nunique() > 1:
+            axis.fill_between(
+                rows[x], rows[low], rows[high], color=look.colour, alpha=0.15, linewidth=0
+            )
+        else:  # a band of one value would have no width
+            axis.vlines(rows[x], rows[low], rows[high], color=look.colour, alpha=0.5, linewidth=2)
     many = table[x].nunique() > 12
     sns.lineplot(
         data=table,
@@ -301,20 +315,21 @@ def save(figure: Figure, path: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     params = load_params(parser(__doc__).parse_args(arguments).params)
     scores, path = read_scores(params), params.layout.figure
+    # Read everything before anything is written: the figures are of one state of the study.
+    tables = {m: (by_examples(params, m, scores), by_epoch(params, m)) for m in params.studies}
+    video = by_frames(params, scores, read_pretext(params)) if "video" in params.studies else None
     with matplotlib.rc_context(rc()):
-        for modality in params.studies:
+        for modality, (examples, epochs) in tables.items():
             name = EXAMPLES[modality]
-            examples, epochs = by_examples(params, modality, scores), by_epoch(params, modality)
             write_csv(path(name, "csv"), examples)
             _save_both(figure3(params, modality, examples), path, name)
             narrow = figure3(params, modality, examples, narrow=True)
             save(narrow, path(f"{name}-narrow", "svg"))
             write_csv(path(f"pretext-{modality}", "csv"), epochs)
             _save_both(pretext(params, modality, epochs), path, f"pretext-{modality}")
-        if "video" in params.studies:
-            table = by_frames(params, scores, read_pretext(params))
-            write_csv(path("video-frames", "csv"), table)
-            _save_both(frames(params, table), path, "video-frames")
+        if video is not None:
+            write_csv(path("video-frames", "csv"), video)
+            _save_both(frames(params, video), path, "video-frames")
     plt.close("all")
 
 

@@ -105,7 +105,7 @@ class Motions(HeldOut):
     def _consistent(self) -> Self:
         if self.frames_min > self.frames_max:
             raise ValueError("frames_min is above frames_max")
-        if min(self.shares) * self.textures < 1:
+        if min(self.shares) * self.textures < 1.5:  # one, and rounding
             raise ValueError("textures are too few for valid_share and test_share")
         return self
 

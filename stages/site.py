@@ -82,6 +82,12 @@ PATCHES = {
     "images": "tiles of a picture",
 }
 
+DOWNLOADS = {
+    "examples": "Scores by examples",
+    "pretext": "Pretext curves",
+    "frames": "Scores by frames",
+}
+
 ALT = {
     "examples": "Line charts, one a task and view: each method's score against the number of "
     "labelled examples. The numbers are in figures/{}.csv.",
@@ -219,13 +225,16 @@ def section(params: Params, modality: str) -> dict[str, Any]:
     figures = [("examples", EXAMPLES[modality]), ("pretext", f"pretext-{modality}")]
     if modality == "video":
         figures.append(("frames", "video-frames"))
-    files = {"tables": [table], "figures": [name for _, name in figures]}
+    # What, the stage that makes it, and the name of its files.
+    offered = [(f"Table {TABLES[modality].number}", "tables", table)]
+    for kind, name in figures:
+        what = "Figure 3" if name == "figure3" else DOWNLOADS[kind]
+        offered.append((what, "figures", name))
     downloads = {}
-    for stage, names in files.items():
-        for name in names:
-            downloads[name] = [f"{stage}/{name}.{suffix}" for suffix in FILES[stage]]
-            for file in downloads[name]:
-                need(layout.results / file, stage)
+    for what, stage, name in offered:
+        downloads[what] = [f"{stage}/{name}.{suffix}" for suffix in FILES[stage]]
+        for file in downloads[what]:
+            need(layout.results / file, stage)
     pictures = {}
     for kind, name in figures:
         wide = kind == "examples"

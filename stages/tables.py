@@ -112,7 +112,8 @@ def caption(params: Params, modality: str) -> list[str]:
     layers = len(down.hidden) + 1
     probe = "a linear classifier" if layers == 1 else f"a {layers}-layer MLP"
     what = f"{MODALITIES[modality]}, {dataset_label(study.dataset)}: frozen embeddings scored by"
-    what += f" {probe} with {_and(shown(params, modality))} labelled examples on the {down.evaluate_on} split."
+    examples = _and(shown(params, modality))
+    what += f" {probe} with {examples} labelled examples on the {down.evaluate_on} split."
     what += _stand_ins(down.n_examples, TABLES[modality].examples)
     shown_measures = [MEASURES[task, metric] for task, metric, _ in measures(params, modality)]
     units = {m.label: m.unit for m in shown_measures if m.unit}

@@ -41,67 +41,116 @@ def _tensorflow_on_one_thread() -> None:
         start_tensorflow(1)
 
 
+SIZES = {"train": 80, "valid": 30, "test": 40, "pretrain": 48, "pretrain_valid": 20}
+DATASETS = {"audio": "notes", "video": "motions", "images": "scenes"}
+VIEWS = {"audio": "frequency-5", "video": "frames-4", "images": "grid-2x2"}
+
+
 def tiny_content(folder: Path) -> dict[str, Any]:
     """The settings of a study that takes seconds; the keys are those of params.yaml."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["paths"] = {"data": str(folder / "data"), "results": str(folder / "results")}
     content["threads"] |= {"pretrain": 1, "embed": 1, "downstream": 1}
-    audio = content["audio"]
-    audio["views"] = ["frequency-5"]
-    audio["spectrograms"] |= {"n_mels": 20, "frames": 12}
-    audio["pretrain"] |= {"width": 0.05, "tile_features": 8, "joined_features": 16, "gap": 0}
-    audio["pretrain"] |= {"batch_normalization": False, "tile_normalization": False}
-    audio["pretrain"] |= {"epochs": 3, "batch_size": 16, "schedule": "constant"}
-    audio["pretrain"] |= {"warmup_epochs": 0.0, "precision": "float32"}
-    audio["method"]["fixed_permutations"]["permutations"] = 10
-    for method in audio["method"].keys() - {"random"}:
-        audio["method"][method]["learning_rate"] = 3e-3
-    audio["embed"]["layer"] = "joined"
-    audio["downstream"] |= {"tasks": ["instrument", "family", "pitch"], "evaluate_on": "test"}
-    audio["downstream"] |= {"n_examples": [12, 60], "replicates": 2, "validation_share": 0.2}
-    audio["downstream"] |= {"hidden": 16, "learning_rate": 1e-3, "weight_decay": 1e-2}
-    audio["downstream"] |= {"dropout": 0.2, "batch_size": 64, "steps": 100, "evaluate_every": 20}
+    for modality, view in VIEWS.items():
+        own = content[modality]
+        own["views"] = [view]
+        own["pretrain"] |= {"width": 0.05, "tile_features": 8, "joined_features": 16, "gap": 0}
+        own["pretrain"] |= {"batch_normalization": False, "tile_normalization": False}
+        own["pretrain"] |= {"epochs": 3, "batch_size": 16, "schedule": "constant"}
+        own["pretrain"] |= {"warmup_epochs": 0.0, "precision": "float32"}
+        own["method"]["fixed_permutations"]["permutations"] = 10
+        for method in own["method"].keys() - {"random"}:
+            own["method"][method]["learning_rate"] = 3e-3
+        own["embed"]["layer"] = "joined"
+        own["downstream"] |= {"n_examples": [12, 60], "replicates": 2, "validation_share": 0.2}
+        own["downstream"] |= {"hidden": [16, 16], "learning_rate": 1e-3, "weight_decay": 1e-2}
+        own["downstream"] |= {"dropout": 0.2, "batch_size": 64, "steps": 100, "evaluate_every": 20}
+        own["downstream"] |= {"evaluate_on": "test"}
+    content["audio"]["spectrograms"] |= {"n_mels": 20, "frames": 12}
+    content["audio"]["downstream"]["tasks"] = ["instrument", "family", "pitch"]
+    content["video"]["frames"] |= {"count": 6, "size": 12, "channels": "grey"}
+    content["images"]["images"] |= {"size": 13, "channels": "rgb"}
+    content["images"]["pretrain"] |= {"gap": 1, "channel_shift": 1, "grey_share": 0.3}
+    content["images"]["downstream"] |= {"hidden": [], "dropout": 0.0, "learning_rate": 1e-2}
     return content
 
 
-def tiny_features(folder: Path) -> None:
-    """Features and labels as the stage spectrograms writes them; labels can be told from them."""
-    folder.mkdir(parents=True)
-    for number, (split, count) in enumerate({"train": 80, "valid": 30, "test": 40}.items()):
-        rng = np.random.default_rng(number)
-        instrument, pitch = rng.integers(0, 4, count), rng.integers(40, 80, count)
-        bands = np.repeat(np.arange(5) / 8, 4)[:, None] * np.ones(12)
-        x = bands + 0.05 * rng.random((count, 20, 12))
-        x[:, :, 6:] += instrument[:, None, None] / 10
-        x[np.arange(count), (pitch - 40) // 2] += 0.3
-        np.save(folder / f"{split}.npy", x.astype(np.float16))
-        labels = pd.DataFrame(
-            {
-                "id": [f"{split}-{i}" for i in range(count)],
-                "instrument": instrument,
-                "instrument_name": [f"instrument {i}" for i in instrument],
-                "family": instrument // 2,
-                "family_name": [f"family {i}" for i in instrument // 2],
-                "pitch": pitch,
-                "velocity": 100,
-                "source": "synthetic",
-            }
-        )
-        labels.to_parquet(folder / f"{split}.parquet", index=False)
+def tiny_features(modality: str, paths: Paths) -> None:
+    """Features and labels as a modality's extraction writes them; the labels can be told."""
+    make = {"audio": _spectrograms, "video": _clips, "images": _pictures}[modality]
+    dataset = DATASETS[modality]
+    for number, (split, count) in enumerate(SIZES.items()):
+        if modality != "images" and split.startswith("pretrain"):
+            continue
+        features, labels = make(np.random.default_rng(number), count)
+        path = paths.features(dataset, split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, features)
+        labels.insert(0, "id", [f"{split}-{i}" for i in range(count)])
+        labels.to_parquet(paths.labels(dataset, split), index=False)
+
+
+def _spectrograms(rng: np.random.Generator, count: int) -> tuple[np.ndarray, pd.DataFrame]:
+    instrument, pitch = rng.integers(0, 4, count), rng.integers(40, 80, count)
+    bands = np.repeat(np.arange(5) / 8, 4)[:, None] * np.ones(12)
+    x = bands + 0.05 * rng.random((count, 20, 12))
+    x[:, :, 6:] += instrument[:, None, None] / 10
+    x[np.arange(count), (pitch - 40) // 2] += 0.3
+    labels = pd.DataFrame(
+        {
+            "instrument": instrument,
+            "instrument_name": [f"instrument {i}" for i in instrument],
+            "family": instrument // 2,
+            "family_name": [f"family {i}" for i in instrument // 2],
+            "pitch": pitch,
+            "velocity": 100,
+            "source": "synthetic",
+        }
+    )
+    return x.astype(np.float16), labels
+
+
+def _clips(rng: np.random.Generator, count: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """Frames that brighten; which half is brighter is the action."""
+    action = rng.integers(0, 3, count)
+    x = 20 * np.arange(6)[:, None, None, None] + rng.integers(0, 20, (count, 6, 12, 12, 1))
+    x[:, :, :6] += 50 * action[:, None, None, None, None]
+    names = pd.DataFrame({"action": action, "action_name": [f"action {i}" for i in action]})
+    return x.astype(np.uint8), names
+
+
+def _pictures(rng: np.random.Generator, count: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """Four quarters of their own brightness; each object is a bar over all of the picture."""
+    quarters = np.repeat(np.repeat([[20, 60], [100, 140]], [7, 6], axis=0), [7, 6], axis=1)
+    x = quarters[:, :, None] + rng.integers(0, 15, (count, 13, 13, 3))
+    there = rng.random((count, 3)) < 0.4
+    for number in range(3):
+        x[:, :, 4 * number : 4 * number + 2, number] += 90 * there[:, number, None, None]
+    objects = [np.flatnonzero(own).tolist() for own in there]  # of some none
+    names = [[f"object {i}" for i in own] for own in objects]
+    return x.astype(np.uint8), pd.DataFrame({"objects": objects, "objects_names": names})
 
 
 class TinyStudy:
-    """A study in a folder of its own, with its features; stages run in this process."""
+    """A study in a folder of its own, with the features of one modality, audio where not told.
 
-    view = "frequency-5"
+    Its stages run in this process.
+    """
 
-    def __init__(self, folder: Path, change: Callable[[dict], None] = lambda content: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        change: Callable[[dict], None] = lambda content: None,
+        modality: str = "audio",
+    ) -> None:
         self.folder = folder
+        self.modality = modality
+        self.view, self.dataset = VIEWS[modality], DATASETS[modality]
         self.params = folder / "params.yaml"
         folder.mkdir(exist_ok=True)
         self.change(change)
         if not self.layout.data.exists():
-            tiny_features(self.layout.features("notes", "train").parent)
+            tiny_features(modality, self.layout)
 
     @property
     def layout(self) -> Paths:
@@ -114,10 +163,10 @@ class TinyStudy:
         self.params.write_text(yaml.safe_dump(content))
 
     def encoder(self, method: str = "mse", view: str | None = None) -> Encoder:
-        return Encoder("audio", view or self.view, method, 0)
+        return Encoder(self.modality, view or self.view, method, 0)
 
     def arguments(self, method: str = "mse", view: str | None = None) -> list[str]:
-        identity = ["--modality", "audio", "--view", view or self.view, "--method", method]
+        identity = ["--modality", self.modality, "--view", view or self.view, "--method", method]
         return [*identity, "--seed", "0", "--params", str(self.params)]
 
     def run(self, stage: ModuleType, method: str = "mse", view: str | None = None) -> None:

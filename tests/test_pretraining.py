@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import tensorflow as tf
 from shuffle_to_learn import losses
 from shuffle_to_learn.cfn import build_cfn
 from shuffle_to_learn.methods import METHODS, MeanSquaredError
-from shuffle_to_learn.patches import cut, reorder
+from shuffle_to_learn.patches import cut, reorder, shift_channels, some_grey
 from shuffle_to_learn.pretraining import Pretraining
 from shuffle_to_learn.views import View
 
@@ -35,14 +36,44 @@ def pictures(count: int, seed: int = 0) -> np.ndarray:
 TRAIN, HELD_OUT = pictures(128), pictures(50, 1)
 
 
-def make(name: str = "mse", *, cfn: dict | None = None, method=None, **options) -> Pretraining:
+def coloured(count: int, seed: int = 0) -> np.ndarray:
+    """Bytes: pictures of 14 x 14 pixels in four quarters, told apart in grey as well; a remainder
+    of two pixels for three rows."""
+    rng = np.random.default_rng(seed)
+    colours = np.array([[10, 20, 30], [40, 90, 120], [120, 100, 200], [250, 230, 160]])
+    quarters = np.repeat(np.repeat(colours.reshape(2, 2, 3), 7, axis=0), 7, axis=1)
+    return np.clip(quarters + rng.normal(0, 8, (count, 14, 14, 3)), 0, 255).astype(np.uint8)
+
+
+def filmed(count: int, seed: int = 0) -> np.ndarray:
+    """Bytes: clips of 9 frames that brighten, of which 4 are sampled."""
+    rng = np.random.default_rng(seed)
+    bright = np.linspace(10, 240, 9)[:, None, None, None]
+    return np.clip(bright + rng.normal(0, 8, (count, 9, 8, 6, 1)), 0, 255).astype(np.uint8)
+
+
+BYTES = {"grid-2x2": coloured, "frames-4": filmed}
+
+
+def make(
+    name: str = "mse",
+    *,
+    cfn: dict | None = None,
+    method=None,
+    view: View = VIEW,
+    shape: tuple[int, ...] = (16, 6),
+    **options,
+) -> Pretraining:
     method = method or METHODS[name](4, **SETTINGS.get(name, {}))
-    gap = options.get("gap", 0)
-    size = (*VIEW.tile_size((16, 6), gap), 1)
+    size = view.tile_shape(shape, options.get("gap", 0))
     model = build_cfn(4, size, method.outputs, **SMALL | (cfn or {}))
     return Pretraining(
-        model, method, VIEW, **{"learning_rate": 3e-3, "epochs": 8, "batch_size": 16} | options
+        model, method, view, **{"learning_rate": 3e-3, "epochs": 8, "batch_size": 16} | options
     )
+
+
+def make_for_bytes(view: str, **options) -> Pretraining:
+    return make(view=View.parse(view), shape=BYTES[view](1).shape[1:], **options)
 
 
 def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
@@ -107,6 +138,33 @@ def test_every_method_learns_an_easy_task(name: str) -> None:
     assert epochs[-1]["loss"] < epochs[0]["loss"]
 
 
+@pytest.mark.parametrize("view", BYTES)
+def test_pictures_and_clips_of_bytes_are_learned_from(view: str) -> None:
+    train, held_out = BYTES[view](128), BYTES[view](50, 1)
+    training = make_for_bytes(view, learning_rate=1e-2)
+    before = training.evaluate(held_out)
+    for _ in range(8):
+        last = training.run_epoch(train)
+    after = training.evaluate(held_out)
+    assert before["partial_ranks"] < 0.5  # by chance 0.25
+    assert after["partial_ranks"] > 0.7
+    assert last["partial_ranks"] > 0.7
+    assert after["loss"] < 0.7 * before["loss"]
+
+
+@pytest.mark.parametrize("view", BYTES)
+def test_bytes_are_shares_of_255(view: str) -> None:
+    """From the same state, they give what the floats give to the last bit."""
+    inputs = BYTES[view](32)
+    training, floats = make_for_bytes(view), make_for_bytes(view)
+    records = [
+        (one.evaluate(x), one.run_epoch(x), one.evaluate(x))
+        for one, x in ((training, inputs), (floats, inputs.astype(np.float32) / np.float32(255)))
+    ]
+    assert records[0] == records[1]
+    assert same(training.state(), floats.state())
+
+
 ALL_AT_ONCE = {
     "cfn": {"batch_normalization": True, "precision": "mixed_bfloat16"},
     "gap": 2,
@@ -116,23 +174,33 @@ ALL_AT_ONCE = {
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
-    [("perturbed_fy", {}), ("fixed_permutations", ALL_AT_ONCE)],
-    ids=["plain", "batch normalisation, bfloat16, gap, cosine, warmup"],
+    ("name", "options", "inputs"),
+    [
+        ("perturbed_fy", {}, (TRAIN, HELD_OUT)),
+        ("fixed_permutations", ALL_AT_ONCE, (TRAIN, HELD_OUT)),
+        (
+            "perturbed_fy",
+            {"gap": 2, "channel_shift": 1, "grey_share": 0.4, "view": View.parse("grid-2x2")},
+            (coloured(128), coloured(50, 1)),
+        ),
+    ],
+    ids=["plain", "batch normalisation, bfloat16, gap, cosine, warmup", "gap, colours, bytes"],
 )
-def test_a_restored_training_goes_on_bit_by_bit(tmp_path, name: str, options: dict) -> None:
-    whole, resumed = make(name, epochs=3, **options), make(name, epochs=3, **options)
-    records = [whole.run_epoch(TRAIN)]
+def test_a_restored_training_goes_on_bit_by_bit(tmp_path, name, options: dict, inputs) -> None:
+    train, held_out = inputs
+    options = options | {"epochs": 3, "shape": train.shape[1:]}
+    whole, resumed = make(name, **options), make(name, **options)
+    records = [whole.run_epoch(train)]
     np.savez(tmp_path / "state.npz", **whole.state())
-    records += [whole.run_epoch(TRAIN), whole.run_epoch(TRAIN)]
+    records += [whole.run_epoch(train), whole.run_epoch(train)]
 
-    resumed.run_epoch(HELD_OUT)  # whatever it was before is gone
+    resumed.run_epoch(held_out)  # whatever it was before is gone
     with np.load(tmp_path / "state.npz") as state:
         resumed.restore(dict(state))
     assert resumed.epoch == 1
-    assert [resumed.run_epoch(TRAIN), resumed.run_epoch(TRAIN)] == records[1:]
+    assert [resumed.run_epoch(train), resumed.run_epoch(train)] == records[1:]
     assert same(resumed.state(), whole.state())
-    assert resumed.evaluate(HELD_OUT) == whole.evaluate(HELD_OUT)
+    assert resumed.evaluate(held_out) == whole.evaluate(held_out)
     assert records[2]["loss"] < records[0]["loss"]
 
 
@@ -178,6 +246,58 @@ def test_patches_jitter_in_training_only(monkeypatch: pytest.MonkeyPatch) -> Non
     assert seen == [(2, False)]
     training.run_epoch(TRAIN)
     assert set(seen[1:]) == {(2, True)}
+
+
+AUGMENTATIONS = {"channel_shift": 1, "grey_share": 0.5}
+
+
+def test_colours_change_in_training_only() -> None:
+    """Evaluated they are as they are; trained on, each kind of change is another training."""
+    inputs = coloured(32)
+    plain = make_for_bytes("grid-2x2")
+    before, record = plain.evaluate(inputs), plain.run_epoch(inputs)
+    states = [plain.state()]
+    for name, value in AUGMENTATIONS.items():
+        changed = make_for_bytes("grid-2x2", **{name: value})
+        assert changed.evaluate(inputs) == before
+        assert changed.run_epoch(inputs) != record
+        states.append(changed.state())
+        # The same network is evaluated alike, whatever it was trained with.
+        plain.restore(changed.state())
+        assert plain.evaluate(inputs) == changed.evaluate(inputs)
+    assert not any(same(a, b) for a, b in combinations(states, 2))
+
+
+def test_changes_of_colour_are_fresh_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the network is trained on: grey before it is cut, whole inputs; then patches' shifts."""
+    seen = {}
+
+    def watch(name: str, function):
+        def watched(x, amount, seed):
+            result = function(x, amount, seed)
+            kept = seen.setdefault(name, [])
+            tf.py_function(lambda *a: kept.append([v.numpy() for v in a]), [seed, x, result], [])
+            return result
+
+        monkeypatch.setattr(f"shuffle_to_learn.patches.{function.__name__}", watched)
+
+    watch("grey", some_grey)
+    watch("shift", shift_channels)
+    training = make_for_bytes("grid-2x2", **AUGMENTATIONS)
+    training.evaluate(coloured(20))
+    assert not seen
+    for _ in range(2):
+        training.run_epoch(coloured(32))
+    assert [len(calls) for calls in seen.values()] == [4, 4]
+    seeds = {tuple(seed) for calls in seen.values() for seed, _, _ in calls}
+    assert len(seeds) == 8
+    for _, whole, result in seen["grey"]:
+        assert whole.shape == (16, 14, 14, 3)
+        grey = (np.ptp(result, axis=-1) == 0).all(axis=(1, 2))
+        assert 0 < grey.sum() < 16
+    for _, patches, result in seen["shift"]:
+        assert patches.shape == (16, 4, 7, 7, 3)
+        assert 0 < (patches != result).mean() < 1
 
 
 def test_an_epoch_takes_each_input_once_in_a_new_order() -> None:

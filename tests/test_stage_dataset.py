@@ -264,6 +264,8 @@ def test_no_good_instrument(tmp_path):
 
 
 def test_an_unknown_dataset(tiny):
-    for stage in (stages.dataset, stages.spectrograms):
-        with pytest.raises(InputError, match="unknown dataset 'nsynht'"):
-            stage.main(["--dataset", "nsynht", "--params", str(tiny)])
+    known = "notes, motions, scenes"
+    with pytest.raises(InputError, match=f"unknown dataset 'nsynht': the .* are: {known}"):
+        stages.dataset.main(["--dataset", "nsynht", "--params", str(tiny)])
+    with pytest.raises(InputError, match="--dataset nsynht: the params file has notes for the st"):
+        stages.spectrograms.main(["--dataset", "nsynht", "--params", str(tiny)])

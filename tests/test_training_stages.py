@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -18,14 +19,21 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, TinyStudy
+from conftest import DATASETS, ROOT, SIZES, VIEWS, TinyStudy
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
 from shuffle_to_learn.pretraining import Pretraining
 from stages import downstream, embed, pretrain
+from stages.downstream import mean_auc
 
 STAGES = (pretrain, embed, downstream)
+SPLITS = tuple(SIZES)
+IDENTITY = ("modality", "dataset", "view", "method", "upstream_seed")
 every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
 
 
@@ -45,7 +53,7 @@ def outputs(done: TinyStudy) -> dict[str, bytes]:
 
 def made(study: TinyStudy) -> dict[str, bytes]:
     """What the stages wrote."""
-    given = ("params.yaml", "data/notes")
+    given = ("params.yaml", f"data/{study.dataset}/")
     return {name: x for name, x in study.files().items() if not name.startswith(given)}
 
 
@@ -62,8 +70,8 @@ def assert_matches(line: str, pattern: str) -> None:
     assert re.search(pattern, line), line
 
 
-def settings(section: str, **values) -> Callable[[dict], None]:
-    return lambda content: content["audio"][section].update(values)
+def settings(section: str, modality: str = "audio", **values) -> Callable[[dict], None]:
+    return lambda content: content[modality][section].update(values)
 
 
 # what is written
@@ -197,6 +205,261 @@ def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: Tin
     assert list(scores["task"]) == ["family"] * 2
     correct = scores["value"] * 30  # of the 30 inputs held out
     assert np.allclose(correct, correct.round())
+
+
+# video and images
+
+OTHERS = {"video": ("frames", ("train", "valid")), "images": ("images", SPLITS[3:])}
+other_modalities = pytest.mark.parametrize("modality", OTHERS)
+
+
+@pytest.fixture(scope="module")
+def carried(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], TinyStudy]:
+    """A study of a modality carried through; only to be read."""
+
+    @cache
+    def carry(modality: str) -> TinyStudy:
+        study = TinyStudy(tmp_path_factory.mktemp(modality), modality=modality)
+        for stage in STAGES:
+            study.run(stage)
+        return study
+
+    return carry
+
+
+@pytest.fixture
+def tiny_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modality: str) -> TinyStudy:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    return TinyStudy(tmp_path, modality=modality)
+
+
+@other_modalities
+def test_other_modalities_have_the_same_outputs(carried, modality: str) -> None:
+    study = carried(modality)
+    e = f"{modality}/{VIEWS[modality]}/mse"
+    assert sorted(made(study)) == [
+        *(f"data/embeddings/{e}/0/{split}.npy" for split in ("test", "train", "valid")),
+        f"data/encoders/{e}/0/cfn.keras",
+        f"data/history/{e}/0.csv",
+        f"data/pretext/{e}/0.json",
+        f"data/scores/{e}/0.csv",
+    ]
+    history = pd.read_csv(study.layout.history(study.encoder()))
+    assert list(history["epoch"]) == [0, 1, 2, 3]
+    assert history["valid_loss"].iloc[-1] < history["valid_loss"].iloc[0]
+    pretext = json.loads(study.layout.pretext(study.encoder()).read_text())
+    identity = (modality, DATASETS[modality], VIEWS[modality], "mse", 0)
+    assert tuple(pretext[key] for key in IDENTITY) == identity
+    scores = pd.read_csv(study.layout.scores(study.encoder()))
+    assert list(scores.columns) == [*IDENTITY, "task", "n_examples", "replicate", "metric", "value"]
+    assert set(scores[list(IDENTITY)].itertuples(index=False, name=None)) == {identity}
+    task, metric = {"video": ("action", "accuracy"), "images": ("objects", "auc")}[modality]
+    assert set(zip(scores["task"], scores["metric"], strict=True)) == {(task, metric)}
+    runs = list(zip(scores["n_examples"], scores["replicate"], strict=True))
+    assert sorted(runs) == [(12, 0), (12, 1), (60, 0), (60, 1)]
+    assert scores["value"].between(0, 1).all()
+    with_60 = scores.query("n_examples == 60")["value"]
+    assert with_60.mean() > {"video": 0.5, "images": 0.65}[modality]  # by chance 1/3, 1/2
+
+
+@other_modalities
+def test_other_modalities_give_the_same_bytes_again(tiny_other, carried, modality: str) -> None:
+    for stage in STAGES:
+        tiny_other.run(stage)
+    assert made(tiny_other) == made(carried(modality))
+
+
+def test_the_embeddings_of_clips_are_of_frames_in_order(carried) -> None:
+    study = carried("video")
+    assert_embedded(study, lambda x: x[:, [0, 2, 3, 5]])  # the middles of quarters of 6
+
+
+def test_the_embeddings_of_pictures_are_of_tiles_row_by_row(carried) -> None:
+    """13 pixels are two cells of 6, from the first pixel on; a gap of 1 leaves tiles of 5."""
+    study = carried("images")
+    assert_embedded(
+        study,
+        lambda x: np.stack([x[:, r : r + 5, c : c + 5] for r in (0, 6) for c in (0, 6)], axis=1),
+    )
+
+
+def assert_embedded(study: TinyStudy, patches: Callable[[np.ndarray], np.ndarray]) -> None:
+    model = keras.saving.load_model(study.layout.model(study.encoder()))
+    joined = keras.Model(model.input, model.get_layer("joined").output)
+    for split in ("train", "valid", "test"):
+        embeddings = np.load(study.layout.embeddings(study.encoder(), split))
+        assert embeddings.dtype == np.float32
+        assert embeddings.shape == (SIZES[split], 16)
+        features = np.load(study.layout.features(study.dataset, split))
+        assert features.dtype == np.uint8
+        expected = joined(patches(features.astype(np.float32) / 255))
+        assert np.allclose(embeddings, expected, atol=1e-5)
+
+
+@other_modalities
+def test_other_modalities_read_their_own_splits(tiny_other, carried, modality: str) -> None:
+    """A file that a stage needs and has not is named, with the stage that makes it."""
+    made_by, upstream = OTHERS[modality]
+    layout, dataset = tiny_other.layout, tiny_other.dataset
+    needed = {
+        pretrain: [layout.features(dataset, split) for split in upstream],
+        embed: [layout.features(dataset, split) for split in ("train", "valid", "test")],
+        downstream: [layout.labels(dataset, split) for split in ("train", "test")],
+    }
+    provide(tiny_other, made(carried(modality)), "encoders", "embeddings")
+    for stage, paths in needed.items():
+        for path in paths:
+            content = path.read_bytes()
+            path.unlink()
+            line = tiny_other.refusal(stage)
+            assert line == f"error: {path} does not exist: run the stage {made_by} first"
+            path.write_bytes(content)
+        others = [
+            path
+            for split in SPLITS
+            for path in (layout.features(dataset, split), layout.labels(dataset, split))
+            if path.exists() and path not in paths
+        ]
+        aside = {path: path.read_bytes() for path in others}
+        for path in others:
+            path.unlink()
+        tiny_other.run(stage)
+        for path, content in aside.items():
+            path.write_bytes(content)
+
+
+@other_modalities
+def test_other_modalities_features_of_other_settings(tiny_other, modality: str) -> None:
+    made_by, upstream = OTHERS[modality]
+    path = tiny_other.layout.features(tiny_other.dataset, upstream[0])
+    shape = np.load(path).shape[1:]
+    tiny_other.change(settings(made_by, modality, size=16))
+    asked = (*shape[:-3], 16, 16, shape[-1])
+    assert tiny_other.refusal(pretrain) == (
+        f"error: {path} holds {made_by} of {shape}, the params file asks for {asked}: run the "
+        f"stage {made_by} again"
+    )
+
+
+@pytest.mark.parametrize("modality", ["images"])
+def test_what_a_grid_cuts_off_is_told(tiny_other, capsys) -> None:
+    tiny_other.run(pretrain, "random")
+    said = capsys.readouterr().err
+    assert (
+        "view grid-2x2 does not divide 13 x 13 pixels: the 12 x 12 in the middle are used\n" in said
+    )
+    tiny_other.change(settings("pretrain", "images", gap=0))
+    tiny_other.run(pretrain, "random", view="grid-1x13")
+    assert "does not divide" not in capsys.readouterr().err
+
+
+# areas under curves
+
+LEVELS = st.integers(-3, 3).map(float)  # few, so that there are ties
+
+
+@given(st.data(), st.integers(1, 12), st.integers(1, 5))
+def test_the_mean_auc_is_that_of_the_categories_that_have_one(
+    data, rows: int, columns: int
+) -> None:
+    """Against scikit-learn, one category at a time, and against the rank-sum statistic."""
+
+    def table(values):
+        return np.array(
+            data.draw(st.lists(values, min_size=rows * columns, max_size=rows * columns))
+        ).reshape(rows, columns)
+
+    scores, present = table(LEVELS), table(st.integers(0, 1)).astype(np.int8)
+    told = [c for c in range(columns) if 0 < present[:, c].sum() < rows]
+    if not told:
+        return
+    each = [roc_auc_score(present[:, c], scores[:, c]) for c in told]
+    assert mean_auc(scores, present) == pytest.approx(np.mean(each))
+    for c, area in zip(told, each, strict=True):
+        positives = present[:, c].sum()
+        ranks = rankdata(scores[:, c])[present[:, c] == 1].sum()
+        won = ranks - positives * (positives + 1) / 2
+        assert area == pytest.approx(won / (positives * (rows - positives)))
+    reverse = mean_auc(-scores, present)
+    assert reverse == pytest.approx(1 - np.mean(each))
+
+
+def test_a_mean_auc_of_float32_and_of_one_category() -> None:
+    present = np.array([[0, 1, 0], [1, 1, 0], [1, 1, 0]], np.int8)
+    scores = np.array([[0.1, 9, 9], [0.2, 8, 9], [0.3, 7, 9]], np.float32)
+    assert mean_auc(scores, present) == 1.0
+    assert mean_auc(-scores, present) == 0.0
+
+
+def relabel(study: TinyStudy, split: str, change: Callable[[list], list]) -> None:
+    path = study.layout.labels("scenes", split)
+    table = pd.read_parquet(path)
+    table["objects"] = [change([int(label) for label in own]) for own in table["objects"]]
+    table.to_parquet(path, index=False)
+
+
+@pytest.mark.parametrize("modality", ["images"])
+@pytest.mark.parametrize(
+    "splits", [("test",), ("train", "test")], ids=["no object in test", "no object at all"]
+)
+def test_nothing_to_tell_apart_is_refused(tiny_other, carried, splits) -> None:
+    provide(tiny_other, made(carried("images")), "embeddings")
+    for split in splits:
+        relabel(tiny_other, split, lambda own: [])
+    assert tiny_other.refusal(downstream) == (
+        f"error: {tiny_other.layout.labels('scenes', 'test')}: no category of objects is in some "
+        "of the inputs and not in others: there is nothing to score"
+    )
+
+
+@pytest.mark.parametrize("modality", ["images"])
+def test_every_object_in_every_picture_is_refused(tiny_other, carried) -> None:
+    provide(tiny_other, made(carried("images")), "embeddings")
+    relabel(tiny_other, "test", lambda own: [0, 1, 2])
+    assert "there is nothing to score" in tiny_other.refusal(downstream)
+
+
+@pytest.mark.parametrize("modality", ["images"])
+def test_categories_without_an_area_are_left_out_and_told(tiny_other, carried, capsys) -> None:
+    """Object 1 is nowhere in test, object 2 everywhere, 3 to 6 in one training picture alone."""
+    provide(tiny_other, made(carried("images")), "embeddings")
+    relabel(tiny_other, "test", lambda own: sorted({*own, 2} - {1}))
+    first = iter([[3, 6]])
+    relabel(tiny_other, "train", lambda own: next(first, own))
+    capsys.readouterr()
+    tiny_other.run(downstream)
+    assert (
+        "objects: 6 of 7 categories are in none or all of the inputs of test: the mean AUC is over "
+        "the others\n" in capsys.readouterr().err
+    )
+    scores = pd.read_csv(tiny_other.layout.scores(tiny_other.encoder()))
+    assert scores["value"].between(0, 1).all()
+
+
+@pytest.mark.parametrize("modality", ["images"])
+def test_the_scores_are_the_areas_of_the_probes(tiny_other, carried, monkeypatch) -> None:
+    """Each row is scikit-learn's area for the log-odds and labels of its own run."""
+    provide(tiny_other, made(carried("images")), "embeddings")
+    rng = np.random.default_rng(0)
+    log_odds = rng.normal(size=(4, SIZES["test"], 3)).astype(np.float32)
+    given_targets = []
+
+    def predict(pool, targets, subsets, queries, **_):
+        given_targets.append(targets)
+        return log_odds
+
+    monkeypatch.setattr("shuffle_to_learn.probes.predict_with_probes", predict)
+    tiny_other.run(downstream)
+    table = pd.read_parquet(tiny_other.layout.labels("scenes", "test"))
+    wanted = np.array([[number in own for number in range(3)] for own in table["objects"]])
+    trained = pd.read_parquet(tiny_other.layout.labels("scenes", "train"))
+    expected = np.array([[number in own for number in range(3)] for own in trained["objects"]])
+    assert np.array_equal(given_targets[0], expected)
+    scores = pd.read_csv(tiny_other.layout.scores(tiny_other.encoder()))
+    runs = [(12, 0), (12, 1), (60, 0), (60, 1)]
+    assert list(zip(scores["n_examples"], scores["replicate"], strict=True)) == runs
+    areas = [roc_auc_score(wanted, own, average="macro") for own in log_odds]
+    assert np.allclose(scores["value"], areas)
 
 
 # stopping and going on
@@ -364,8 +627,19 @@ def test_a_mistake_is_one_line_on_stderr_and_status_1(tiny_study: TinyStudy) -> 
         ("method", {"random": {"learning_rate": 0.1}}, "random.learning_rate: unknown key"),
         ("method", {"msee": {}}, "audio.method.msee: unknown key"),
         ("downstream", {"dropout": 1.0}, "audio.downstream.dropout: .*less than 1"),
-        ("downstream", {"tasks": ["pitch", "tempo"]}, "audio.downstream.tasks.1: .*tempo"),
-        ("spectrograms", {"n_mels": 21}, "frequency-5 cuts 21 rows of pixels into 5 parts"),
+        ("downstream", {"tasks": ["pitch", "tempo"]}, "audio.downstream: unknown task 'tempo': "),
+        ("downstream", {"tasks": ["action"]}, "audio.downstream: unknown task 'action': choose "),
+        ("downstream", {"hidden": 16}, "audio.downstream.hidden: .*valid list .given 16"),
+        ("downstream", {"hidden": [16, 0]}, "audio.downstream.hidden.1: .*greater than or equal"),
+        ("pretrain", {"channel_shift": 1}, "audio: pretrain.channel_shift and grey_share are for"),
+        ("pretrain", {"grey_share": 0.1}, "audio: pretrain.channel_shift and grey_share are for"),
+        ("pretrain", {"grey_share": 1.1}, "audio.pretrain.grey_share: .*less than or equal to 1"),
+        ("pretrain", {"channel_shift": -1}, "audio.pretrain.channel_shift: .*or equal to 0"),
+        (
+            "spectrograms",
+            {"n_mels": 4},
+            "frequency-5 has more parts than the 4 x 12 pixels of an input",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named(tiny_study, stage, section, values, said) -> None:
@@ -380,8 +654,10 @@ def test_wrong_options_are_named(tiny_study: TinyStudy, stage) -> None:
     line = tiny_study.refusal(stage, method="perturbed_yf")
     assert line.startswith("error: --method perturbed_yf: unknown method, use one of random,")
     assert "error: --view bands-5: unknown view" in tiny_study.refusal(stage, view="bands-5")
-    line = tiny_study.refusal(stage, view="time-7")
-    assert line.startswith("error: --view time-7: view time-7 cuts 12 columns of pixels into 7 ")
+    line = tiny_study.refusal(stage, view="time-13")
+    assert line.startswith("error: --view time-13: view time-13 has more parts than the 20 x 12 ")
+    line = tiny_study.refusal(stage, view="frames-4")
+    assert line.startswith("error: --view frames-4: view frames-4 is of clips")
 
 
 def test_methods_and_views_in_the_params_file_are_checked(tiny_study: TinyStudy) -> None:
@@ -389,6 +665,100 @@ def test_methods_and_views_in_the_params_file_are_checked(tiny_study: TinyStudy)
     assert_matches(tiny_study.refusal(pretrain), r"audio\.methods: unknown method 'msee'")
     tiny_study.change(lambda content: content["audio"].update(views=["diagonal-5"]))
     assert_matches(tiny_study.refusal(pretrain), r"audio\.views: unknown view 'diagonal-5'")
+
+
+def left_out(*sections: str) -> Callable[[dict], None]:
+    def change(content: dict) -> None:
+        for section in sections:
+            del content[section]
+
+    return change
+
+
+def replaced(section: str, **values) -> Callable[[dict], None]:
+    return lambda content: content[section].update(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            settings("downstream", "video", tasks=["instrument"]),
+            "video.downstream: unknown task 'i",
+        ),
+        (
+            settings("downstream", "images", tasks=["action"]),
+            "images.downstream: unknown task 'act",
+        ),
+        (replaced("video", views=["diagonal-5"]), "video.views: unknown view 'diagonal-5'"),
+        (replaced("images", views=["grid-3"]), "images.views: unknown view 'grid-3'"),
+        (replaced("video", views=["frames-4", "frames-7"]), "video: view frames-7 has more frames"),
+        (replaced("video", views=["grid-3x3"]), "video: view grid-3x3 is of single pictures"),
+        (replaced("images", views=["frames-4"]), "images: view frames-4 is of clips"),
+        (replaced("audio", views=["frames-4"]), "audio: view frames-4 is of clips"),
+        (
+            replaced("images", views=["grid-2x14"]),
+            "images: view grid-2x14 has more parts than the 13",
+        ),
+        (
+            settings("pretrain", "images", gap=6),
+            "images: a gap of 6 pixels leaves nothing of a pat",
+        ),
+        (
+            settings("pretrain", "video", grey_share=0.1),
+            "video: pretrain.grey_share is for colours",
+        ),
+        (
+            settings("images", "images", channels="grey"),
+            "images: pretrain.grey_share is for colours",
+        ),
+        (settings("images", "images", channels="bgr"), "images.images.channels: .*given 'bgr'"),
+        (settings("frames", "video", count=1), "video.frames.count: .*or equal to 2"),
+        (settings("frames", "video", background="blur"), "video.frames.background: .*given 'blur'"),
+        (settings("frames", "video", max_rejected=1.0), "video.frames.max_rejected: .*less than 1"),
+        (replaced("video", dataset="notes"), "video.dataset: .*given 'notes'"),
+        (replaced("video", frames=None), "video.frames: .*given None"),
+        (replaced("video", spectrograms={}), "video.spectrograms: unknown key"),
+        (left_out("motions"), "motions: missing: it is the dataset of video"),
+        (left_out("scenes"), "scenes: missing: it is the dataset of images"),
+        (left_out("notes"), "notes: missing: it is the dataset of audio"),
+        (left_out("audio", "video", "images"), "missing: at least one of audio, video, images"),
+        (
+            replaced("motions", frames_min=40, frames_max=30),
+            "motions: frames_min is above frames_m",
+        ),
+        (
+            replaced("motions", textures=5),
+            "motions: textures are too few for valid_share and test_s",
+        ),
+        (replaced("motions", test_share=0.8), "motions: valid_share and test_share leave nothing"),
+        (
+            replaced("scenes", materials=15),
+            "scenes: materials are too few for valid_share and test",
+        ),
+    ],
+)
+def test_a_wrong_setting_of_any_modality_is_named(tiny_study: TinyStudy, change, said) -> None:
+    tiny_study.change(change)
+    line = tiny_study.refusal(pretrain)
+    assert line.startswith(f"error: {tiny_study.params}: ")
+    assert_matches(line, said)
+
+
+def test_a_modality_that_is_not_run_is_named(tmp_path: Path) -> None:
+    study = TinyStudy(tmp_path, left_out("video", "motions"), modality="video")
+    for stage in STAGES:
+        line = study.refusal(stage)
+        assert line == "error: --modality video: the params file has no section video"
+    study.modality = "vidoe"
+    line = study.refusal(pretrain)
+    assert line == "error: --modality vidoe: unknown, use one of audio, video, images"
+
+
+def test_a_study_of_one_modality_needs_no_other(tmp_path: Path) -> None:
+    study = TinyStudy(tmp_path, left_out("audio", "images", "notes", "scenes"), modality="video")
+    study.run(pretrain, "random")
+    assert study.layout.model(study.encoder("random")).exists()
 
 
 def test_only_the_methods_that_are_run_need_settings(tiny_study: TinyStudy) -> None:
@@ -408,7 +778,7 @@ def test_only_the_methods_that_are_run_need_settings(tiny_study: TinyStudy) -> N
     tiny_study.change(list_more)
     assert tiny_study.refusal(pretrain, "random") == (
         f"error: {tiny_study.params}: audio.method.sinkhorn: missing: the method is in "
-        "audio.methods; audio.method.mse: missing: the method is in audio.methods"
+        "the list methods; audio.method.mse: missing: the method is in the list methods"
     )
 
 
@@ -537,7 +907,7 @@ def test_a_network_of_another_slicing_is_refused(tiny_study, outputs) -> None:
     provide(tiny_study, outputs, "encoders")
     tiny_study.change(settings("pretrain", gap=1))
     line = tiny_study.refusal(embed)
-    assert "cfn.keras takes patches of (4, 12) pixels, the params file asks for (3, 12)" in line
+    assert "takes patches of shape (5, 4, 12, 1), the params file asks for (5, 3, 12, 1)" in line
 
 
 def test_labels_of_another_length_or_without_a_task_are_refused(tiny_study, outputs) -> None:

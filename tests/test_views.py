@@ -14,7 +14,7 @@ from shuffle_to_learn.views import View
     [("frequency-10", 10, 1), ("time-12", 1, 12), ("grid-3x4", 3, 4), ("grid-1x2", 1, 2)],
 )
 def test_names_say_rows_and_columns(name: str, rows: int, columns: int) -> None:
-    assert View.parse(name) == View(name, rows, columns)
+    assert View.parse(name) == View(name, rows, columns, frames=0)
     assert View.parse(name).patches == rows * columns
 
 
@@ -23,6 +23,7 @@ def test_names_say_rows_and_columns(name: str, rows: int, columns: int) -> None:
     [
         *("", "frequency", "frequency-", "frequency-0", "frequency-1.5", "time--3", "time-010"),
         *("grid-3", "grid-3x", "grid-0x3", "grid-3x3x3", "Time-10", " time-10", "time-10\n"),
+        *("frames", "frames-", "frames-0", "frames-5x5", "frame-5", "frames-05", "frames--5"),
     ],
 )
 def test_other_names_are_refused(name: str) -> None:
@@ -30,37 +31,107 @@ def test_other_names_are_refused(name: str) -> None:
         View.parse(name)
 
 
-@pytest.mark.parametrize("name", ["frequency-1", "time-1", "grid-1x1"])
+@pytest.mark.parametrize("name", ["frequency-1", "time-1", "grid-1x1", "frames-1"])
 def test_one_patch_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="one patch"):
         View.parse(name)
 
 
+@given(st.integers(2, 240))
+def test_frames_are_whole_frames(frames: int) -> None:
+    view = View.parse(f"frames-{frames}")
+    assert view == View(f"frames-{frames}", rows=1, columns=1, frames=frames)
+    assert view.patches == frames
+
+
+SHAPES = {"no channel axis": (), "grey": (1,), "rgb": (3,), "any": (7,)}
+with_channels = pytest.mark.parametrize("channels", SHAPES.values(), ids=SHAPES.keys())
+
+
+@with_channels
 @given(*[st.integers(1, 9)] * 4)
-def test_cells_tile_the_input(rows: int, columns: int, height: int, width: int) -> None:
+def test_cells_tile_the_input(channels, rows: int, columns: int, height: int, width: int) -> None:
     view = View("any", rows, columns)
-    size = (rows * height, columns * width)
-    assert view.cell_size(size) == view.tile_size(size) == (height, width)
+    shape = (rows * height, columns * width, *channels)
+    assert view.cell_size(shape) == (height, width)
+    assert view.tile_shape(shape) == (height, width, *(channels or (1,)))
+
+
+@with_channels
+@given(*[st.integers(1, 9)] * 2, *[st.integers(1, 60)] * 2)
+def test_cells_are_the_largest_that_fit(channels, rows, columns, height, width) -> None:
+    view, shape = View("any", rows, columns), (height, width, *channels)
+    if height < rows or width < columns:
+        for sizes in (view.cell_size, view.tile_shape):
+            with pytest.raises(ValueError, match=f"more parts than the {height} x {width} pixels"):
+                sizes(shape)
+        return
+    cell = view.cell_size(shape)
+    assert cell == view.tile_shape(shape)[:2]
+    for parts, side, whole in zip((rows, columns), cell, (height, width), strict=True):
+        assert parts * side <= whole < parts * (side + 1)
+        assert whole - parts * side < parts
+
+
+@given(st.integers(2, 40), st.integers(2, 40), *[st.integers(1, 20)] * 2, st.sampled_from([1, 3]))
+def test_a_frame_is_a_cell(frames: int, clip: int, height: int, width: int, channels: int) -> None:
+    view, shape = View.parse(f"frames-{frames}"), (clip, height, width, channels)
+    if clip < frames:
+        with pytest.raises(ValueError, match=f"{view.name} has more frames than the {clip} of a"):
+            view.tile_shape(shape)
+    else:
+        assert view.cell_size(shape) == (height, width)
+        assert view.tile_shape(shape) == (height, width, channels)
+
+
+@pytest.mark.parametrize("shape", [(80, 60), (80, 60, 3), (80,), (2, 20, 80, 60, 3)])
+def test_a_view_of_frames_is_of_clips_alone(shape: tuple[int, ...]) -> None:
+    for sizes in (View.parse("frames-5").cell_size, View.parse("frames-5").tile_shape):
+        with pytest.raises(ValueError, match="view frames-5 is of clips"):
+            sizes(shape)
+
+
+@pytest.mark.parametrize("name", ["frequency-5", "time-5", "grid-5x5"])
+@pytest.mark.parametrize("shape", [(20, 80, 60, 3), (20, 80, 60, 1), (80,)])
+def test_other_views_are_of_pictures_alone(name: str, shape: tuple[int, ...]) -> None:
+    for sizes in (View.parse(name).cell_size, View.parse(name).tile_shape):
+        with pytest.raises(ValueError, match=f"view {name} is of single pictures"):
+            sizes(shape)
 
 
 @pytest.mark.parametrize(
-    ("name", "numbers"),
-    [("frequency-7", "80 rows.*7"), ("time-7", "60 columns.*7"), ("grid-2x7", "60 columns.*7")],
+    ("name", "cell"), [("frequency-7", (11, 60)), ("time-7", (80, 8)), ("grid-3x7", (26, 8))]
 )
-def test_a_slicing_that_does_not_divide_is_refused_by_its_numbers(name, numbers) -> None:
-    with pytest.raises(ValueError, match=f"{name} cuts {numbers} parts"):
-        View.parse(name).tile_size((80, 60))
+def test_a_slicing_that_does_not_divide_leaves_a_remainder(name: str, cell) -> None:
+    assert View.parse(name).cell_size((80, 60)) == cell
+    assert View.parse(name).tile_shape((80, 60)) == (*cell, 1)
 
 
-def test_a_gap_is_taken_along_the_axes_that_are_cut() -> None:
-    assert View.parse("frequency-10").tile_size((80, 60), 3) == (5, 60)
-    assert View.parse("time-10").tile_size((80, 60), 3) == (80, 3)
-    assert View.parse("grid-4x5").tile_size((80, 60), 3) == (17, 9)
+@pytest.mark.parametrize("name", ["frequency-81", "time-61", "grid-81x2", "grid-2x61"])
+def test_more_parts_than_pixels_are_refused_by_their_numbers(name: str) -> None:
+    with pytest.raises(ValueError, match=f"view {name} has more parts than the 80 x 60 pixels"):
+        View.parse(name).tile_shape((80, 60))
+
+
+@with_channels
+def test_a_gap_is_taken_along_the_axes_that_are_cut(channels) -> None:
+    shape, last = (80, 60, *channels), channels or (1,)
+    assert View.parse("frequency-10").tile_shape(shape, 3) == (5, 60, *last)
+    assert View.parse("time-10").tile_shape(shape, 3) == (80, 3, *last)
+    assert View.parse("grid-4x5").tile_shape(shape, 3) == (17, 9, *last)
+    if channels:
+        assert View.parse("frames-4").tile_shape((6, *shape), 3) == (77, 57, *last)
 
 
 @pytest.mark.parametrize(("name", "gap"), [("frequency-10", 8), ("time-10", 6), ("grid-4x10", 9)])
 def test_a_gap_that_leaves_nothing_is_refused(name: str, gap: int) -> None:
     with pytest.raises(ValueError, match=f"gap of {gap} pixels leaves nothing .* {name}"):
-        View.parse(name).tile_size((80, 60), gap)
+        View.parse(name).tile_shape((80, 60), gap)
     with pytest.raises(ValueError, match="leaves nothing"):
-        View.parse(name).tile_size((80, 60), 100)
+        View.parse(name).tile_shape((80, 60), 100)
+
+
+def test_a_gap_that_leaves_nothing_of_a_frame_is_refused() -> None:
+    assert View.parse("frames-4").tile_shape((4, 9, 6, 3), 5) == (4, 1, 3)
+    with pytest.raises(ValueError, match=r"gap of 6 pixels leaves nothing .* frames-4"):
+        View.parse("frames-4").tile_shape((4, 9, 6, 3), 6)

@@ -1,0 +1,546 @@
+"""The stages dataset, frames and images on a few clips and pictures, whole and damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+import yaml
+from PIL import Image
+
+import stages.dataset
+import stages.extraction
+import stages.frames
+import stages.images
+from shuffle_to_learn.images import read_image
+from shuffle_to_learn.motions import LABELS
+from shuffle_to_learn.motions import encode as write_video
+from shuffle_to_learn.video import read_clip
+from stages.errors import InputError
+from stages.params import load_params
+from stages.paths import Paths
+
+ROOT = Path(__file__).parent.parent
+COUNTS = {
+    "motions": {"train": 10, "valid": 3, "test": 5},
+    "scenes": {"pretrain": 6, "pretrain_valid": 3, "train": 10, "valid": 3, "test": 5},
+}
+STAGE = {"motions": stages.frames, "scenes": stages.images}
+SIDE = 48  # pixels of clips and pictures as they are stored
+both = pytest.mark.parametrize("dataset", COUNTS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tensorflow_is_up():
+    """The stages set threads only before TensorFlow starts: here it starts once."""
+    patch = pytest.MonkeyPatch()
+    for stage in (stages.dataset, stages.frames, stages.images):
+        patch.setattr(stage, "start_tensorflow", lambda threads: None)
+    patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    patch.delenv("OMP_NUM_THREADS", raising=False)
+    yield
+    patch.undo()
+
+
+def params_file(folder: Path, threads: int = 2, **changes: dict) -> Path:
+    """The params file of a study of few examples; changes by the name of the extraction stage."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["paths"] = {"data": str(folder / "data"), "results": str(folder / "results")}
+    content["threads"] |= dict.fromkeys(("dataset", "frames", "images"), threads)
+    content["motions"] |= COUNTS["motions"] | {"size": SIDE, "textures": 20, "webm_share": 0.3}
+    content["scenes"] |= COUNTS["scenes"] | {"size": SIDE, "materials": 40}
+    for modality, section in (("video", "frames"), ("images", "images")):
+        own = {"size": 16, "max_rejected": 0.5}
+        content[modality][section] |= own | changes.pop(section, {})
+    content["video"]["views"] = ["frames-5"]
+    content["images"]["pretrain"]["gap"] = 1
+    content["images"]["pretrain"]["grey_share"] = 0.0
+    assert not changes
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def run(stage: Any, dataset: str, params: Path) -> None:
+    stage.main(["--dataset", dataset, "--params", str(params)])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """The params file of a study with both datasets and their features; only to be read."""
+    params = params_file(tmp_path_factory.mktemp("made"))
+    for dataset, stage in STAGE.items():
+        run(stages.dataset, dataset, params)
+        run(stage, dataset, params)
+    return params
+
+
+@pytest.fixture
+def copied(made: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Makes a copy of that study, other settings given."""
+
+    def copy(**settings: Any) -> Path:
+        shutil.copytree(made.parent, tmp_path, dirs_exist_ok=True)
+        return params_file(tmp_path, **settings)
+
+    return copy
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def features_of(layout: Paths, dataset: str, split: str) -> tuple[np.ndarray, pd.DataFrame]:
+    features = np.load(layout.features(dataset, split), allow_pickle=False)
+    labels = pd.read_parquet(layout.labels(dataset, split))
+    assert len(features) == len(labels)
+    assert features.dtype == np.uint8
+    return features, labels
+
+
+def record(layout: Paths, dataset: str, split: str) -> Path:
+    (path,) = layout.dataset(dataset).glob(f"**/{dataset}-{split}.tfrecord-*")
+    return path
+
+
+def stored(layout: Paths, dataset: str, split: str) -> list[tf.train.Example]:
+    """The examples of a split as they lie in its file."""
+    records = tf.data.TFRecordDataset(str(record(layout, dataset, split)))
+    return [tf.train.Example.FromString(one.numpy()) for one in records]
+
+
+def value(example: tf.train.Example, name: str) -> bytes:
+    return example.features.feature[name].bytes_list.value[0]
+
+
+def rewrite(layout: Paths, dataset: str, split: str, name: str, new: dict[int, bytes]) -> None:
+    """Puts other values of a feature into the examples of these numbers."""
+    examples = stored(layout, dataset, split)
+    for number, content in new.items():
+        examples[number].features.feature[name].bytes_list.value[0] = content
+    with tf.io.TFRecordWriter(str(record(layout, dataset, split))) as file:
+        for example in examples:
+            file.write(example.SerializeToString(deterministic=True))
+
+
+def videos(layout: Paths, split: str) -> list[Path]:
+    """The video files of a split, in the order of its examples."""
+    folder = record(layout, "motions", split).parent
+    return [folder / value(one, "video").decode() for one in stored(layout, "motions", split)]
+
+
+def rejected(layout: Paths, dataset: str) -> list[tuple[str, str, str]]:
+    table = pd.read_csv(layout.rejected(dataset))
+    assert list(table.columns) == ["split", "id", "reason"]
+    return list(table.itertuples(index=False, name=None))
+
+
+# what is written
+
+
+def decoded(path: Path) -> np.ndarray:
+    """All frames of a video in RGB, read one after the other."""
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    pictures = []
+    while (read := capture.read())[0]:
+        pictures.append(read[1][..., ::-1])
+    return np.array(pictures)
+
+
+def luminance(rgb: np.ndarray) -> np.ndarray:
+    return np.rint(rgb @ np.array([0.299, 0.587, 0.114]))[..., None]
+
+
+def middles(count: int, frames: int) -> list[int]:
+    """The frames that last over the middles of equal parts."""
+    return [(2 * k + 1) * count // (2 * frames) for k in range(frames)]
+
+
+@pytest.mark.parametrize("channels", ["rgb", "grey"])
+@pytest.mark.parametrize("background", ["keep", "subtract"])
+def test_clips_are_their_frames(copied, channels: str, background: str) -> None:
+    """At the size they are stored in, so that nothing is resized."""
+    asked = {"count": 7, "size": SIDE, "channels": channels, "background": background}
+    params = copied(frames=asked)
+    run(stages.frames, "motions", params)
+    layout = load_params(params).layout
+    manifest = pd.read_parquet(layout.manifest("motions")).set_index("id")
+    suffixes = set()
+    for split, count in COUNTS["motions"].items():
+        features, labels = features_of(layout, "motions", split)
+        assert features.shape == (count, 7, SIDE, SIDE, 3 if channels == "rgb" else 1)
+        assert list(labels.columns) == ["id", "action", "action_name"]
+        assert labels["id"].is_unique
+        for clip, row in zip(features, labels.itertuples(), strict=True):
+            known = manifest.loc[row.id]
+            assert (known.split, known.label) == (split, row.action)
+            assert row.action_name == LABELS[row.action]
+            path = record(layout, "motions", split).parent / known.video
+            suffixes.add(path.suffix)
+            whole = decoded(path)
+            assert len(whole) == known.frames
+            expected = whole[middles(len(whole), 7)].astype(float)
+            if channels == "grey":
+                expected = luminance(expected)
+            if background == "subtract":
+                expected = np.clip(expected - np.median(expected, axis=0) + 128, 0, 255)
+            tolerance = {"rgb": 0, "grey": 1}[channels] * (2 if background == "subtract" else 1)
+            assert np.abs(clip - expected).max() <= tolerance
+            assert clip.std() > 1
+    assert suffixes == {".mp4", ".webm"}
+    assert rejected(layout, "motions") == []
+
+
+@pytest.mark.parametrize("channels", ["rgb", "grey"])
+def test_pictures_are_those_of_the_dataset(copied, channels: str) -> None:
+    import tensorflow_datasets as tfds
+
+    params = copied(images={"size": SIDE, "channels": channels})
+    run(stages.images, "scenes", params)
+    layout = load_params(params).layout
+    written = tfds.load("scenes", data_dir=layout.dataset("scenes"))
+    names = tfds.builder("scenes", data_dir=layout.dataset("scenes")).info.features["labels"].names
+    for split, count in COUNTS["scenes"].items():
+        features, labels = features_of(layout, "scenes", split)
+        assert features.shape == (count, SIDE, SIDE, 3 if channels == "rgb" else 1)
+        assert list(labels.columns) == ["id", "objects", "objects_names"]
+        examples = {e["image/filename"].decode(): e for e in tfds.as_numpy(written[split])}
+        assert sorted(labels["id"]) == sorted(examples)
+        for picture, row in zip(features, labels.itertuples(), strict=True):
+            example = examples[row.id]
+            image = example["image"].astype(float)  # as TensorFlow decodes it
+            right = image if channels == "rgb" else luminance(image)
+            assert np.abs(picture - right).mean() < 1
+            assert list(row.objects) == sorted(set(example["objects"]["label"]))
+            assert list(row.objects_names) == [names[label] for label in row.objects]
+    assert rejected(layout, "scenes") == []
+
+
+@both
+def test_same_bytes_with_one_worker(made, copied, dataset: str) -> None:
+    params = copied(threads=1)
+    layout = load_params(params).layout
+    folder = layout.data / dataset
+    before = digests(folder)
+    shutil.rmtree(folder)
+    run(stages.dataset, dataset, params)
+    run(STAGE[dataset], dataset, params)
+    assert digests(folder) == before == digests(load_params(made).layout.data / dataset)
+    names = {path.name for path in folder.rglob("*")}
+    assert not [name for name in names if name.startswith(".") or "tmp" in name]
+
+
+def test_the_manifest_of_scenes_is_of_what_is_drawn(made) -> None:
+    layout = load_params(made).layout
+    manifest = pd.read_parquet(layout.manifest("scenes"))
+    assert manifest.groupby("split").size().to_dict() == COUNTS["scenes"]
+    assert manifest["id"].is_unique
+    drawn = manifest.set_index("id")["drawn"]
+    for split in COUNTS["scenes"]:
+        _, labels = features_of(layout, "scenes", split)
+        for row in labels.itertuples():
+            assert set(row.objects_names) <= set(drawn[row.id.removesuffix(".jpg")])
+
+
+# damage
+
+
+def whole_but(made: Path, params: Path, dataset: str, wrong: dict[str, dict[int, str]]) -> None:
+    """That all is as in the whole study but for these examples, each rejected for its reason."""
+    before, after = load_params(made).layout, load_params(params).layout
+    listed = []
+    for split in COUNTS[dataset]:
+        features, labels = features_of(before, dataset, split)
+        damaged = wrong.get(split, {})
+        kept = [number for number in range(len(labels)) if number not in damaged]
+        own, own_labels = features_of(after, dataset, split)
+        assert own.shape == (len(kept), *features.shape[1:])
+        assert np.array_equal(own, features[kept])
+        pd.testing.assert_frame_equal(own_labels, labels.iloc[kept].reset_index(drop=True))
+        listed += [(split, labels["id"][number], damaged[number]) for number in sorted(damaged)]
+    assert rejected(after, dataset) == listed
+
+
+def test_damaged_clips_are_rejected_and_told(made, copied, capsys) -> None:
+    params = copied()
+    layout = load_params(params).layout
+    train, test = videos(layout, "train"), videos(layout, "test")
+    train[0].unlink()
+    train[3].write_bytes(train[3].read_bytes()[:-400])
+    train[4].write_bytes(b"")
+    train[9].write_bytes(b"no video at all" * 100)
+    film = np.zeros((12, SIDE, SIDE, 3), np.uint8)
+    write_video(film, test[1].with_suffix(".mp4"))
+    test[1].with_suffix(".mp4").rename(test[1])  # found by content, not by name
+    test[4].unlink()
+    test[4].mkdir()
+    capsys.readouterr()
+    run(stages.frames, "motions", params)
+    wrong = {
+        "train": {0: "missing", 3: "truncated", 4: "empty", 9: "unreadable"},
+        "test": {1: "12 frames, fewer than 20", 4: "unreadable"},
+    }
+    whole_but(made, params, "motions", wrong)
+    said = capsys.readouterr().err.splitlines()
+    path = layout.rejected("motions")
+    assert said[-1] == f"motions: features of 12 of 18 clips; rejected: 6, see {path}"
+
+
+def test_an_avi_file_is_read_too(made, copied) -> None:
+    params = copied(frames={"background": "keep"})
+    layout = load_params(params).layout
+    folder = record(layout, "motions", "valid").parent
+    rng = np.random.default_rng(0)
+    film = np.repeat(np.repeat(rng.integers(0, 256, (23, 6, 10, 3), np.uint8), 8, 1), 8, 2)
+    size, codec = (80, 48), cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(folder / "videos/other.avi"), cv2.CAP_FFMPEG, codec, 12.0, size)
+    for frame in film:
+        writer.write(frame)
+    writer.release()
+    rewrite(layout, "motions", "valid", "video", {1: b"videos/other.avi", 2: b"videos/no.avi"})
+    run(stages.frames, "motions", params)
+    features, labels = features_of(layout, "motions", "valid")
+    assert len(features) == 2
+    whole = decoded(folder / "videos/other.avi")[middles(23, 20), :, 16:64].astype(float)
+    small = whole.reshape(20, 16, 3, 16, 3, 3).mean((2, 4))
+    assert np.abs(features[1] - luminance(small)).max() <= 2
+    before = features_of(load_params(made).layout, "motions", "valid")[1]
+    assert list(labels["id"]) == list(before["id"][:2])
+    assert rejected(layout, "motions") == [("valid", before["id"][2], "missing")]
+
+
+def saved(picture: np.ndarray, kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, kind)
+    return file.getvalue()
+
+
+def test_damaged_pictures_are_rejected_and_told(made, copied, capsys) -> None:
+    params = copied()
+    layout = load_params(params).layout
+    jpeg = value(stored(layout, "scenes", "train")[2], "image")
+    png = saved(np.random.default_rng(0).integers(0, 256, (60, 40, 3), np.uint8), "PNG")
+    rewrite(
+        layout,
+        "scenes",
+        "train",
+        "image",
+        {0: b"", 2: jpeg[: len(jpeg) // 2], 5: b"no picture", 9: png[:-500]},
+    )
+    rewrite(layout, "scenes", "pretrain", "image", {5: b"\xff\xd8"})
+    capsys.readouterr()
+    run(stages.images, "scenes", params)
+    reasons = {split: {} for split in COUNTS["scenes"]}
+    for split, id, reason in rejected(layout, "scenes"):
+        ids = [value(e, "image/filename").decode() for e in stored(layout, "scenes", split)]
+        reasons[split][ids.index(id)] = reason
+    assert {split: sorted(own) for split, own in reasons.items() if own} == {
+        "pretrain": [5],
+        "train": [0, 2, 5, 9],
+    }
+    assert reasons["train"][0] == "empty"
+    assert reasons["train"][2].startswith("JPEG: ")
+    assert reasons["train"][5] == "no picture"
+    assert reasons["train"][9].startswith("PNG: ")
+    assert reasons["pretrain"][5].startswith("JPEG: ")
+    whole_but(made, params, "scenes", reasons)
+    said = capsys.readouterr().err.splitlines()
+    path = layout.rejected("scenes")
+    assert said[-1] == f"scenes: features of 22 of 27 pictures; rejected: 5, see {path}"
+
+
+def test_pictures_of_any_kind_are_read(made, copied) -> None:
+    """Other formats and sizes beside the dataset's own, the square in their middle."""
+    params = copied()
+    layout = load_params(params).layout
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (4, 4, 3), np.uint8)
+    wide = np.zeros((32, 80, 3), np.uint8)
+    wide[:, 24:56] = np.repeat(np.repeat(coarse, 8, 0), 8, 1)
+    grey = np.repeat(np.repeat(coarse[..., 0], 8, 0), 8, 1)
+    rewrite(layout, "scenes", "valid", "image", {0: saved(wide, "PNG"), 1: saved(grey, "TIFF")})
+    run(stages.images, "scenes", params)
+    features, _ = features_of(layout, "scenes", "valid")
+    expected = np.repeat(np.repeat(coarse, 4, 0), 4, 1)
+    assert np.array_equal(features[0], expected)
+    assert np.array_equal(features[1], np.repeat(expected[..., :1], 3, 2))
+    before, _ = features_of(load_params(made).layout, "scenes", "valid")
+    assert np.array_equal(features[2], before[2])
+    assert rejected(layout, "scenes") == []
+
+
+def spoil(layout: Paths, dataset: str, split: str, numbers: range) -> None:
+    if dataset == "motions":
+        for number in numbers:
+            videos(layout, split)[number].write_bytes(b"no video at all" * 100)
+    else:
+        rewrite(layout, dataset, split, "image", dict.fromkeys(numbers, b"no picture"))
+
+
+@both
+def test_too_much_damage_is_one_line_and_nothing_is_written(copied, dataset: str) -> None:
+    """In the last of the splits, when the others are ready; as the command runs."""
+    stage = STAGE[dataset].__name__.rpartition(".")[2]
+    params = copied(**{stage: {"max_rejected": 0.2, "size": 20}})
+    layout = load_params(params).layout
+    former = digests(layout.data / dataset / "features")
+    spoil(layout, dataset, "test", range(2))
+    done = subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}", "--dataset", dataset, "--params", str(params)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    errors = [one for one in done.stderr.splitlines() if not one.startswith(tuple(COUNTS[dataset]))]
+    progress = [one for one in done.stderr.splitlines() if one not in errors]
+    unit, reason = {"motions": ("clips", "unreadable"), "scenes": ("pictures", "no picture")}[
+        dataset
+    ]
+    name = {"motions": "id", "scenes": "image/filename"}[dataset]
+    first = value(stored(layout, dataset, "test")[0], name).decode()
+    assert errors == [
+        f"error: test: 2 of 5 {unit} cannot be read, 20% may be; the first is {first}: {reason}"
+    ]
+    assert all(f" {unit}/s, " in line for line in progress)
+    assert digests(layout.data / dataset / "features") == former
+
+    spoil(layout, dataset, "train", range(1))
+    params_file(params.parent, **{stage: {"max_rejected": 0.4}})
+    run(STAGE[dataset], dataset, params)
+    features, _ = features_of(layout, dataset, "test")
+    assert len(features) == 3  # two of five are just as many as may be
+
+
+@both
+def test_none_may_be_damaged_and_not_all(copied, dataset: str) -> None:
+    stage = STAGE[dataset].__name__.rpartition(".")[2]
+    params = copied(**{stage: {"max_rejected": 0.0}})
+    layout = load_params(params).layout
+    former = digests(layout.data / dataset / "features")
+    spoil(layout, dataset, "valid", range(1))
+    with pytest.raises(
+        InputError, match=r"^valid: 1 of 3 \w+ cannot be read, none may be; the fir"
+    ):
+        run(STAGE[dataset], dataset, params)
+    spoil(layout, dataset, "valid", range(3))
+    params_file(params.parent, **{stage: {"max_rejected": 0.999}})
+    with pytest.raises(InputError, match=r"^valid: 3 of 3 \w+ cannot be read, 99.9% may be; the f"):
+        run(STAGE[dataset], dataset, params)
+    assert digests(layout.data / dataset / "features") == former
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "most"), [(0.29, 100, 29), (0.05, 20, 1), (0.07, 100, 7), (0.57, 100, 57)]
+)
+def test_as_many_as_the_share_says_may_be_rejected(tmp_path, monkeypatch, share, count, most):
+    """0.29 * 100 is less than 29 in floating point."""
+    how = SimpleNamespace(max_rejected=share, unit="clips")
+    split = SimpleNamespace(num_examples=count)
+    builder = SimpleNamespace(info=SimpleNamespace(name="any", splits={"train": split}))
+    layout = Paths(tmp_path, tmp_path)
+
+    def with_rejected(number: int) -> None:
+        def written(builder, split, how, threads, features, labels):
+            features.touch()
+            labels.touch()
+            return [{"split": split, "id": str(i), "reason": "empty"} for i in range(number)]
+
+        monkeypatch.setattr(stages.extraction, "_split", written)
+        stages.extraction.extract(builder, ("train",), how, threads=1, layout=layout)
+
+    with_rejected(most)
+    assert len(pd.read_csv(layout.rejected("any"))) == most
+    with pytest.raises(InputError, match=f"train: {most + 1} of {count} clips cannot be read"):
+        with_rejected(most + 1)
+    assert len(pd.read_csv(layout.rejected("any"))) == most
+
+
+@both
+def test_a_damaged_record_is_named(copied, dataset: str) -> None:
+    params = copied()
+    layout = load_params(params).layout
+    former = digests(layout.data / dataset / "features")
+    victim = record(layout, dataset, "valid")
+    content = victim.read_bytes()
+    unit = {"motions": "clips", "scenes": "pictures"}[dataset]
+    victim.write_bytes(content[:-20])
+    with pytest.raises(InputError, match=rf"^{victim} is damaged: delete the dataset and run"):
+        run(STAGE[dataset], dataset, params)
+    victim.write_bytes(content[: int.from_bytes(content[:8], "little") + 16])
+    with pytest.raises(InputError, match=rf"^{victim} is damaged \(1 {unit} in place of 3\): del"):
+        run(STAGE[dataset], dataset, params)
+    victim.unlink()
+    with pytest.raises(InputError, match=rf"^{victim} is missing: delete the dataset and run the"):
+        run(STAGE[dataset], dataset, params)
+    assert digests(layout.data / dataset / "features") == former
+
+
+# mistakes
+
+
+def test_datasets_and_stages_that_do_not_go_together(tmp_path: Path) -> None:
+    params = params_file(tmp_path)
+    for stage, name, said in (
+        (
+            stages.frames,
+            "scenes",
+            "--dataset scenes: the params file has motions for the stage fram",
+        ),
+        (
+            stages.images,
+            "motions",
+            "--dataset motions: the params file has scenes for the stage ima",
+        ),
+        (
+            stages.frames,
+            "notes",
+            "--dataset notes: the params file has motions for the stage frames",
+        ),
+        (stages.frames, "motions", "tfds does not exist: run the stage dataset first"),
+        (stages.images, "scenes", "tfds does not exist: run the stage dataset first"),
+    ):
+        with pytest.raises(InputError, match=said):
+            run(stage, name, params)
+    content = yaml.safe_load(params.read_text())
+    for section in ("video", "motions"):
+        del content[section]
+    params.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match="--dataset motions: the params file has none of frames"):
+        run(stages.frames, "motions", params)
+    with pytest.raises(InputError, match=f"{params} has no section motions"):
+        run(stages.dataset, "motions", params)
+
+
+def test_workers_say_why_there_is_nothing(tmp_path: Path) -> None:
+    """What runs in a worker returns an array or a few words; it raises nothing for bad files."""
+    assert stages.frames.read(tmp_path / "none.mp4", 4, 16, "rgb", "keep") == "missing"
+    assert stages.images.read(b"", 16, "rgb") == "empty"
+    film = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
+    path = tmp_path / "clip.mp4"
+    write_video(film, path)
+    assert stages.frames.read(path, 6, 16, "rgb", "keep") == "5 frames, fewer than 6"
+    assert np.array_equal(stages.frames.read(path, 5, 16, "rgb", "keep"), read_clip(path, 5, 16))
+    still = stages.frames.read(path, 5, 16, "grey", "subtract")
+    assert still.shape == (5, 16, 16, 1)
+    assert (np.median(still.astype(int), axis=0) == 128).all()
+    content = saved(film[0], "PNG")
+    assert np.array_equal(stages.images.read(content, 16, "rgb"), read_image(content, 16))
+    assert stages.images.read(content, 16, "grey").shape == (16, 16, 1)
