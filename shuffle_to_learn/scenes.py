@@ -3,10 +3,10 @@
 A scene is a camera over a floor, in a room or under a sky, so a part of the picture tells where it
 is: by the horizon or the edges of the walls, by lines that run to a vanishing point, by the light
 and by the size of what stands there. What the surfaces are made of, and which things stand on
-them, is drawn from disjoint pools for training, validation and test. As in photographs, a place says
-something about what is in it (:data:`HABITS`): furniture stands in rooms, aircraft fly outdoors, and
-a building is larger than a fruit. TensorFlow is imported by TFDS alone, not where scenes are
-rendered.
+them, is drawn from disjoint pools for training, validation and test. As in photographs, a place
+says something about what is in it (:data:`HABITS`): furniture stands in rooms, aircraft fly
+outdoors, and a building is larger than a fruit. TensorFlow is imported by TFDS alone, not where
+scenes are rendered.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class ClipError(ValueError):
     """Why there are no frames of a file, in few words."""
 
 
-def read_clip(path: str | Path, frames: int, size: int) -> np.ndarray:
+def read_clip(path: str | Path, frames: int, size: int, *, skip: int = 0) -> np.ndarray:
     """Frames sampled uniformly from a video, cropped to the square in their middle.
 
     The number of frames is what can be decoded. What the header says is taken for a guess: the
@@ -31,6 +31,8 @@ def read_clip(path: str | Path, frames: int, size: int) -> np.ndarray:
         frames: how many to sample, see
             :func:`shuffle_to_learn.views.sampled`.
         size: of their sides in pixels; a smaller square is enlarged.
+        skip: frames at the start that are never sampled: a lossy codec shows the first one unlike
+            those that it predicts from others, and so tells which it is.
 
     Returns:
         uint8 of shape (frames, size, size, 3), RGB.
@@ -42,13 +44,13 @@ def read_clip(path: str | Path, frames: int, size: int) -> np.ndarray:
     path = Path(path)
     _check_whole(path)
     clip = np.empty((frames, size, size, 3), np.uint8)
-    guess, count = _decode(path, clip, None)
+    guess, count = _decode(path, clip, skip, None)
     if count == 0:
         raise ClipError("no frames")
-    if count < frames:
-        raise ClipError(f"{count} frames, fewer than {frames}")
+    if count < frames + skip:
+        raise ClipError(f"{count} frames, fewer than {frames + skip}")
     if guess != count:
-        _, again = _decode(path, clip, count)
+        _, again = _decode(path, clip, skip, count)
         if again != count:
             raise ClipError("unreadable: other frames when read again")
     return clip
@@ -70,7 +72,7 @@ def without_background(clip: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(difference + 128), 0, 255).astype(np.uint8)
 
 
-def _decode(path: Path, clip: np.ndarray, count: int | None) -> tuple[int, int]:
+def _decode(path: Path, clip: np.ndarray, skip: int, count: int | None) -> tuple[int, int]:
     """Fill ``clip`` from a file of ``count`` frames (None: as the header says); count its frames.
 
     Returns:
@@ -84,7 +86,8 @@ def _decode(path: Path, clip: np.ndarray, count: int | None) -> tuple[int, int]:
             raise ClipError("unreadable")
         if count is None:
             count = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
-        places = sampled(count, len(clip)).tolist() if count >= len(clip) else []
+        usable = count - skip
+        places = (skip + sampled(usable, len(clip))).tolist() if usable >= len(clip) else []
         found = taken = 0
         while capture.grab():
             if taken < len(places) and found == places[taken]:

@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
             read,
             frames=settings.count,
             size=settings.size,
+            skip=settings.skip,
             channels=settings.channels,
             background=settings.background,
         ),
@@ -54,13 +55,15 @@ def main(arguments: list[str] | None = None) -> None:
     extract(builder, study.splits, how, threads=threads, layout=params.layout)
 
 
-def read(path: Path, frames: int, size: int, channels: str, background: str) -> np.ndarray | str:
+def read(
+    path: Path, frames: int, size: int, skip: int, channels: str, background: str
+) -> np.ndarray | str:
     """A clip's frames, or why there are none; in a process of its own, without TensorFlow."""
     from shuffle_to_learn.squares import with_channels
     from shuffle_to_learn.video import ClipError, read_clip, without_background
 
     try:
-        clip = with_channels(read_clip(path, frames, size), channels)
+        clip = with_channels(read_clip(path, frames, size, skip=skip), channels)
     except ClipError as error:
         return str(error)
     return without_background(clip) if background == "subtract" else clip

@@ -168,6 +168,7 @@ class Frames(Pictures):
     """Frames of clips, sampled uniformly."""
 
     count: Annotated[int, Field(ge=2, le=240)]
+    skip: Annotated[int, Field(ge=0)]
     background: Literal["keep", "subtract"]
 
     @property
