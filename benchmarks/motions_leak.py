@@ -2,10 +2,12 @@
 
     python -m benchmarks.motions_leak [--clips 2000] [--still 300] [--workers 2]
 
-Renders, encodes and decodes clips as the stages do, then asks (a) linear probes for the label, from
-the first, the middle and the last frame alone; and (b) a classifier for the place of a frame in its
-clip, from sharpness, noise and brightness, on clips in which nothing happens or a thing goes round
-and round. Prints the tables and writes them to benchmarks/motions_leak.md.
+Renders, encodes and decodes clips as the stages do with the settings of params.yaml, then asks (a)
+linear probes for the label, from the first, the middle and the last sampled frame alone; and (b) a
+classifier for the place of a frame in its clip, from sharpness, noise and brightness, on clips in
+which nothing happens or a thing goes round and round: as they are decoded, with and without the
+frames at the start that the study skips, and as the networks see them. Prints the tables and writes
+them to benchmarks/motions_leak.md.
 """
 
 from __future__ import annotations
@@ -27,10 +29,14 @@ from sklearn.preprocessing import StandardScaler
 
 from shuffle_to_learn import motions
 from shuffle_to_learn.motions import LABELS, Clip
-from shuffle_to_learn.video import read_clip
+from shuffle_to_learn.squares import with_channels
+from shuffle_to_learn.video import read_clip, without_background
+from stages.params import load_params
+from stages.paths import SPLITS
 
-FRAMES = 20
-SIZE = 128
+STUDY = load_params(Path(__file__).parent.parent / "params.yaml")
+SETTINGS = STUDY.video.frames
+FRAMES, SIZE = SETTINGS.count, STUDY.motions.size
 PLACES = {"first": 0, "middle": FRAMES // 2, "last": FRAMES - 1}
 OUTPUT = Path(__file__).with_suffix(".md")
 
@@ -38,20 +44,23 @@ States = Callable[[Clip], np.ndarray]
 
 
 def plan(count: int, webm_share: float) -> list[Clip]:
+    settings = STUDY.motions
     return motions.plan(
         {"train": count, "valid": 0, "test": 0},
-        glyph_shares={"train": 0.6, "valid": 0.15, "test": 0.25},
-        textures=200,
+        glyph_shares=dict(zip(SPLITS, settings.shares, strict=True)),
+        textures=settings.textures,
         webm_share=webm_share,
-        frames=(24, 30),
-        seed=1,
+        frames=(settings.frames_min, settings.frames_max),
+        seed=settings.seed + 1,
     )
 
 
-def decoded(clip: Clip, folder: Path, states: np.ndarray | None, size: int) -> np.ndarray:
+def decoded(
+    clip: Clip, folder: Path, states: np.ndarray | None, size: int, skip: int
+) -> np.ndarray:
     path = folder / f"{clip.id}{clip.suffix}"
     motions.encode(motions.render(clip, SIZE, states), path)
-    clip_frames = read_clip(path, FRAMES, size)
+    clip_frames = read_clip(path, FRAMES, size, skip=skip)
     path.unlink()
     return clip_frames
 
@@ -160,19 +169,21 @@ def single_frames(args: argparse.Namespace) -> str:
     labels = np.array([clip.label for clip in clips])
     with tempfile.TemporaryDirectory() as folder, motions.workers(args.workers) as pool:
         work = partial(_three_frames, folder=Path(folder))
-        images = np.stack(list(pool.map(work, clips, chunksize=8)))
+        pairs = list(pool.map(work, clips, chunksize=8))
+    images, seen = (np.stack(parts) for parts in zip(*pairs, strict=True))
     features = {
         "raw pixels": lambda place: np.stack(
             [cv2.resize(im, (32, 32), interpolation=cv2.INTER_AREA) for im in images[:, place]]
         ).reshape(len(images), -1),
         "random features": lambda place: random_features(images[:, place]),
+        "pixels as the networks see them": lambda place: seen[:, place].reshape(len(seen), -1),
     }
     rows, by_label = [], []
     for name, function in features.items():
         hits = [single_frame_probe(function(i), labels) == labels for i in range(len(PLACES))]
         rows.append([name, *(f"{hit.mean():.3f}" for hit in hits)])
         by_label.append(np.mean(hits, 0))
-    # The sampled frames are the middles of 20 parts.
+    # The sampled frames are about the middles of parts of equal length.
     shares = [(2 * place + 1) / (2 * FRAMES) for place in PLACES.values()]
     states = [np.stack([true_state(clip, share) for clip in clips]) for share in shares]
     hits = [single_frame_probe(state, labels, linear=False) == labels for state in states]
@@ -195,8 +206,17 @@ def single_frames(args: argparse.Namespace) -> str:
     )
 
 
-def _three_frames(clip: Clip, folder: Path) -> np.ndarray:
-    return decoded(clip, folder, None, 64)[list(PLACES.values())]
+def _three_frames(clip: Clip, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The frames as they are decoded, and as the networks see them."""
+    places = list(PLACES.values())
+    whole = decoded(clip, folder, None, 64, SETTINGS.skip)
+    small = decoded(clip, folder, None, SETTINGS.size, SETTINGS.skip)
+    return whole[places], as_networks_see(small)[places]
+
+
+def as_networks_see(film: np.ndarray) -> np.ndarray:
+    film = with_channels(film, SETTINGS.channels)
+    return without_background(film) if SETTINGS.background == "subtract" else film
 
 
 def codec_noise(args: argparse.Namespace) -> str:
@@ -204,39 +224,59 @@ def codec_noise(args: argparse.Namespace) -> str:
     clips = plan(args.still, webm_share=0.0)
     places = np.tile(np.arange(FRAMES), len(clips))
     groups = np.repeat(np.arange(len(clips)), FRAMES)
+    seen = f"{SETTINGS.size} px, as the networks see it"
     for suffix in (".mp4", ".webm"):
         kind = [replace(clip, suffix=suffix) for clip in clips]
         for states in (motionless, going_round):
-            for size in (SIZE, 64):
+            for what, skip in (
+                (f"{SIZE} px, no frame skipped", 0),
+                (f"{SIZE} px, {SETTINGS.skip} skipped", SETTINGS.skip),
+                (seen, SETTINGS.skip),
+            ):
                 with (
                     tempfile.TemporaryDirectory() as folder,
                     motions.workers(args.workers) as pool,
                 ):
-                    work = partial(_statistics, folder=Path(folder), states=states, size=size)
+                    work = partial(
+                        _statistics,
+                        folder=Path(folder),
+                        states=states,
+                        skip=skip,
+                        as_seen=what == seen,
+                    )
                     features = np.concatenate(list(pool.map(work, kind, chunksize=8)))
                 model = HistGradientBoostingClassifier(max_iter=40, max_depth=4)
                 said = cross_val_predict(model, features, places, groups=groups, cv=GroupKFold(3))
                 half = (said >= FRAMES // 2) == (places >= FRAMES // 2)
+                hits = said == places
                 rows.append(
                     [
                         suffix,
                         states.__name__.replace("_", " "),
-                        str(size),
-                        f"{(said == places).mean():.3f}",
+                        what,
+                        f"{hits.mean():.3f}",
+                        *(f"{hits[places == place].mean():.2f}" for place in (0, 1, FRAMES - 1)),
                         f"{half.mean():.3f}",
-                        f"{np.corrcoef(said, places)[0, 1]:.2f}",
                     ]
                 )
+    error = np.sqrt(1 / FRAMES * (1 - 1 / FRAMES) / len(clips))
     return (
         f"The place of a frame among {FRAMES}, told by boosted trees from seven statistics of each "
         f"frame against its clip, three-fold over {len(clips)} clips: chance is {1 / FRAMES:.3f} "
-        "for the place and 0.5 for the half.\n\n"
-        + table(["file", "clip", "size", "place", "half", "correlation"], rows)
+        f"for the place (standard error of one place {error:.3f}) and 0.5 for the half.\n\n"
+        + table(
+            ["file", "clip", "frames", "place", "the first", "the second", "the last", "half"], rows
+        )
     )
 
 
-def _statistics(clip: Clip, folder: Path, states: States, size: int) -> np.ndarray:
-    return statistics(decoded(clip, folder, states(clip), size))
+def _statistics(clip: Clip, folder: Path, states: States, skip: int, as_seen: bool) -> np.ndarray:
+    size = SETTINGS.size if as_seen else SIZE
+    film = decoded(clip, folder, states(clip), size, skip)
+    if as_seen:
+        film = as_networks_see(film)
+        film = np.broadcast_to(film, (*film.shape[:-1], 3))
+    return statistics(film)
 
 
 if __name__ == "__main__":

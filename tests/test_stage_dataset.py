@@ -102,7 +102,9 @@ def test_same_bytes_in_another_process_with_one_worker(tiny, tmp_path):
     extract(path)
     once, again = digests(tiny.parent / "data"), digests(tmp_path / "data")
     assert once == again
-    assert len(once) == 15
+    assert len(once) == 16
+    rejected = tmp_path / "data" / "notes" / "features" / "rejected.csv"
+    assert rejected.read_text() == "split,id,reason\n"
 
 
 def test_nothing_is_left_over(layout):
