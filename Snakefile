@@ -25,6 +25,7 @@ rule all:
     input:
         rules.site.output,
         rules.tables.output,
+        rules.claims.output,
         rules.figures.output,
 
 

@@ -7,7 +7,7 @@ Runs the stages pretrain, embed and downstream in a folder of their own, for the
 modality (or --view) and each embedding layer named; the probes are fitted on training examples and
 scored on the *validation* split, never on test. Appends a row for each task, number of examples and
 metric to the output, with what was set. The features of the params file must exist (snakemake
-spectrograms, frames or pictures); what is set may not change them.
+--until spectrograms frames pictures); what is set may not change them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from stages import common, downstream, embed, pretrain
 from stages.params import Params, load_params
 
+COLUMNS = ["settings", "modality", "view", "method", "seed", "layer", "train_seconds"]
+COLUMNS += ["partial_ranks", "task", "n_examples", "metric", "mean", "sd_of_draws"]
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -42,6 +45,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
 
+    if args.output.exists() and list(pd.read_csv(args.output, nrows=0)) != COLUMNS:
+        sys.exit(f"error: {args.output} has other columns: choose another file")
     content = yaml.safe_load(args.params.read_text())
     for item in args.set:
         key, value = item.split("=", 1)
@@ -55,7 +60,7 @@ def main() -> None:
             for row in trial(content, args.modality, args.view, method, seed, args.layers):
                 row = {"settings": " ".join(args.set), **row}
                 print(row, flush=True)
-                pd.DataFrame([row]).to_csv(
+                pd.DataFrame([row], columns=COLUMNS).to_csv(
                     args.output, mode="a", index=False, header=not args.output.exists()
                 )
 

@@ -42,6 +42,10 @@ def main(arguments: list[str] | None = None) -> None:
     start_tensorflow(count)
     try:
         makers[args.dataset](params, count)
+    except FileNotFoundError as error:
+        if error.errno is not None:
+            raise
+        raise InputError(str(error)) from None  # a package's data that is not installed
     except BrokenProcessPool:
         raise InputError(
             "a process that renders was killed: give the machine more memory"
@@ -53,10 +57,7 @@ def _notes(params: Params, count: int) -> None:
     from shuffle_to_learn import soundfont
 
     settings = params.notes
-    try:
-        soundfont.soundfont()
-    except FileNotFoundError as error:
-        raise InputError(str(error)) from None
+    soundfont.soundfont()  # its absence is better told now than by a worker
     candidates = soundfont.candidates(
         soundfont.spread(settings.instruments),
         range(settings.pitch_min, settings.pitch_max + 1, settings.pitch_step),
@@ -159,7 +160,7 @@ def _scenes(params: Params, count: int) -> None:
         _write(params, "scenes", partial(library.Scenes, plan=plan, pool=pool))
     manifest = [
         {
-            "id": scene.id,
+            "id": f"{scene.id}.jpg",
             "drawn": sorted({thing.label for thing in scene.things}),  # some may be hidden
             "room": scene.place.room is not None,
             "split": split,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -79,12 +80,18 @@ def extract(
                 for path in (layout.features, layout.labels)
             )
             count = builder.info.splits[split].num_examples
-            own = _split(builder, split, how, threads, features, labels)
+            try:
+                own = _split(builder, split, how, threads, features, labels)
+            except BrokenProcessPool:
+                raise InputError(
+                    f"{split}: a process that reads {how.unit} was killed: give the machine more "
+                    f"memory, or fewer cores with threads"
+                ) from None
             if own and (len(own) / count > how.max_rejected or len(own) == count):
                 share = f"{100 * how.max_rejected:g}% may be" if how.max_rejected else "none may be"
                 raise InputError(
-                    f"{split}: {len(own)} of {count} {how.unit} cannot be read, {share}; the first "
-                    f"is {own[0]['id']}: {own[0]['reason']}"
+                    f"{split}: {len(own)} of {count} {how.unit} cannot be used, {share} "
+                    f"(max_rejected); the first is {own[0]['id']}: {own[0]['reason']}"
                 )
             rejected += own
         table = pd.DataFrame(rejected, columns=["split", "id", "reason"])

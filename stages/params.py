@@ -338,8 +338,9 @@ class Study(Section):
     def _views_fit(self) -> Self:
         for view in self.views:
             View.parse(view).tile_shape(self.shape, self.pretrain.gap)
-        if self.shape[-1] != 3 and len(self.shape) > 2 and self.pretrain.grey_share:
-            raise ValueError("pretrain.grey_share is for colours, and channels is grey")
+        colours = len(self.shape) > 2 and self.shape[-1] == 3
+        if not colours and (self.pretrain.channel_shift or self.pretrain.grey_share):
+            raise ValueError("pretrain.channel_shift and grey_share are for colours: use 0")
         return self
 
 
@@ -355,12 +356,6 @@ class Audio(Study):
 
     dataset: Literal["notes"]
     spectrograms: Spectrograms
-
-    @model_validator(mode="after")
-    def _without_colours(self) -> Self:
-        if self.pretrain.channel_shift or self.pretrain.grey_share:
-            raise ValueError("pretrain.channel_shift and grey_share are for colours: use 0")
-        return self
 
 
 class Video(Study):
@@ -410,8 +405,25 @@ class Params(Section):
         if not self.studies:
             raise ValueError(f"missing: at least one of {', '.join(MODALITIES)}")
         for name, study in self.studies.items():
-            if getattr(self, study.dataset) is None:
+            dataset = getattr(self, study.dataset)
+            if dataset is None:
                 raise ValueError(f"{study.dataset}: missing: it is the dataset of {name}")
+            # Of notes it is known only when they are rendered how many there are.
+            for key, most, split in (
+                ("downstream.n_examples", max(study.downstream.n_examples), "train"),
+                ("pretrain.batch_size", study.pretrain.batch_size, study.upstream[0]),
+            ):
+                if most > (there := getattr(dataset, split, most)):
+                    raise ValueError(
+                        f"{name}.{key}: {most} is more than {study.dataset}.{split}: {there}"
+                    )
+        if self.video and self.motions:
+            needed = self.video.frames.count + self.video.frames.skip
+            if self.motions.frames_min < needed:
+                raise ValueError(
+                    f"motions.frames_min: {self.motions.frames_min} is less than the {needed} of "
+                    "video.frames.count and skip"
+                )
         return self
 
     def study(self, modality: str) -> Study:

@@ -83,6 +83,10 @@ class Paths:
     def all_pretext(self) -> Path:
         return self.results / "pretext.csv"
 
+    @property
+    def claims(self) -> Path:
+        return self.results / "claims.csv"
+
     def table(self, name: str, suffix: str) -> Path:
         return self.results / "tables" / f"{name}.{suffix}"
 

@@ -27,6 +27,7 @@ from stages.style import (
     EXAMPLES,
     MODALITIES,
     TABLES,
+    caution,
     count,
     dataset_about,
     dataset_label,
@@ -263,11 +264,40 @@ def section(params: Params, modality: str) -> dict[str, Any]:
     }
 
 
+VERDICTS = {
+    "supported": "supported",
+    "contradicted": "contradicted",
+    "inconclusive": "inconclusive",
+    "not_run": "not run",
+}
+
+
+def claims(params: Params) -> list[dict[str, Any]]:
+    """The claims of the paper as they are shown: numbers with three decimals or as many digits."""
+    path = params.layout.claims
+    table = read_table(path, "claims")
+    if missing := {"statement", "verdict", "effect", "ci_low", "ci_high"} - set(table.columns):
+        raise InputError(f"{path} has no column {min(missing)}: run the stage claims again")
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    for row in rows:
+        if row["verdict"] not in VERDICTS:
+            raise InputError(
+                f"{path}: unknown verdict {row['verdict']}: run the stage claims again"
+            )
+        row["word"] = VERDICTS[row["verdict"]]
+        for key in ("effect", "ci_low", "ci_high"):
+            value = row[key]
+            row[key] = None if value is None else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+    return rows
+
+
 def page(params: Params) -> str:
     """The page's HTML."""
     return render(
         "index.html.j2",
         sections=[section(params, modality) for modality in params.studies],
+        claims=claims(params),
+        caution=caution(min(len(study.seeds) for study in params.studies.values())),
         count=count,
         scores=[
             need(path, "scores").name

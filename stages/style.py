@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from shuffle_to_learn.statistics import seed_coverage
 from shuffle_to_learn.views import View
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -137,6 +138,23 @@ def view_label(name: str) -> str:
 def count(number: int, noun: str) -> str:
     """``1 seed``, ``2 seeds``, ``1,000 seeds``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def caution(seeds: int) -> str:
+    """What so many seeds cannot say."""
+    if seeds == 1:
+        return (
+            "From 1 upstream seed the intervals are over draws of examples alone: they say nothing"
+            " about another seed."
+        )
+    bound = seed_coverage(seeds)
+    if bound > 0.98:
+        return ""
+    return (
+        f"From {seeds} upstream seeds an interval is too narrow: where seeds differ more than draws"
+        f" do, it holds the true mean at most {bound:.0%} of the time, and a difference can look"
+        " clear by chance. Read directions, not proof."
+    )
 
 
 def rc() -> dict[Any, Any]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 
-from shuffle_to_learn.statistics import compare, seed_coverage
+from shuffle_to_learn.statistics import compare
 from shuffle_to_learn.views import View
 from stages.common import parser, run, write_csv, write_text
 from stages.gathered import nearest, read_pretext, read_scores, tables_by_method
@@ -31,6 +31,7 @@ from stages.style import (
     MEASURES,
     MODALITIES,
     TABLES,
+    caution,
     count,
     dataset_label,
     looks,
@@ -159,23 +160,6 @@ def _stand_ins(run: Sequence[int], wanted: Sequence[int]) -> str:
 
 def _and(numbers: Sequence[int]) -> str:
     return " and ".join(map(str, numbers))
-
-
-def caution(seeds: int) -> str:
-    """What so many seeds cannot say."""
-    if seeds == 1:
-        return (
-            "From 1 upstream seed the intervals are over draws of examples alone: they say nothing"
-            " about another seed."
-        )
-    bound = seed_coverage(seeds)
-    if bound > 0.98:
-        return ""
-    return (
-        f"From {seeds} upstream seeds an interval is too narrow: where seeds differ more than draws"
-        f" do, it holds the true mean at most {bound:.0%} of the time, and a difference can look"
-        " clear by chance. Read directions, not proof."
-    )
 
 
 def cells(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from scipy.spatial.distance import pdist
 
 from shuffle_to_learn import glyphs
 from shuffle_to_learn.views import View
-from stages import figures, scores, site, style, tables
+from stages import claims, figures, scores, site, style, tables
 from stages.errors import InputError
 from stages.gathered import nearest, read_scores
 from stages.params import Methods, Params, load_params
@@ -177,7 +177,7 @@ def write(path: Path, table: pd.DataFrame) -> None:
 
 
 def run_all(params: Path) -> None:
-    for stage in (scores, tables, figures, site):
+    for stage in (scores, tables, claims, figures, site):
         stage.main(["--params", str(params)])
 
 
@@ -813,7 +813,7 @@ def test_figures_of_one_count_and_the_random_encoder_alone(tmp_path: Path) -> No
 def test_stale_scores_are_refused(fresh: Path) -> None:
     scores.main(["--params", str(fresh)])
     change(fresh, "images", replicates=5)
-    for stage in (tables, figures):
+    for stage in (tables, claims, figures):
         with pytest.raises(InputError, match=r"scores\.csv lacks .* run the stage scores again"):
             stage.main(["--params", str(fresh)])
     with pytest.raises(InputError):
@@ -900,7 +900,7 @@ def sections(words: str) -> dict[str, str]:
 def test_page_has_a_section_a_modality(study: Path) -> None:
     words = text(study, "index.html")
     parts = sections(words)
-    assert list(parts) == ["audio", "video", "images", "made"]
+    assert list(parts) == ["claims", "audio", "video", "images", "made"]
     for name in parts:
         assert f'<a href="#{name}">' in words
     known = {
@@ -1047,6 +1047,38 @@ def test_commit_and_changes(tmp_path: Path) -> None:
     assert site.commit(tmp_path / "folder").startswith("unknown")
 
 
+def test_page_shows_every_claim_with_its_verdict(study: Path) -> None:
+    """Of the made-up study the answers are known: see MARGIN."""
+    table = pd.read_csv(load_params(study).layout.claims).set_index("claim")
+    known = {
+        "pretrained-instrument": "supported",
+        "pretrained-pitch": "contradicted",  # random is better by 40
+        "all-permutations-audio": "supported",
+        "low-data-above-supervised": "not_run",
+        "more-bands-help": "not_run",
+    }
+    assert {name: table.loc[name, "verdict"] for name in known} == known
+    part = sections(text(study, "index.html"))["claims"]
+    verdicts = re.findall(r'class="verdict (\w+)"', part)
+    assert verdicts == table["verdict"].tolist()
+    for row in table.itertuples():
+        assert str(row.statement) in part
+        if row.verdict != "not_run":
+            assert f"{row.effect:+.3f}".replace("-", "\N{MINUS SIGN}") in part
+    assert '<a href="claims.csv">' in part
+
+
+def test_site_refuses_a_verdict_that_it_does_not_know(study: Path) -> None:
+    path = load_params(study).layout.claims
+    kept = path.read_text()
+    try:
+        path.write_text(kept.replace("supported", "proved"))
+        with pytest.raises(InputError, match="unknown verdict proved: run the stage claims again"):
+            site.main(["--params", str(study)])
+    finally:
+        path.write_text(kept)
+
+
 @pytest.mark.parametrize(
     ("name", "suffix"),
     [("figure3-narrow", "svg"), ("video-frames", "csv"), ("pretext-images", "png")],
@@ -1074,7 +1106,7 @@ FIGURES = {
 
 
 def expected_files(modalities: Iterable[str]) -> set[str]:
-    files = {"scores.csv", "pretext.csv", "index.html"}
+    files = {"scores.csv", "pretext.csv", "claims.csv", "index.html"}
     for modality in modalities:
         names = FIGURES[modality]
         files |= {f"tables/{TABLES[modality]}.{end}" for end in ("csv", "md", "tex", "html")}
@@ -1100,7 +1132,7 @@ def test_a_modality_that_the_params_file_leaves_out(tmp_path: Path, left: list[s
         gathered = pd.read_csv(load_params(params).layout.results / name)
         assert set(gathered["modality"]) == set(left)
     words = text(params, "index.html")
-    assert list(sections(words)) == [*left, "made"]
+    assert list(sections(words)) == ["claims", *left, "made"]
     for name in without:
         assert f"#{name}" not in words and style.MODALITIES[name] not in words
         assert (
@@ -1114,9 +1146,9 @@ def test_same_bytes_again_and_without_tensorflow(study: Path) -> None:
     """In a process of its own: it writes the same bytes and imports nothing heavy."""
     code = (
         "import sys\n"
-        "from stages import figures, scores, site, tables\n"
+        "from stages import claims, figures, scores, site, tables\n"
         f"arguments = ['--params', {str(study)!r}]\n"
-        "for stage in (scores, tables, figures, site):\n"
+        "for stage in (scores, tables, claims, figures, site):\n"
         "    stage.main(arguments)\n"
         "heavy = {'tensorflow', 'keras', 'librosa', 'dvc', 'snakemake', 'torch'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
@@ -1129,7 +1161,7 @@ def test_same_bytes_again_and_without_tensorflow(study: Path) -> None:
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for stage in (scores, tables, figures, site):
+    for stage in (scores, tables, claims, figures, site):
         with pytest.raises(SystemExit):
             stage.main(["--help"])
         words = capsys.readouterr().out

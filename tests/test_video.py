@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shuffle_to_learn.video import ClipError, read_clip
+from shuffle_to_learn.video import ClipError, read_clip, without_background
 from shuffle_to_learn.views import sampled
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
@@ -69,16 +69,18 @@ def test_all_frames_or_one():
     assert sampled(40, 20).tolist() == list(range(1, 40, 2))
 
 
-@pytest.mark.parametrize(("count", "frames"), [(20, 20), (27, 20), (41, 5), (24, 1)])
-def test_frames_are_those_that_were_written(path, count, frames):
+@pytest.mark.parametrize(
+    ("count", "frames", "skip"), [(20, 20, 0), (27, 20, 0), (41, 5, 0), (24, 1, 0), (27, 20, 3)]
+)
+def test_frames_are_those_that_were_written(path, count, frames, skip):
     write(path, film(count))
-    clip = read_clip(path, frames, 48)
+    clip = read_clip(path, frames, 48, skip=skip)
     assert clip.shape == (frames, 48, 48, 3)
     assert clip.dtype == np.uint8
     whole = decoded(path)
     assert len(whole) == count
     assert (np.abs(np.diff(whole[:, 0, 0, 0].astype(int))) > 1).all()  # all are different
-    np.testing.assert_array_equal(clip, whole[sampled(count, frames), :, 16:64])
+    np.testing.assert_array_equal(clip, whole[skip:][sampled(count - skip, frames), :, 16:64])
 
 
 def test_colours_and_the_square_in_the_middle(path):
@@ -106,6 +108,21 @@ def test_too_few_frames(path):
     assert len(read_clip(path, 12, 32)) == 12
     with pytest.raises(ClipError, match=r"^12 frames, fewer than 20$"):
         read_clip(path, 20, 32)
+    with pytest.raises(ClipError, match=r"^12 frames, fewer than 13$"):
+        read_clip(path, 12, 32, skip=1)
+
+
+def test_without_background_what_stands_still_is_grey_in_any_order():
+    clip = np.broadcast_to(np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1), (7, 8, 8, 1)).copy()
+    for frame in range(7):
+        clip[frame, frame, 0] = 250
+    result = without_background(clip)
+    expected = np.full(clip.shape, 128, np.uint8)
+    for frame in range(7):
+        expected[frame, frame, 0] = min(128 + 250 - 8 * frame, 255)
+    np.testing.assert_array_equal(result, expected)
+    order = [3, 0, 6, 1, 5, 2, 4]
+    np.testing.assert_array_equal(without_background(clip[order]), result[order])
 
 
 def _forge(path, count, claimed):

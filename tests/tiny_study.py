@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parent.parent
-RESULTS = {"scores", "tables", "figures", "site"}
+RESULTS = {"scores", "tables", "claims", "figures", "site"}
 ENCODER = {"pretrain", "embed", "downstream"}
 COMMAND = re.compile(r"python -m stages\.(\w+)((?: --(?:dataset|modality|view|method|seed) \S+)*)")
 NAMED = re.compile(r"--(?:dataset|modality|method) (\S+)")

@@ -60,6 +60,8 @@ def settings(*sections):
             name = section.format(**wildcards)
             value = config
             for key in name.split("."):
+                if key not in value:
+                    sys.exit(f"error: {PARAMS_FILE} has no section {name}")
                 value = value[key]
             found[name] = value
         return found

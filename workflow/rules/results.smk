@@ -67,6 +67,31 @@ rule tables:
         "python -m stages.tables{OPTION} 2>&1 | tee {log}"
 
 
+rule claims:
+    input:
+        scores=PATHS.all_scores,
+        pretext=PATHS.all_pretext,
+        code=[
+            "stages/claims.py",
+            "stages/claims.yaml",
+            "stages/gathered.py",
+            "stages/style.py",
+            *library("statistics", "views"),
+        ],
+    output:
+        claims=PATHS.claims,
+    log:
+        LOGS / "claims.log",
+    benchmark:
+        BENCHMARKS / "claims.tsv"
+    resources:
+        mem_mb=1000,
+    params:
+        settings=settings(*STUDY),
+    shell:
+        "python -m stages.claims{OPTION} 2>&1 | tee {log}"
+
+
 rule figures:
     input:
         scores=PATHS.all_scores,
@@ -111,13 +136,14 @@ rule site:
         pretext=PATHS.all_pretext,
         tables=rules.tables.output,
         figures=rules.figures.output,
+        claims=PATHS.claims,
         manifests=[PATHS.manifest(study.dataset) for study in STUDIES.values()],
         rejected=[PATHS.rejected(study.dataset) for study in STUDIES.values()],
         code=[
             "stages/site.py",
             "stages/style.py",
             "stages/templates/index.html.j2",
-            *library("views"),
+            *library("statistics", "views"),
         ],
     output:
         page=PATHS.site,

@@ -1,0 +1,220 @@
+"""Verdicts on claims, from made-up scores whose answer is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy import stats
+
+from shuffle_to_learn.statistics import spearman_interval
+from stages import claims
+from stages.claims import Claim, judge, read_claims
+from stages.errors import InputError
+from stages.params import Params
+
+ROOT = Path(__file__).parent.parent
+RANKING = ["fast_soft_ranking", "perturbed_fy"]
+VIEWS = ["frequency-10", "grid-5x2", "time-10", "frequency-5", "frequency-20"]
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["audio"] |= {"views": VIEWS, "seeds": [0, 1, 2]}
+    content["video"]["seeds"] = content["images"]["seeds"] = [0, 1, 2]
+    return Params.model_validate(content)
+
+
+def made_up(
+    params: Params, value: Callable[..., float], ranks: Callable[..., float] = lambda e: 0.5
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores ``value(encoder, task, n)`` and partial ranks ``ranks(encoder)``, and chance.
+
+    What a seed and a draw do is shared by all methods, so that it cancels in a difference.
+    """
+    scores, pretext = [], []
+    for e in params.encoders():
+        study = params.study(e.modality)
+        own = {"modality": e.modality, "view": e.view, "method": e.method, "upstream_seed": e.seed}
+        pretext.append(own | {"metric": "partial_ranks", "value": ranks(e)})
+        noise = np.random.default_rng([e.seed, len(e.method), len(e.view), ord(e.view[-1])])
+        for task in study.downstream.tasks:
+            for n in study.downstream.n_examples:
+                for replicate in range(study.downstream.replicates):
+                    shared = 0.1 * np.random.default_rng([e.seed, n, replicate]).normal()
+                    for metric in study.metrics[task]:
+                        number = value(e, task, n) + shared + 0.001 * noise.normal()
+                        if metric == "mse":
+                            number = -number  # the lower the better
+                        scores.append(
+                            own
+                            | {"task": task, "n_examples": n, "replicate": replicate}
+                            | {"metric": metric, "value": number}
+                        )
+    return pd.DataFrame(scores), pd.DataFrame(pretext)
+
+
+def claim(**changes: Any) -> Claim:
+    own = {
+        "claim": "a",
+        "source": "b",
+        "statement": "c",
+        "kind": "methods",
+        "modality": "audio",
+        "task": "instrument",
+        "n_examples": [1000],
+        "first": RANKING,
+        "second": ["random"],
+        "more_than": 0.0,
+    }
+    return Claim.model_validate({k: v for k, v in (own | changes).items() if v is not None})
+
+
+def ranking(e: Any) -> bool:
+    return e.method in RANKING
+
+
+KINDS = {
+    "methods": ({}, lambda e, task, n, by: by * ranking(e)),
+    "methods, lower is better": ({"task": "pitch"}, lambda e, task, n, by: by * ranking(e)),
+    "methods of video": (
+        {"modality": "video", "task": "action", "n_examples": [3000]},
+        lambda e, task, n, by: by * ranking(e),
+    ),
+    "at other numbers of examples nothing differs": (
+        {"n_examples": [125]},
+        lambda e, task, n, by: by * ranking(e) * (n == 125),
+    ),
+    "shrinks": (
+        {"kind": "shrinks", "n_examples": [125, 1000]},
+        lambda e, task, n, by: by * ranking(e) * (n == 125) + 0.3 * ranking(e),
+    ),
+    "views": (
+        {"kind": "views", "views": ["frequency-10", "time-10"], "second": None},
+        lambda e, task, n, by: by * (e.view == "frequency-10"),
+    ),
+    "chance": (
+        {"kind": "chance", "chance": 0.25, "second": None},
+        lambda e, task, n, by: 0.25 + 3 * by,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("turned", [False, True], ids=["more_than", "less_than"])
+def test_a_known_effect_has_its_verdict_both_ways(params, kind: str, turned: bool) -> None:
+    changes, value = KINDS[kind]
+    if turned:
+        changes = changes | {"more_than": None, "less_than": 0.0}
+    found = {}
+    for by in (0.1, -0.1):
+        scores, pretext = made_up(params, lambda e, task, n, by=by: value(e, task, n, by))
+        row = judge(claim(**changes), params, scores, pretext)
+        assert row["ci_low"] < row["effect"] < row["ci_high"]
+        if kind != "chance":
+            assert row["effect"] == pytest.approx(by, abs=0.002)
+        found[by] = row["verdict"]
+    wanted = ["supported", "contradicted"]
+    assert [found[0.1], found[-0.1]] == (wanted[::-1] if turned else wanted)
+
+
+def test_a_threshold_inside_the_interval_is_inconclusive(params) -> None:
+    scores, pretext = made_up(params, lambda e, task, n: 0.1 * ranking(e))
+    low, high = (judge(claim(), params, scores, pretext)[k] for k in ("ci_low", "ci_high"))
+    middle = (low + high) / 2
+    assert judge(claim(more_than=middle), params, scores, pretext)["verdict"] == "inconclusive"
+    less = claim(more_than=None, less_than=middle)
+    assert judge(less, params, scores, pretext)["verdict"] == "inconclusive"
+    assert judge(claim(more_than=low - 1e-6), params, scores, pretext)["verdict"] == "supported"
+    assert judge(claim(more_than=high + 1e-6), params, scores, pretext)["verdict"] == "contradicted"
+
+
+@pytest.mark.parametrize(
+    ("changes", "needs"),
+    [
+        ({"second": ["supervised"]}, "needs the method supervised"),
+        ({"kind": "views", "views": ["frequency-10", "time-5"], "second": None}, "the view time-5"),
+        ({"modality": "video"}, "needs the task instrument"),
+        ({"kind": "shrinks", "n_examples": [990, 1000]}, "two numbers of examples"),
+    ],
+)
+def test_what_was_not_run_is_said(params, changes: dict, needs: str) -> None:
+    row = judge(claim(**changes), params, *made_up(params, lambda e, task, n: 0.0))
+    assert row["verdict"] == "not_run"
+    assert needs in row["comparison"]
+    assert row["effect"] is None
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [(1, "supported"), (-1, "contradicted")])
+def test_correlation_of_pretext_and_score(params, sign: int, verdict: str) -> None:
+    of = {"mse": 0.1, "fast_soft_ranking": 0.2, "perturbed_fy": 0.3}
+
+    def ranks(e: Any) -> float:
+        return of.get(e.method, 0.9) + 0.01 * e.seed
+
+    scores, pretext = made_up(params, lambda e, task, n: 2 * sign * ranks(e), ranks)
+    own = claim(kind="correlation", second=None, first=list(of))
+    row = judge(own, params, scores, pretext)
+    assert row["verdict"] == verdict
+    assert "9 encoders" in row["comparison"]
+    assert abs(row["effect"]) > 0.5 and np.sign(row["effect"]) == sign
+    few = judge(claim(kind="correlation", second=None, first=["mse"]), params, scores, pretext)
+    assert few["verdict"] == "not_run"
+
+
+def test_spearman_interval_covers_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    rho = 0.6
+    true = 6 / np.pi * np.arcsin(rho / 2)  # Spearman's of the bivariate normal
+    hits = 0
+    for _ in range(1000):
+        x, y = rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], 30).T
+        found = spearman_interval(x, y)
+        assert found.mean == pytest.approx(stats.spearmanr(x, y).statistic)
+        hits += found.covers(true)
+    assert 0.93 < hits / 1000 < 0.975
+
+
+def test_spearman_interval_at_its_ends() -> None:
+    up = spearman_interval(range(6), range(6))
+    down = spearman_interval(range(6), range(6, 0, -1))
+    assert up.mean == 1 and 0.3 < up.low < up.high < 1
+    assert down == pytest.approx((-1, -up.high, -up.low))
+    assert np.isnan(spearman_interval([1, 1, 1, 1], range(4)).mean)
+    with pytest.raises(ValueError, match="at least 4"):
+        spearman_interval([1, 2, 3], [1, 2, 3])
+
+
+def test_the_claims_of_the_paper_are_all_there(params) -> None:
+    given = read_claims()
+    assert {c.modality for c in given} == {"audio", "video", "images"}
+    tasks = {(c.modality, c.task) for c in given if c.claim.startswith("pretrained-")}
+    assert tasks == {(m, task) for m, s in params.studies.items() for task in s.metrics}
+    rows = [judge(c, params, *made_up(params, lambda e, task, n: 0.0)) for c in given]
+    missing = {row["claim"] for row in rows if row["verdict"] == "not_run"}
+    assert missing == {"low-data-above-supervised", "supervised-catches-up"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda c: c[0].pop("more_than"), "give more_than or less_than"),
+        (lambda c: c[0].update(kind="best"), "kind"),
+        (lambda c: c[0].update(second=[]), "second"),
+        (lambda c: c.append(c[0]), "given twice"),
+    ],
+)
+def test_a_claim_that_is_incomplete_is_refused(tmp_path: Path, change, said: str) -> None:
+    content = yaml.safe_load(claims.FILE.read_text())
+    change(content)
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match=said) as refused:
+        read_claims(path)
+    assert len(str(refused.value).splitlines()) == 1
