@@ -64,6 +64,8 @@ def params_file(folder: Path, threads: int = 2, **changes: dict) -> Path:
     for modality, section in (("video", "frames"), ("images", "images")):
         own = {"size": 16, "max_rejected": 0.5}
         content[modality][section] |= own | changes.pop(section, {})
+        content[modality]["downstream"]["n_examples"] = [10]
+        content[modality]["pretrain"]["batch_size"] = 2
     content["video"]["views"] = ["frames-5"]
     content["images"]["pretrain"]["gap"] = 1
     content["images"]["pretrain"]["grey_share"] = 0.0
@@ -260,7 +262,7 @@ def test_the_manifest_of_scenes_is_of_what_is_drawn(made) -> None:
     for split in COUNTS["scenes"]:
         _, labels = features_of(layout, "scenes", split)
         for row in labels.itertuples():
-            assert set(row.objects_names) <= set(drawn[row.id.removesuffix(".jpg")])
+            assert set(row.objects_names) <= set(drawn[row.id])
 
 
 # damage
@@ -414,7 +416,8 @@ def test_too_much_damage_leaves_the_features_of_before(copied, dataset: str) -> 
     with pytest.raises(InputError) as stopped:
         run(STAGE[dataset], dataset, params)
     assert str(stopped.value) == (
-        f"test: 2 of 5 {unit} cannot be read, 20% may be; the first is {first}: {reason}"
+        f"test: 2 of 5 {unit} cannot be used, 20% may be (max_rejected); the first is "
+        f"{first}: {reason}"
     )
     assert digests(layout.data / dataset / "features") == former
 
@@ -442,7 +445,9 @@ def test_too_much_damage_is_one_line(copied) -> None:
     assert done.stdout == ""
     *shown, line = done.stderr.splitlines()
     assert all(" clips/s, " in one for one in shown), done.stderr
-    assert line.startswith("error: test: 3 of 5 clips cannot be read, 20% may be; the first is ")
+    assert line.startswith(
+        "error: test: 3 of 5 clips cannot be used, 20% may be (max_rejected); the first is "
+    )
     assert line.endswith(": truncated")
 
 
@@ -454,12 +459,12 @@ def test_none_may_be_damaged_and_not_all(copied, dataset: str) -> None:
     former = digests(layout.data / dataset / "features")
     spoil(layout, dataset, "valid", range(1))
     with pytest.raises(
-        InputError, match=r"^valid: 1 of 3 \w+ cannot be read, none may be; the fir"
+        InputError, match=r"^valid: 1 of 3 \w+ cannot be used, none may be \(max_reje"
     ):
         run(STAGE[dataset], dataset, params)
     spoil(layout, dataset, "valid", range(3))
     params_file(params.parent, **{stage: {"max_rejected": 0.999}})
-    with pytest.raises(InputError, match=r"^valid: 3 of 3 \w+ cannot be read, 99.9% may be; the f"):
+    with pytest.raises(InputError, match=r"^valid: 3 of 3 \w+ cannot be used, 99.9% may be \(max"):
         run(STAGE[dataset], dataset, params)
     assert digests(layout.data / dataset / "features") == former
 
@@ -485,7 +490,7 @@ def test_as_many_as_the_share_says_may_be_rejected(tmp_path, monkeypatch, share,
 
     with_rejected(most)
     assert len(pd.read_csv(layout.rejected("any"))) == most
-    with pytest.raises(InputError, match=f"train: {most + 1} of {count} clips cannot be read"):
+    with pytest.raises(InputError, match=f"train: {most + 1} of {count} clips cannot be used"):
         with_rejected(most + 1)
     assert len(pd.read_csv(layout.rejected("any"))) == most
 

@@ -706,11 +706,27 @@ def replaced(section: str, **values) -> Callable[[dict], None]:
         ),
         (
             settings("pretrain", "video", grey_share=0.1),
-            "video: pretrain.grey_share is for colours",
+            "video: pretrain.channel_shift and grey_share are for colours",
+        ),
+        (
+            settings("pretrain", "video", channel_shift=1),
+            "video: pretrain.channel_shift and grey_share are for colours",
+        ),
+        (
+            replaced("motions", train=50),
+            "video.downstream.n_examples: 60 is more than motions.train: 50",
+        ),
+        (
+            replaced("scenes", pretrain=9),
+            "images.pretrain.batch_size: 16 is more than scenes.pretrain: 9",
+        ),
+        (
+            settings("frames", "video", count=30),
+            "motions.frames_min: 24 is less than the 32 of video.frames.count and skip",
         ),
         (
             settings("images", "images", channels="grey"),
-            "images: pretrain.grey_share is for colours",
+            "images: pretrain.channel_shift and grey_share are for colours",
         ),
         (settings("images", "images", channels="bgr"), "images.images.channels: .*given 'bgr'"),
         (settings("frames", "video", count=1), "video.frames.count: .*or equal to 2"),
