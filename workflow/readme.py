@@ -1,0 +1,71 @@
+"""Put the tables and verdicts of a finished study into README.md: python -m workflow.readme.
+
+Reads the results of params.yaml (or PARAMS) and writes what is between the two marks in README.md
+anew, and the figures that it shows to docs/images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+from stages import common
+from stages.errors import InputError
+from stages.params import Params, load_params
+from stages.style import MODALITIES, TABLES, dataset_label
+
+ROOT = Path(__file__).parent.parent
+START, END = "<!-- results: python -m workflow.readme -->", "<!-- end of results -->"
+FIGURES = {"audio": "figure3", "video": "video-frames"}
+
+
+def results(params: Params) -> str:
+    """The tables without their captions, and the verdicts, in Markdown."""
+    parts = []
+    for modality, study in params.studies.items():
+        plan = TABLES[modality]
+        path = common.need(params.layout.table(plan.name, "md"), "tables")
+        _, _, table = path.read_text(encoding="utf-8").partition("\n\n")
+        parts += [
+            f"**Table {plan.number}. {MODALITIES[modality]}, {dataset_label(study.dataset)}.**",
+            table.strip(),
+        ]
+        if name := FIGURES.get(modality):
+            parts.append(f"![{name}](docs/images/{name}.png)")
+    claims = common.read_table(params.layout.claims, "claims")
+    rows = ["| Claim of the paper | Verdict here | Effect |", "|---|---|---|"]
+    for row in claims.itertuples():
+        effect = ""
+        if row.verdict != "not_run":
+            effect = f"{row.effect:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}]"
+        rows.append(f"| {row.statement} | {str(row.verdict).replace('_', ' ')} | {effect} |")
+    return "\n\n".join([*parts, "\n".join(rows)])
+
+
+def replaced(text: str, new: str) -> str:
+    """The text with what is between the marks replaced."""
+    head, start, rest = text.partition(START)
+    _, end, tail = rest.partition(END)
+    if not (start and end):
+        raise InputError(f"README.md has not the marks {START} and {END}")
+    return f"{head}{START}\n\n{new}\n\n{END}{tail}"
+
+
+def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    params = load_params(os.environ.get("PARAMS", "params.yaml"))
+    readme = ROOT / "README.md"
+    text = replaced(readme.read_text(encoding="utf-8"), results(params))
+    for modality, name in FIGURES.items():
+        if modality in params.studies:
+            figure = common.need(params.layout.figure(name, "png"), "figures")
+            shutil.copyfile(figure, ROOT / "docs/images" / f"{name}.png")
+    common.write_text(readme, text)
+
+
+if __name__ == "__main__":
+    common.run(main)
