@@ -231,8 +231,8 @@ def test_the_readme_is_given_the_tables_and_verdicts(tmp_path: Path, params) -> 
         path.write_text(f"**Table {number}.** A caption.\n\n| Method |\n|---|\n| {number} |\n")
     rows = [judge(c, params, *made_up(params, lambda e, task, n: 0.0)) for c in read_claims()]
     pd.DataFrame(rows).to_csv(own.layout.claims, index=False)
-    text = readme.replaced(f"a\n{readme.START}\nold\n{readme.END}\nb\n", readme.results(own))
-    assert text.startswith("a\n") and text.endswith("\nb\n") and "old" not in text
+    text = readme.replaced(f"a\n{readme.START}\nBEFORE\n{readme.END}\nb\n", readme.results(own))
+    assert text.startswith("a\n") and text.endswith("\nb\n") and "BEFORE" not in text
     assert "A caption" not in text and "| Method |\n|---|\n| 4 |" in text
     assert all(claim.statement in text for claim in read_claims())
     assert "| not run |  |" in text

@@ -7,6 +7,7 @@ anew, and the figures that it shows to docs/images.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 from pathlib import Path
@@ -38,7 +39,7 @@ def results(params: Params) -> str:
     rows = ["| Claim of the paper | Verdict here | Effect |", "|---|---|---|"]
     for row in claims.itertuples():
         effect = ""
-        if row.verdict != "not_run":
+        if not math.isnan(row.effect):
             effect = f"{row.effect:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}]"
         rows.append(f"| {row.statement} | {str(row.verdict).replace('_', ' ')} | {effect} |")
     return "\n\n".join([*parts, "\n".join(rows)])
