@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,8 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
-from shuffle_to_learn import glyphs
-from shuffle_to_learn.rendered import Rendered, bounded
+from shuffle_to_learn import glyphs, rendered
+from shuffle_to_learn.rendered import Rendered
 
 SPLITS = ("train", "valid", "test")
 
@@ -561,14 +560,9 @@ def _fix_identifiers(path: Path) -> None:
     path.write_bytes(content)
 
 
-@contextmanager
-def workers(count: int) -> Iterator[Executor]:
+def workers(count: int) -> AbstractContextManager[Executor]:
     """Processes that render clips, without TensorFlow."""
-    pool = ProcessPoolExecutor(count, get_context("spawn"), cv2.setNumThreads, (1,))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return rendered.workers(count, cv2.setNumThreads, 1)
 
 
 def write(clip: Clip, folder: Path, size: int) -> Clip:
@@ -587,6 +581,7 @@ class Motions(Rendered):
     """
 
     VERSION = tfds.core.Version("1.0.0")
+    UNIT = "clips"
 
     def __init__(
         self,
@@ -615,14 +610,13 @@ class Motions(Rendered):
         return {split: self._generate_examples(split) for split in SPLITS}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
-        if self._pool is None or self._track is None:
-            raise ValueError("to write the dataset, give its clips, a pool and a progress function")
         # TFDS writes to a folder with a temporary name and renames it in the end, files and all.
         folder = Path(self.data_path)
-        (folder / "videos").mkdir(exist_ok=True)
         clips = [clip for clip in self._clips if clip.split == split]
-        written = bounded(self._pool, partial(write, folder=folder, size=self._size), clips)
-        for clip in self._track(written, total=len(clips), label=split, unit="clips"):
+        to_file = partial(write, folder=folder, size=self._size)
+        written = self._rendered(to_file, clips, total=len(clips), split=split)
+        (folder / "videos").mkdir(exist_ok=True)
+        for clip in written:
             yield (
                 clip.id,
                 {

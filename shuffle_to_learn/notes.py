@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from shuffle_to_learn import soundfont
-from shuffle_to_learn.rendered import Rendered, Track, bounded
+from shuffle_to_learn import rendered, soundfont
+from shuffle_to_learn.rendered import Rendered, Track
 from shuffle_to_learn.soundfont import Note
 
 QUALITIES = (
@@ -52,14 +51,9 @@ class Checks:
     share: float = 0.75
 
 
-@contextmanager
-def workers(count: int) -> Iterator[Executor]:
+def workers(count: int) -> AbstractContextManager[Executor]:
     """Processes that have loaded the soundfont and not TensorFlow."""
-    pool = ProcessPoolExecutor(count, get_context("spawn"), soundfont.start_worker)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return rendered.workers(count, soundfont.start_worker)
 
 
 def audition(notes: Sequence[Note], checks: Checks, *, pool: Executor, track: Track) -> list[Note]:
@@ -153,6 +147,7 @@ class Notes(Rendered):
     """
 
     VERSION = tfds.core.Version("1.0.0")
+    UNIT = "notes"
 
     def __init__(
         self,
@@ -181,11 +176,10 @@ class Notes(Rendered):
         return {split: self._generate_examples(split) for split in SPLITS}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
-        if self._pool is None or self._track is None:
-            raise ValueError("to write the dataset, give its notes, a pool and a progress function")
         notes = [note for note in self._notes if note.split == split]
-        rendered = bounded(self._pool, soundfont.compressed, notes)
-        for note, audio in self._track(rendered, total=len(notes), label=split, unit="notes"):
+        for note, audio in self._rendered(
+            soundfont.compressed, notes, total=len(notes), split=split
+        ):
             yield (
                 note.id,
                 {

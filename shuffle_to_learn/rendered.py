@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
-from typing import Any, TypeVar
+from multiprocessing import get_context
+from typing import Any, ClassVar, TypeVar
 
 import tensorflow_datasets as tfds
 
@@ -17,10 +19,14 @@ Track = Callable[..., Iterator[Any]]
 class Rendered(tfds.core.GeneratorBasedBuilder):
     """A builder that writes what a pool of workers renders, the same bytes at every run.
 
+    ``UNIT`` is what its examples are called.
+
     Args:
         pool: renders; needed to write the dataset, not to read it.
         track: shows progress; needed to write the dataset, not to read it.
     """
+
+    UNIT: ClassVar[str]
 
     def __init__(
         self, *, pool: Executor | None = None, track: Track | None = None, **kwargs: Any
@@ -28,6 +34,24 @@ class Rendered(tfds.core.GeneratorBasedBuilder):
         self._pool = pool
         self._track = track
         super().__init__(**kwargs)
+
+    def _rendered(
+        self,
+        function: Callable[[Any], T],
+        items: Iterable[Any],
+        *,
+        total: int,
+        split: str,
+    ) -> Iterator[T]:
+        """What the pool makes of the items, in their order.
+
+        Raises:
+            ValueError: there is no pool or nothing to show progress.
+        """
+        if self._pool is None or self._track is None:
+            raise ValueError("to write the dataset, give it a pool and a progress function")
+        results = bounded(self._pool, function, items)
+        return self._track(results, total=total, label=split, unit=self.UNIT)
 
     def _example_writer(self) -> tfds.core.ExampleWriter:
         return _SameBytes(file_format=self.info.file_format)
@@ -47,6 +71,16 @@ def _sorted(example: bytes) -> bytes:
     import tensorflow as tf
 
     return tf.train.Example.FromString(example).SerializeToString(deterministic=True)
+
+
+@contextmanager
+def workers(count: int, start: Callable[..., Any], *arguments: Any) -> Iterator[Executor]:
+    """Processes that render, each begun by ``start(*arguments)``; work left over is dropped."""
+    pool = ProcessPoolExecutor(count, get_context("spawn"), start, arguments)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def bounded(pool: Executor, function: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 import cv2
@@ -25,8 +24,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from threadpoolctl import threadpool_limits
 
-from shuffle_to_learn import glyphs
-from shuffle_to_learn.rendered import Rendered, bounded
+from shuffle_to_learn import glyphs, rendered
+from shuffle_to_learn.rendered import Rendered
 
 LABELS = tuple(glyphs.CLASSES)
 POSES = ("frontal", "rear", "left", "right", "unspecified")
@@ -511,14 +510,9 @@ def encoded(scene: Scene, settings: Settings) -> tuple[str, bytes, list[Seen]]:
     return scene.id, content.tobytes(), seen
 
 
-@contextmanager
-def workers(count: int) -> Iterator[Executor]:
+def workers(count: int) -> AbstractContextManager[Executor]:
     """Processes that render one scene each at a time, without TensorFlow."""
-    pool = ProcessPoolExecutor(count, get_context("spawn"), _start_worker)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return rendered.workers(count, _start_worker)
 
 
 def _start_worker() -> None:
@@ -544,6 +538,7 @@ class Scenes(Rendered):
     """
 
     VERSION = tfds.core.Version("1.0.0")
+    UNIT = "scenes"
 
     def __init__(
         self,
@@ -570,20 +565,19 @@ class Scenes(Rendered):
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
         if self._plan is None or self._pool is None or self._track is None:
             raise ValueError("to write the dataset, give its plan, a pool and a progress function")
+        if self._plan is None:
+            raise ValueError("to write the dataset, give its plan, a pool and a progress function")
         return {
-            split: self._generate_examples(split)
+            split: self._generate_examples(split, self._plan)
             for split in SPLITS
             if self._plan.counts.get(split, 0)
         }
 
-    def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
-        if self._plan is None or self._pool is None or self._track is None:
-            raise ValueError("to write the dataset, give its plan, a pool and a progress function")
-        plan = self._plan
+    def _generate_examples(self, split: str, plan: Plan) -> Iterator[tuple[str, dict]]:
         count = plan.counts[split]
         scenes = draw(split, count, seed=plan.seed, settings=plan.settings)
-        rendered = bounded(self._pool, partial(encoded, settings=plan.settings), scenes)
-        for id, content, seen in self._track(rendered, total=count, label=split, unit="scenes"):
+        to_file = partial(encoded, settings=plan.settings)
+        for id, content, seen in self._rendered(to_file, scenes, total=count, split=split):
             yield id, example(id, content, seen)
 
 
