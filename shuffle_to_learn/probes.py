@@ -1,4 +1,4 @@
-"""Many small MLPs on a frozen embedding, trained side by side as one batched computation."""
+"""Classifiers on a frozen embedding: many MLPs trained side by side, or nearest neighbours."""
 
 from __future__ import annotations
 
@@ -116,13 +116,10 @@ def predict_with_probes(
 
     mean, deviation = _moments(x, everything, everything_mask)
     categories = y.ndim == 2
-    if categories:
-        present = tf.constant(y, tf.float32)
-    elif classes is None:
-        values = tf.constant(y, tf.float32)[:, None]
-        y_mean, y_deviation = _moments(values, everything, everything_mask)
-    else:
-        labels = tf.constant(y, tf.int32)
+    real = classes is None and not categories
+    wanted = tf.constant(y, tf.int32 if classes and not categories else tf.float32)
+    if real:
+        y_mean, y_deviation = _moments(wanted[:, None], everything, everything_mask)
 
     probes, d = len(subsets), x.shape[1]
     outputs = y.shape[1] if categories else classes or 1
@@ -152,15 +149,8 @@ def predict_with_probes(
 
     def losses(result, rows):
         """One loss an example: shape (probes, rows)."""
-        if categories:
-            wanted = tf.gather(present, rows)
-            each = tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=result)
-            return tf.reduce_mean(each, axis=-1)
-        if classes is None:
-            wanted = (tf.gather(values, rows) - y_mean) / y_deviation
-            return tf.square(result - wanted)[..., 0]
-        wanted = tf.gather(labels, rows)
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=result)
+        y = tf.gather(wanted, rows)
+        return example_losses(result, (y - y_mean[..., 0]) / y_deviation[..., 0] if real else y)
 
     count = tf.constant(fit_mask.sum(axis=1), tf.float32)[:, None]
 
@@ -198,17 +188,76 @@ def predict_with_probes(
     @tf.function(reduce_retracing=True)
     def predict(inputs):
         result = forward(best, inputs[None])
-        if categories:
-            return result
-        if classes is None:
+        if real:
             return (result * y_deviation + y_mean)[..., 0]
-        return tf.argmax(result, axis=-1)
+        return result if categories else tf.argmax(result, axis=-1)
 
     chunks = [
         predict(tf.constant(np.asarray(queries[start : start + 250], np.float32))).numpy()
         for start in range(0, len(queries), 250)
     ]
     return np.concatenate(chunks, axis=1)
+
+
+def example_losses(result: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+    """One loss an example.
+
+    Args:
+        result: float32, shape (..., outputs).
+        wanted: integers of shape (...): class numbers, for the cross-entropy; or reals of the same
+            shape, for the squared error; or 0 and 1 of shape (..., outputs), for the mean over the
+            outputs of their cross-entropies.
+
+    Returns:
+        float32, shape (...).
+    """
+    if wanted.dtype.is_integer:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=result)
+    if wanted.shape.rank == result.shape.rank:
+        each = tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=result)
+        return tf.reduce_mean(each, axis=-1)
+    return tf.square(result[..., 0] - wanted)
+
+
+def predict_with_neighbors(
+    embeddings: np.ndarray,
+    targets: np.ndarray,
+    subsets: list[np.ndarray],
+    queries: np.ndarray,
+    *,
+    classes: int | None,
+    neighbors: int = 5,
+    wrap: Callable[[Iterable[np.ndarray]], Iterable[np.ndarray]] = iter,
+) -> np.ndarray:
+    """Predict each query by its nearest neighbours in each subset, by cosine similarity.
+
+    Inputs are standardised by the mean and deviation of the subset, and clipped to 5 deviations, as
+    for :func:`predict_with_probes`. A neighbour counts as much as it is near.
+
+    Args:
+        embeddings, targets, subsets, queries, classes: as :func:`predict_with_probes` has them.
+        neighbors: at most so many.
+        wrap: goes around the iteration over the subsets, to show progress.
+
+    Returns:
+        As :func:`predict_with_probes`; of categories, the share of the neighbours that have each.
+
+    Source: Wu et al. 2018, "Unsupervised Feature Learning via Non-Parametric Instance
+    Discrimination", section 3.4, with scikit-learn's weights: one over the distance.
+    """
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+    kind = KNeighborsClassifier if classes and np.ndim(targets) == 1 else KNeighborsRegressor
+    predictions = []
+    for subset in wrap(subsets):
+        x = np.asarray(embeddings[np.sort(subset)], np.float32)
+        mean, deviation = x.mean(0), x.std(0)
+        deviation = np.where(deviation > 1e-6, deviation, 1.0)
+        model = kind(min(neighbors, len(subset)), weights="distance", metric="cosine")
+        model.fit(np.clip((x - mean) / deviation, -CLIP, CLIP), targets[np.sort(subset)])
+        z = (np.asarray(queries, np.float32) - mean) / deviation
+        predictions.append(model.predict(np.clip(z, -CLIP, CLIP)))
+    return np.stack(predictions)
 
 
 def _pad(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

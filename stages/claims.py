@@ -21,7 +21,14 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from shuffle_to_learn.statistics import Interval, crossed_interval, spearman_interval
 from stages.common import parser, run, write_csv
 from stages.errors import InputError
-from stages.gathered import nearest, read_pretext, read_scores, tables_by_method
+from stages.gathered import (
+    crossed_values,
+    methods_of,
+    nearest,
+    read_pretext,
+    read_scores,
+    under_names,
+)
 from stages.params import Params, Section, load_params
 from stages.style import MEASURES
 
@@ -121,12 +128,14 @@ def _effect(
     if claim.task not in study.downstream.tasks:
         raise Missing(f"the task {claim.task}")
     views = claim.views or [study.views[0]]
-    for kind, wanted, present in (
-        ("method", [*claim.first, *claim.second], study.methods),
-        ("view", views, study.views),
-    ):
-        if absent := [name for name in wanted if name not in present]:
-            raise Missing(f"the {kind} {absent[0]}")
+    for view in views:
+        if view not in study.all_views:
+            raise Missing(f"the view {view}")
+        for method in (*claim.first, *claim.second):
+            if method not in methods_of(study, view):
+                raise Missing(f"the method {method} of the view {view}")
+    # An ablation has some of the study's seeds.
+    seeds = min((study.crossed(view)[1] for view in views), key=len)
     metric = study.metrics[claim.task][0]
     better = 1 if MEASURES[claim.task, metric].higher_is_better else -1
     examples = [nearest(study.downstream.n_examples, n) for n in claim.n_examples]
@@ -135,9 +144,11 @@ def _effect(
 
     def table(methods: list[str], view: str, n: int) -> np.ndarray:
         """The methods' mean score, the greater the better: seeds x draws."""
-        own = {"modality": claim.modality, "view": view, "task": claim.task, "metric": metric}
-        tables = tables_by_method(scores, methods, **own, n_examples=n)
-        return better * np.mean(list(tables.values()), axis=0)
+        own: dict[str, Any] = {"modality": claim.modality, "view": view}
+        own |= {"task": claim.task, "metric": metric}
+        own |= {"n_examples": n}
+        tables = [crossed_values(scores, seeds, **own, method=method) for method in methods]
+        return better * np.mean(tables, axis=0)
 
     first, second = " and ".join(claim.first), " and ".join(claim.second)
     n = examples[0]
@@ -145,13 +156,13 @@ def _effect(
         ranks, values = [], []
         for method in claim.first:
             own = {"modality": claim.modality, "view": views[0]}
-            found = tables_by_method(pretext, [method], **own, metric="partial_ranks")
-            ranks += found[method].ravel().tolist()
+            own |= {"method": method, "metric": "partial_ranks"}
+            ranks += crossed_values(pretext, seeds, **own).ravel().tolist()
             values += table([method], views[0], n).mean(axis=1).tolist()
         if len(ranks) < 5:
             raise Missing("five encoders at least")
         text = f"partial ranks with {metric} over {len(ranks)} encoders of {first}"
-        return spearman_interval(ranks, values), text, examples, (len(study.seeds), 1)
+        return spearman_interval(ranks, values), text, examples, (len(seeds), 1)
     if claim.kind == "methods":
         values = table(claim.first, views[0], n) - table(claim.second, views[0], n)
         text = f"{first} less {second}"
@@ -172,7 +183,7 @@ def _effect(
 
 def main(arguments: list[str] | None = None) -> None:
     params = load_params(parser(__doc__).parse_args(arguments).params)
-    scores, pretext = read_scores(params), read_pretext(params)
+    scores, pretext = under_names(params, read_scores(params)), read_pretext(params)
     rows = [judge(claim, params, scores, pretext) for claim in read_claims()]
     table = pd.DataFrame(rows, columns=COLUMNS)
     counts = {"n_seeds": "Int64", "n_replicates": "Int64"}

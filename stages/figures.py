@@ -1,26 +1,25 @@
-"""The figures of the study: scores against labelled examples, learning curves, frames.
+"""The figures of the study: scores against labelled examples and patches, learning curves.
 
-Reads results/scores.csv and the training histories, and writes to results/figures, for each
-modality that the params file has,
+Reads results/scores.csv, results/pretext.csv and the training histories, and writes to
+results/figures, for each modality that the params file has,
 
   figure3, video-examples, images-examples
            the score of each task against the number of labelled examples (Figure 3 of the paper is
-           that of audio): .csv (what is drawn), .svg, .png, and -narrow.svg: the panels below each
-           other, for a narrow page
+           that of audio, with the network trained end to end)
+  figure4, video-frames
+           the scores and the partial ranks against the number of patches: frequency bands of a
+           spectrogram (the paper's Figure 4), frames of a clip
   pretext-<modality>
-           held-out partial ranks by epoch, mean and range over the seeds: .csv, .svg, .png
+           held-out partial ranks by epoch, mean and range over the seeds
 
-and of video
-
-  video-frames
-           the score and the partial ranks against the number of frames: .csv, .svg, .png
-
-The bars and bands are 95 % intervals: shuffle_to_learn/statistics.py.
+each as .csv (what is drawn), .svg and .png, and the first two as -narrow.svg: the panels below each
+other, for a narrow page. The bars and bands are 95 % intervals: shuffle_to_learn/statistics.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +37,17 @@ from shuffle_to_learn.statistics import crossed_interval
 from shuffle_to_learn.views import View
 from stages.common import atomic, parser, read_table, run, write_csv
 from stages.errors import InputError
-from stages.gathered import nearest, read_pretext, read_scores, tables_by_method
+from stages.gathered import (
+    crossed_values,
+    methods_of,
+    nearest,
+    read_pretext,
+    read_scores,
+    under_names,
+)
 from stages.params import Params, load_params
 from stages.paths import Encoder
-from stages.style import EXAMPLES, MEASURES, dataset_label, looks, rc, view_label
+from stages.style import EXAMPLES, MEASURES, NUMBERS, dataset_label, looks, rc, view_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,20 +56,14 @@ if TYPE_CHECKING:
 UNTRAINED = {"random"}
 PRETEXT = "valid_partial_ranks"
 CHANCE = "#777777"
-FRAMES_AT = 3000  # labelled clips, as in the paper
+NUMBERS_AT = {"audio": 1000, "video": 3000}  # labelled inputs, as in the paper
 
 
-def _summary(tables: dict[str, np.ndarray], **own: Any) -> list[dict[str, Any]]:
-    """A row a method: what its scores are of, their mean and interval."""
-    rows = []
-    for method, table in tables.items():
-        mean, low, high = crossed_interval(table)
-        rows.append(
-            own
-            | {"method": method, "mean": mean, "ci_low": low, "ci_high": high}
-            | dict(zip(("n_seeds", "n_replicates"), table.shape, strict=True))
-        )
-    return rows
+def _summary(values: np.ndarray, **own: Any) -> dict[str, Any]:
+    """A row: what its scores are of, their mean and interval."""
+    mean, low, high = crossed_interval(values)
+    own |= {"mean": mean, "ci_low": low, "ci_high": high}
+    return own | dict(zip(("n_seeds", "n_replicates"), values.shape, strict=True))
 
 
 def by_examples(params: Params, modality: str, scores: pd.DataFrame) -> pd.DataFrame:
@@ -72,30 +72,46 @@ def by_examples(params: Params, modality: str, scores: pd.DataFrame) -> pd.DataF
     scores = scores[scores["modality"] == modality]
     rows = []
     for view in study.views:
+        methods = looks([m for m in methods_of(study, view) if not m.endswith("_fine_tuned")])
         for task in (task for task in study.metrics if task in study.downstream.tasks):
             metric = study.metrics[task][0]
             for n in sorted(study.downstream.n_examples):
-                own = {"view": view, "task": task, "metric": metric, "n_examples": n}
-                rows += _summary(tables_by_method(scores, looks(study.methods), **own), **own)
+                what = {"view": view, "task": task, "metric": metric, "n_examples": n}
+                for method in methods:
+                    own = what | {"method": method}
+                    rows.append(_summary(crossed_values(scores, study.seeds, **own), **own))
     return pd.DataFrame(rows).round(8)
 
 
-def by_frames(params: Params, scores: pd.DataFrame, pretext: pd.DataFrame) -> pd.DataFrame:
-    """What the figure of frames draws: one row a number of frames, measure and method."""
-    study = params.study("video")
-    n = nearest(study.downstream.n_examples, FRAMES_AT)
+def by_patches(
+    params: Params, modality: str, scores: pd.DataFrame, pretext: pd.DataFrame
+) -> pd.DataFrame:
+    """What figure 4 draws: one row a number of patches, measure and method.
+
+    Only of the methods and seeds that every one of these views was run with.
+    """
+    study = params.study(modality)
+    _, kind, _ = NUMBERS[modality]
+    views = [view for view in study.all_views if view.startswith(f"{kind}-")]
+    views.sort(key=lambda name: View.parse(name).patches)
+    methods = [m for m in looks(study.methods) if all(m in study.crossed(v)[0] for v in views)]
+    seeds = min((study.crossed(view)[1] for view in views), key=len, default=study.seeds)
+    n = nearest(study.downstream.n_examples, NUMBERS_AT[modality])
+    tasks = [task for task in study.metrics if task in study.downstream.tasks]
     rows = []
-    for view in sorted(study.views, key=lambda name: View.parse(name).patches):
-        own = {"modality": "video", "view": view}
-        frames = {"frames": View.parse(view).patches}
-        for task in study.downstream.tasks:
-            what = {"task": task, "metric": study.metrics[task][0], "n_examples": n}
-            tables = tables_by_method(scores, looks(study.methods), **own, **what)
-            rows += _summary(tables, **frames, **what)
-        what = {"task": "pretext", "metric": "partial_ranks"}
-        tables = tables_by_method(pretext, looks(study.methods), **own, metric="partial_ranks")
-        rows += _summary(tables, **frames, **what, n_examples=None)
-    return pd.DataFrame(rows).astype({"n_examples": "Int64"}).round(8)
+    for view, method in product(views, methods):
+        who = {"view": view, "method": method}
+        patches = {"patches": View.parse(view).patches, "n_examples": n}
+        for task in tasks:
+            what = {"task": task, "metric": study.metrics[task][0]}
+            values = crossed_values(scores, seeds, modality=modality, n_examples=n, **who, **what)
+            rows.append(_summary(values, **who, **patches, **what))
+        what = {"metric": "partial_ranks"}
+        values = crossed_values(pretext, seeds, modality=modality, **who, **what)
+        rows.append(_summary(values, **who, patches=patches["patches"], task="pretext", **what))
+    columns = ["view", "patches", "method", "task", "metric", "n_examples"]
+    columns += ["mean", "ci_low", "ci_high", "n_seeds", "n_replicates"]
+    return pd.DataFrame(rows, columns=columns).astype({"n_examples": "Int64"}).round(8)
 
 
 def by_epoch(params: Params, modality: str) -> pd.DataFrame:
@@ -103,7 +119,7 @@ def by_epoch(params: Params, modality: str) -> pd.DataFrame:
     parts = [
         history(params, e).assign(view=e.view, method=e.method)
         for e in params.encoders(modality)
-        if e.method not in UNTRAINED
+        if e.method not in UNTRAINED and e.view in params.study(modality).views
     ]
     columns = ["view", "method", "epoch", "mean", "lowest", "highest", "n_seeds"]
     if not parts:
@@ -160,7 +176,7 @@ def figure3(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool 
     for task in tasks:  # of every view on one scale, so that panels compare
         _share([axis for axis, panel in zip(axes.flat, panels, strict=False) if panel[1] == task])
     where = dataset_label(study.dataset)
-    title = "Frozen embeddings against labelled examples"
+    title = "Scores against labelled examples"
     title += ("\n" if columns < 3 else ": ") + where
     return _finish(figure, axes, title, columns=2 if columns == 1 else 5 if columns > 2 else 3)
 
@@ -180,29 +196,32 @@ def _log_axis(axis: Axes, counts: list[int]) -> None:
     axis.set_xlim(counts[0] / 1.25, counts[-1] * 1.25)
 
 
-def frames(params: Params, table: pd.DataFrame) -> Figure:
-    """One panel a task and one of the pretext task, below each other."""
+def figure4(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool = False) -> Figure:
+    """One panel a task and one of the pretext task; ``narrow`` puts one below the other."""
+    _, _, patches = NUMBERS[modality]
     measures = list(dict.fromkeys(zip(table["task"], table["metric"], strict=True)))
-    figure, axes = plt.subplots(
-        len(measures), 1, figsize=(4.8, 2.7 * len(measures) + 1), squeeze=False
-    )
-    for axis, (task, metric) in zip(axes.flat, measures, strict=True):
-        rows = table[table["task"] == task]
-        _panel(axis, rows, "frames", ("mean", "ci_low", "ci_high"))
-        counts = sorted(set(rows["frames"]))
-        _log_axis(axis, counts)
+    columns = 1 if narrow or len(measures) < 2 else 2
+    rows = -(-len(measures) // columns) or 1
+    size = (4.4 if columns == 1 else 8.2, 2.7 * rows + 1)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for axis in axes.flat[len(measures) :]:
+        axis.remove()
+    for axis, (task, metric) in zip(axes.flat, measures, strict=False):
+        own = table[table["task"] == task]
+        _panel(axis, own, "patches", ("mean", "ci_low", "ci_high"))
+        _log_axis(axis, sorted(set(own["patches"])))
         if task == "pretext":
             along = np.geomspace(*axis.get_xlim(), 100)
             # Above the grid, and below the random encoder's line, which may lie on it.
             axis.plot(along, 1 / along, color=CHANCE, linewidth=1, zorder=1.8)
             axis.set_ylim(bottom=0)
-        examples = rows["n_examples"].iloc[0]
-        name = _measure(task, metric)
-        axis.set(xlabel="frames of a clip", ylabel="")
-        note = "grey line: chance" if task == "pretext" else f"{examples} labelled clips"
-        axis.set_title(f"{name}; {note}", loc="left")
-    where = dataset_label(params.study("video").dataset)
-    return _finish(figure, axes, f"Against the number of frames\n{where}", columns=2)
+        axis.set(xlabel=patches, ylabel="")
+        note = (
+            "\ngrey line: chance" if task == "pretext" else f"\n{own['n_examples'].iloc[0]} labels"
+        )
+        axis.set_title(_measure(task, metric) + note, loc="left")
+    where = dataset_label(params.study(modality).dataset)
+    return _finish(figure, axes, f"Against the number of {patches}\n{where}", columns=2)
 
 
 def pretext(params: Params, modality: str, table: pd.DataFrame) -> Figure:
@@ -314,28 +333,37 @@ def save(figure: Figure, path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     params = load_params(parser(__doc__).parse_args(arguments).params)
-    scores, path = read_scores(params), params.layout.figure
+    scores, pretext_scores = under_names(params, read_scores(params)), read_pretext(params)
     # Read everything before anything is written: the figures are of one state of the study.
-    tables = {m: (by_examples(params, m, scores), by_epoch(params, m)) for m in params.studies}
-    video = by_frames(params, scores, read_pretext(params)) if "video" in params.studies else None
+    curves = {modality: by_epoch(params, modality) for modality in params.studies}
     with matplotlib.rc_context(rc()):
-        for modality, (examples, epochs) in tables.items():
-            name = EXAMPLES[modality]
-            write_csv(path(name, "csv"), examples)
-            _save_both(figure3(params, modality, examples), path, name)
-            narrow = figure3(params, modality, examples, narrow=True)
-            save(narrow, path(f"{name}-narrow", "svg"))
-            write_csv(path(f"pretext-{modality}", "csv"), epochs)
-            _save_both(pretext(params, modality, epochs), path, f"pretext-{modality}")
-        if video is not None:
-            write_csv(path("video-frames", "csv"), video)
-            _save_both(frames(params, video), path, "video-frames")
+        for modality, epochs in curves.items():
+            table = by_examples(params, modality, scores)
+            _save(params, figure3, EXAMPLES[modality], modality, table)
+            if modality in NUMBERS:
+                table = by_patches(params, modality, scores, pretext_scores)
+                _save(params, figure4, NUMBERS[modality][0], modality, table)
+            _save(params, pretext, f"pretext-{modality}", modality, epochs, narrow=False)
     plt.close("all")
 
 
-def _save_both(figure: Figure, path: Callable[[str, str], Path], name: str) -> None:
+def _save(
+    params: Params,
+    draw: Callable[..., Figure],
+    name: str,
+    modality: str,
+    table: pd.DataFrame,
+    *,
+    narrow: bool = True,
+) -> None:
+    """A figure as files, and a second one for a narrow page."""
+    path = params.layout.figure
+    write_csv(path(name, "csv"), table)
+    figure = draw(params, modality, table)
     for suffix in ("svg", "png"):
         save(figure, path(name, suffix))
+    if narrow:
+        save(draw(params, modality, table, narrow=True), path(f"{name}-narrow", "svg"))
 
 
 if __name__ == "__main__":

@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from stages.common import read_table
 from stages.errors import InputError
-from stages.params import Params
+from stages.params import Params, Study
 from stages.paths import Encoder
 
 IDENTITY = ["modality", "dataset", "view", "method", "upstream_seed"]
-SCORES = [*IDENTITY, "task", "n_examples", "replicate", "metric", "value"]
+SCORES = [*IDENTITY, "classifier", "task", "n_examples", "replicate", "metric", "value"]
 PRETEXT = [*IDENTITY, "metric", "value"]
 
 
-def identity(params: Params, e: Encoder) -> tuple[str, str, str, str, int]:
+def identity(params: Params, e: Encoder) -> tuple[str | int, ...]:
     """The values of the columns :data:`IDENTITY` of one encoder."""
-    return e.modality, params.study(e.modality).dataset, e.view, e.method, e.seed
+    return tuple(params.identity(e).values())
+
+
+def classifiers(params: Params, e: Encoder) -> list[str]:
+    """What an encoder is scored with: probes, the study's own first, and training end to end."""
+    trained = ["end_to_end"] if e in params.trained_end_to_end(e.modality) else []
+    return [*params.study(e.modality).downstream.probes, *trained]
 
 
 def check_scores(
-    table: pd.DataFrame, params: Params, encoders: Sequence[Encoder], path: Path, made_by: str
+    table: pd.DataFrame,
+    params: Params,
+    encoders: Mapping[Encoder, Sequence[str]],
+    path: Path,
+    made_by: str,
 ) -> pd.DataFrame:
-    """The downstream scores of these encoders in the order of the params file.
+    """The scores of these encoders' classifiers in the order of the params file.
 
     Raises:
         InputError: unless there is exactly one finite value for every score that it asks for.
     """
     expected = []
-    for e in encoders:
+    for e, names in encoders.items():
         study = params.study(e.modality)
         expected += [
-            (*identity(params, e), task, n, replicate, metric)
+            (*identity(params, e), classifier, task, n, replicate, metric)
+            for classifier in names
             for task in study.downstream.tasks
             for n in study.downstream.n_examples
             for replicate in range(study.downstream.replicates)
@@ -82,7 +94,34 @@ def nearest(counts: Sequence[int], wanted: int) -> int:
 def read_scores(params: Params) -> pd.DataFrame:
     """``scores.csv``, checked to be that of this params file."""
     path = params.layout.all_scores
-    return check_scores(read_table(path, "scores"), params, params.encoders(), path, "scores")
+    encoders = {e: classifiers(params, e) for e in params.encoders()}
+    return check_scores(read_table(path, "scores"), params, encoders, path, "scores")
+
+
+def end_to_end_name(method: str) -> str:
+    """What an encoder of this method, trained end to end, is called."""
+    return "supervised" if method == "random" else f"{method}_fine_tuned"
+
+
+def methods_of(study: Study, view: str) -> list[str]:
+    """The names that :func:`under_names` has of a view."""
+    methods, _ = study.crossed(view)
+    trained = study.end_to_end.methods if view in study.views else []
+    return [*methods, *map(end_to_end_name, trained)]
+
+
+def under_names(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
+    """The scores by the study's own probe, and below them those of training end to end.
+
+    The latter go by the method's :func:`end_to_end_name`. The column ``classifier`` stays.
+    """
+    parts = []
+    for modality, study in params.studies.items():
+        own = scores[scores["modality"] == modality]
+        trained = own[own["classifier"] == "end_to_end"]
+        parts.append(own[own["classifier"] == study.downstream.probes[0]])
+        parts.append(trained.assign(method=trained["method"].map(end_to_end_name)))
+    return pd.concat(parts, ignore_index=True)
 
 
 def read_pretext(params: Params) -> pd.DataFrame:
@@ -91,22 +130,18 @@ def read_pretext(params: Params) -> pd.DataFrame:
     return check_pretext(read_table(path, "scores"), params, params.encoders(), path, "scores")
 
 
-def tables_by_method(
-    table: pd.DataFrame, methods: Iterable[str], **fixed: Hashable
-) -> dict[str, np.ndarray]:
-    """Seeds x replicates of every method, of the rows that have the fixed values.
+def crossed_values(
+    table: pd.DataFrame, seeds: Sequence[int], **fixed: Hashable
+) -> npt.NDArray[np.float64]:
+    """Seeds x replicates, of the rows that have the fixed values.
 
-    Both axes keep the order of the gathered files, so that equal places pair. The pretext metrics
+    Replicates keep the order of the gathered files, so that equal places pair. The pretext metrics
     have no replicates: one column.
     """
     for column, value in fixed.items():
         table = table[table[column] == value]
-    result = {}
-    for method in methods:
-        rows = table[table["method"] == method]
-        seeds = rows["upstream_seed"].nunique()
-        result[method] = rows["value"].to_numpy(dtype=np.float64).reshape(seeds, -1)
-    return result
+    rows = [table.loc[table["upstream_seed"] == seed, "value"].to_numpy() for seed in seeds]
+    return np.stack(rows).astype(np.float64)
 
 
 def _clean(table: pd.DataFrame, columns: list[str], path: Path, made_by: str) -> pd.DataFrame:

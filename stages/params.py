@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_type_hints
 
@@ -12,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     create_model,
     field_validator,
     model_validator,
@@ -53,6 +55,7 @@ class Threads(Section):
     pretrain: Cores
     embed: Cores
     downstream: Cores
+    end_to_end: Cores
 
 
 class HeldOut(Section):
@@ -229,6 +232,14 @@ else:
     )
 
 
+class Ablation(Section):
+    """Other views, each with some of the study's methods and seeds; none where a list is empty."""
+
+    views: list[str]
+    methods: list[str]
+    seeds: list[Seed]
+
+
 class Embed(Section):
     """Which layer of the CFN is the embedding."""
 
@@ -243,7 +254,9 @@ class Downstream(Section):
     replicates: Positive
     evaluate_on: Literal["valid", "test"]
     validation_share: Share
+    probes: Annotated[list[Literal["mlp", "linear", "knn"]], Field(min_length=1)]
     hidden: list[Positive]
+    neighbors: Positive
     learning_rate: Rate
     weight_decay: Annotated[float, Field(ge=0, le=1)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -257,8 +270,25 @@ class Downstream(Section):
     def _consistent(self) -> Self:
         if self.steps < self.evaluate_every:
             raise ValueError("steps is less than evaluate_every: nothing would be evaluated")
-        for name in ("tasks", "n_examples"):
+        for name in ("tasks", "n_examples", "probes"):
             _distinct(getattr(self, name))
+        return self
+
+
+class EndToEnd(Section):
+    """Networks trained end to end on the labelled examples: of these methods' encoders."""
+
+    methods: list[str]
+    learning_rate: Rate
+    batch_size: Positive
+    steps: Positive
+    evaluate_every: Positive
+    patience: Positive
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.steps < self.evaluate_every:
+            raise ValueError("steps is less than evaluate_every: nothing would be evaluated")
         return self
 
 
@@ -276,10 +306,12 @@ class Study(Section):
     views: Annotated[list[str], Field(min_length=1)]
     methods: Annotated[list[str], Field(min_length=1)]
     seeds: Annotated[list[Seed], Field(min_length=1)]
+    ablation: Ablation
     pretrain: Pretrain
     method: Methods
     embed: Embed
     downstream: Downstream
+    end_to_end: EndToEnd
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -296,6 +328,17 @@ class Study(Section):
     def _all_distinct(cls, values: list) -> list:
         return _distinct(values)
 
+    @property
+    def all_views(self) -> list[str]:
+        """The study's views and those of the ablation that are run."""
+        ablation = self.ablation
+        return [*self.views, *(ablation.views if ablation.methods and ablation.seeds else [])]
+
+    def crossed(self, view: str) -> tuple[list[str], list[int]]:
+        """The methods and the seeds that a view is run with, each with each."""
+        part = self if view in self.views else self.ablation
+        return part.methods, part.seeds
+
     @field_validator("views")
     @classmethod
     def _views(cls, views: list[str]) -> list[str]:
@@ -311,6 +354,25 @@ class Study(Section):
                 known = ", ".join(METHODS)
                 raise ValueError(f"unknown method {method!r}: choose from {known}")
         return methods
+
+    @field_validator("ablation")
+    @classmethod
+    def _other_views(cls, ablation: Ablation, info: ValidationInfo) -> Ablation:
+        for view in _distinct(ablation.views):
+            View.parse(view)
+            if view in info.data.get("views", []):
+                raise ValueError(f"views: {view} is already one of the study's views")
+        return ablation
+
+    @field_validator("ablation", "end_to_end")
+    @classmethod
+    def _of_the_study(cls, section: Any, info: ValidationInfo) -> Any:
+        """What is set beside the study's own scores is there to be set beside."""
+        for key in {"methods", "seeds"} & type(section).model_fields.keys():
+            for value in _distinct(getattr(section, key)):
+                if value not in info.data.get(key, [value]):
+                    raise ValueError(f"{key}: {value} is not among the study's {key}")
+        return section
 
     @field_validator("downstream")
     @classmethod
@@ -336,7 +398,7 @@ class Study(Section):
 
     @model_validator(mode="after")
     def _views_fit(self) -> Self:
-        for view in self.views:
+        for view in (*self.views, *self.ablation.views):
             View.parse(view).tile_shape(self.shape, self.pretrain.gap)
         colours = len(self.shape) > 2 and self.shape[-1] == 3
         if not colours and (self.pretrain.channel_shift or self.pretrain.grey_share):
@@ -461,15 +523,33 @@ class Params(Section):
             raise InputError(f"--view {view}: {error}") from None
         return Encoder(modality, view, method, seed)
 
+    def identity(self, e: Encoder) -> dict[str, str | int]:
+        """What every table says of an encoder: column and value."""
+        return {
+            "modality": e.modality,
+            "dataset": self.study(e.modality).dataset,
+            "view": e.view,
+            "method": e.method,
+            "upstream_seed": e.seed,
+        }
+
     def encoders(self, *modalities: str) -> list[Encoder]:
         """The encoders of these modalities (none: of all), in the order of the params file."""
         return [
             Encoder(modality, view, method, seed)
             for modality, study in self.studies.items()
             if not modalities or modality in modalities
-            for view in study.views
-            for method in study.methods
-            for seed in study.seeds
+            for view in study.all_views
+            for method, seed in product(*study.crossed(view))
+        ]
+
+    def trained_end_to_end(self, *modalities: str) -> list[Encoder]:
+        """The encoders of these modalities (none: of all) that are trained on end to end."""
+        return [
+            e
+            for e in self.encoders(*modalities)
+            if e.view in self.studies[e.modality].views
+            and e.method in self.studies[e.modality].end_to_end.methods
         ]
 
 

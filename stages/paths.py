@@ -74,6 +74,10 @@ class Paths:
     def scores(self, e: Encoder) -> Path:
         return self.data / "scores" / e.modality / e.view / e.method / f"{e.seed}.csv"
 
+    # end_to_end
+    def end_to_end(self, e: Encoder) -> Path:
+        return self.scores(e).with_name(f"{e.seed}-end-to-end.csv")
+
     # results
     @property
     def all_scores(self) -> Path:

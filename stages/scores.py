@@ -1,10 +1,11 @@
 """Gather the scores of every encoder of the study.
 
-Reads the downstream scores (CSV) and the pretext metrics (JSON) of exactly the encoders that the
-params file asks for, checks that each is complete, and writes them as two tidy tables:
+Reads the scores (CSV) of the stages downstream and end_to_end and the pretext metrics (JSON) of
+exactly the encoders that the params file asks for, checks that each is complete, and writes them as
+two tidy tables:
 
-  results/scores.csv   one row a trained downstream model and metric: modality, dataset, view,
-                       method, upstream_seed, task, n_examples, replicate, metric, value
+  results/scores.csv   one row a trained classifier and metric: modality, dataset, view, method,
+                       upstream_seed, classifier, task, n_examples, replicate, metric, value
   results/pretext.csv  one row an encoder and metric: modality, dataset, view, method,
                        upstream_seed, metric, value
 
@@ -21,16 +22,27 @@ import pandas as pd
 
 from stages.common import parser, read_json, read_table, run, write_csv
 from stages.errors import InputError
-from stages.gathered import IDENTITY, PRETEXT, check_pretext, check_scores, identity
+from stages.gathered import (
+    IDENTITY,
+    PRETEXT,
+    check_pretext,
+    check_scores,
+    classifiers,
+    identity,
+)
 from stages.params import Params, load_params
 from stages.paths import Encoder
 
 
-def downstream_scores(params: Params, e: Encoder) -> pd.DataFrame:
+def encoder_scores(params: Params, e: Encoder) -> pd.DataFrame:
     """The checked scores of one encoder."""
-    path = params.layout.scores(e)
-    table = read_table(path, "downstream")
-    return check_scores(table, params, [e], path, "downstream")
+    names = classifiers(params, e)
+    stages = {"downstream": params.layout.scores(e), "end_to_end": params.layout.end_to_end(e)}
+    parts = []
+    for stage, path in stages.items():
+        if own := [name for name in names if (name == "end_to_end") == (stage == "end_to_end")]:
+            parts.append(check_scores(read_table(path, stage), params, {e: own}, path, stage))
+    return pd.concat(parts, ignore_index=True)
 
 
 def pretext_scores(params: Params, e: Encoder) -> pd.DataFrame:
@@ -62,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
     params = load_params(parser(__doc__).parse_args(arguments).params)
     encoders = params.encoders()
     # Read everything before anything is written: both files are of one state of the study.
-    scores = pd.concat([downstream_scores(params, e) for e in encoders], ignore_index=True)
+    scores = pd.concat([encoder_scores(params, e) for e in encoders], ignore_index=True)
     pretext = pd.concat([pretext_scores(params, e) for e in encoders], ignore_index=True)
     write_csv(params.layout.all_scores, scores)
     write_csv(params.layout.all_pretext, pretext)

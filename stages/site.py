@@ -26,6 +26,7 @@ from stages.params import Params, Study, load_params
 from stages.style import (
     EXAMPLES,
     MODALITIES,
+    NUMBERS,
     TABLES,
     caution,
     count,
@@ -86,15 +87,17 @@ PATCHES = {
 DOWNLOADS = {
     "examples": "Scores by examples",
     "pretext": "Pretext curves",
-    "frames": "Scores by frames",
+    "patches": "Scores by patches",
 }
+
+VERDICTS = ("supported", "contradicted", "inconclusive", "not_run")
 
 ALT = {
     "examples": "Line charts, one a task and view: each method's score against the number of "
     "labelled examples. The numbers are in figures/{}.csv.",
     "pretext": "Line charts, one a view: each method's partial ranks on held-out inputs by epoch. "
     "The numbers are in figures/{}.csv.",
-    "frames": "Line charts: each method's score and partial ranks against the number of frames. "
+    "patches": "Line charts: each method's scores and partial ranks against the number of patches. "
     "The numbers are in figures/{}.csv.",
 }
 
@@ -222,14 +225,16 @@ def settings(params: Params) -> str:
 def section(params: Params, modality: str) -> dict[str, Any]:
     """What the page shows of one modality."""
     study, layout = params.study(modality), params.layout
-    table = TABLES[modality].name
-    figures = [("examples", EXAMPLES[modality]), ("pretext", f"pretext-{modality}")]
-    if modality == "video":
-        figures.append(("frames", "video-frames"))
+    plans = [plan for plan in TABLES if plan.modality == modality]
+    figures = {"examples": EXAMPLES[modality]}
+    if modality in NUMBERS:
+        figures["patches"] = NUMBERS[modality][0]
+    figures["pretext"] = f"pretext-{modality}"
     # What, the stage that makes it, and the name of its files.
-    offered = [(f"Table {TABLES[modality].number}", "tables", table)]
-    for kind, name in figures:
-        what = "Figure 3" if name == "figure3" else DOWNLOADS[kind]
+    offered = [(plan.title, "tables", plan.name) for plan in plans]
+    for kind, name in figures.items():
+        number = name.removeprefix("figure")
+        what = f"Figure {number}" if number != name else DOWNLOADS[kind]
         offered.append((what, "figures", name))
     downloads = {}
     for what, stage, name in offered:
@@ -237,15 +242,17 @@ def section(params: Params, modality: str) -> dict[str, Any]:
         for file in downloads[what]:
             need(layout.results / file, stage)
     pictures = {}
-    for kind, name in figures:
-        wide = kind == "examples"
-        pictures[kind] = inline_svg(
-            layout.figure(name, "svg"), ALT[kind].format(name), "wide" if wide else "one"
-        )
+    for kind, name in figures.items():
+        wide = kind != "pretext"
+        alt = ALT[kind].format(name)
+        pictures[kind] = inline_svg(layout.figure(name, "svg"), alt, "wide" if wide else "one")
         if wide:
             narrow = layout.figure(f"{name}-narrow", "svg")
-            pictures["narrow"] = inline_svg(narrow, ALT[kind].format(name), "narrow")
-    fragment = need(layout.table(table, "html"), "tables").read_text(encoding="utf-8")
+            pictures[kind] += inline_svg(narrow, alt, "narrow")
+    tables = {}
+    for plan in plans:
+        path = need(layout.table(plan.name, "html"), "tables")
+        tables[plan.name] = Markup(path.read_text(encoding="utf-8"))  # noqa: S704 - escaped there
     return {
         "name": modality,
         "title": MODALITIES[modality],
@@ -253,23 +260,17 @@ def section(params: Params, modality: str) -> dict[str, Any]:
         "data": dataset_label(study.dataset),
         "about": dataset_about(study.dataset),
         "views": [view_label(view) for view in study.views],
+        "ablation": [view_label(view) for view in study.all_views if view not in study.views],
         "methods": [look.label for look in looks(study.methods).values()],
         "study": study,
         "models": len(params.encoders(modality)),
-        "number": TABLES[modality].number,
-        "table": Markup(fragment),  # noqa: S704 - escaped by the stage tables
+        "main": plans[0],
+        "tables": tables,
         "figures": pictures,
+        "number": NUMBERS.get(modality),
         "contents": contents(params, study),
         "downloads": downloads,
     }
-
-
-VERDICTS = {
-    "supported": "supported",
-    "contradicted": "contradicted",
-    "inconclusive": "inconclusive",
-    "not_run": "not run",
-}
 
 
 def claims(params: Params) -> list[dict[str, Any]]:
@@ -284,7 +285,7 @@ def claims(params: Params) -> list[dict[str, Any]]:
             raise InputError(
                 f"{path}: unknown verdict {row['verdict']}: run the stage claims again"
             )
-        row["word"] = VERDICTS[row["verdict"]]
+        row["word"] = row["verdict"].replace("_", " ")
         for key in ("effect", "ci_low", "ci_high"):
             value = row[key]
             row[key] = None if value is None else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")

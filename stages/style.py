@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from shuffle_to_learn.statistics import seed_coverage
 from shuffle_to_learn.views import View
@@ -22,14 +22,20 @@ class Look(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """A table of the paper: its number and the example counts that the paper has in it."""
+    """A table: its title, and the example counts that the paper has in it.
 
-    number: int
+    It has a block for each view, with a row for each method; or for each classifier, with a row for
+    each method; or for each method, with a row for each view.
+    """
+
+    title: str
+    modality: str
     examples: tuple[int, ...]
+    blocks: Literal["view", "classifier", "method"] = "view"
 
     @property
     def name(self) -> str:
-        return f"table{self.number}"
+        return self.title.lower().replace(" ", "")
 
 
 class Measure(NamedTuple):
@@ -99,9 +105,32 @@ DATASETS = {
 }
 
 MODALITIES = {"audio": "Audio", "video": "Video", "images": "Images"}
-TABLES = {"audio": Plan(1, (1000,)), "video": Plan(3, (3000,)), "images": Plan(4, (1000, 3000))}
+# The tables of the paper, by its numbers, and our own.
+TABLES = (
+    Plan("Table 1", "audio", (1000,)),
+    Plan("Table 2", "audio", (1000,), "method"),
+    Plan("Table 3", "video", (3000,)),
+    Plan("Table 4", "images", (1000, 3000)),
+    Plan("Table 5", "audio", (500,)),
+    Plan("Table 6", "audio", (5000,)),
+    Plan("Table A1", "audio", (1000,), "classifier"),
+    Plan("Table A2", "video", (3000,), "classifier"),
+    Plan("Table A3", "images", (1000, 3000), "classifier"),
+)
+CLASSIFIERS = {
+    "mlp": "MLP on the frozen embedding",
+    "linear": "Linear classifier on the frozen embedding",
+    "knn": "Nearest neighbours in the frozen embedding",
+    "end_to_end": "Trained end to end",
+}
 # The figure of scores against labelled examples: that of audio is the paper's Figure 3.
 EXAMPLES = {"audio": "figure3", "video": "video-examples", "images": "images-examples"}
+# The figure of scores against the number of patches (that of audio is Figure 4), the views that are
+# in it, and what a patch is called there.
+NUMBERS = {
+    "audio": ("figure4", "frequency", "frequency bands"),
+    "video": ("video-frames", "frames", "frames of a clip"),
+}
 
 
 def looks(methods: Sequence[str]) -> dict[str, Look]:
@@ -109,7 +138,9 @@ def looks(methods: Sequence[str]) -> dict[str, Look]:
     unknown = [method for method in methods if method not in LOOKS]
     result = {method: look for method, look in LOOKS.items() if method in methods}
     for i, method in enumerate(unknown):
-        label = method.replace("_", " ").capitalize()
+        base = method.removesuffix("_fine_tuned")
+        label = LOOKS[base].label if base in LOOKS else base.replace("_", " ").capitalize()
+        label += ", fine-tuned" if base != method else ""
         result[method] = Look(label, *SPARE[i % len(SPARE)])
     return result
 

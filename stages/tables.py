@@ -1,10 +1,17 @@
-"""The paper's tables of methods: Table 1 (audio), Table 3 (video) and Table 4 (images).
+"""The paper's tables, and those of other classifiers on the same encoders.
 
-Reads results/scores.csv and results/pretext.csv, and writes to results/tables, for each modality
-that the params file has, table1, table3 or table4:
+Reads results/scores.csv and results/pretext.csv, and writes to results/tables, of the modalities
+that the params file has,
 
-  .csv   tidy: one row a view, method and measure, with mean, 95 % interval, the paired difference
-         from the best, and the marks
+  table1, table5, table6    audio at 1000, 500 and 5000 labelled examples
+  table2                    audio, by slicing: views of as many patches, in rows
+  table3, table4            video and images
+  tablea1, a2, a3           each modality, by other classifiers than the study's own
+
+and of each
+
+  .csv   tidy: one row a view, method, classifier and measure, with mean, 95 % interval, the paired
+         difference from the best of its column, and the marks
   .md    for a README
   .tex   for a paper: \\input it; needs the package booktabs
   .html  a fragment, which the page shows
@@ -18,19 +25,27 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from shuffle_to_learn.statistics import compare
 from shuffle_to_learn.views import View
 from stages.common import parser, run, write_csv, write_text
-from stages.gathered import nearest, read_pretext, read_scores, tables_by_method
-from stages.params import Params, load_params
+from stages.gathered import (
+    crossed_values,
+    end_to_end_name,
+    nearest,
+    read_pretext,
+    read_scores,
+)
+from stages.params import Params, Study, load_params
 from stages.style import (
+    CLASSIFIERS,
     MEASURES,
     MODALITIES,
     TABLES,
+    Plan,
     caution,
     count,
     dataset_label,
@@ -42,6 +57,7 @@ from stages.style import (
 COLUMNS = [
     "view",
     "method",
+    "classifier",
     "task",
     "metric",
     "n_examples",
@@ -58,65 +74,110 @@ COLUMNS = [
 ]
 
 
-def shown(params: Params, modality: str) -> list[int]:
-    """The example counts of the table of a modality: the paper's, or the nearest that were run."""
-    run = params.study(modality).downstream.n_examples
-    return list(dict.fromkeys(nearest(run, wanted) for wanted in TABLES[modality].examples))
+def shown(params: Params, plan: Plan) -> list[int]:
+    """The example counts of a table: the paper's, or the nearest that were run."""
+    run = params.study(plan.modality).downstream.n_examples
+    return list(dict.fromkeys(nearest(run, wanted) for wanted in plan.examples))
 
 
-def measures(params: Params, modality: str) -> list[tuple[str, str, int | None]]:
+def measures(params: Params, plan: Plan) -> list[tuple[str, str, int | None]]:
     """The (task, metric, examples) that are the columns of the table; a pretext has no examples."""
-    study = params.study(modality)
+    study = params.study(plan.modality)
     columns: list[tuple[str, str, int | None]] = [
         (task, metric, examples)
         for task in study.metrics
         if task in study.downstream.tasks
         for metric in study.metrics[task]
-        for examples in shown(params, modality)
+        for examples in shown(params, plan)
     ]
-    return [*columns, ("pretext", "partial_ranks", None)]
+    if plan.blocks != "classifier":
+        columns.append(("pretext", "partial_ranks", None))
+    return columns
+
+
+class Row(NamedTuple):
+    """What a row of a table is of."""
+
+    view: str
+    method: str
+    classifier: str
+
+
+def blocks(study: Study, plan: Plan) -> list[list[Row]]:
+    """The rows of each block of a table."""
+    own, *others = study.downstream.probes
+    methods = list(looks(study.methods))
+    if plan.blocks == "view":
+        return [[Row(view, method, own) for method in methods] for view in study.views]
+    view = study.views[0]
+    if plan.blocks == "classifier":
+        result = [[Row(view, method, name) for method in methods] for name in others]
+        trained = [method for method in methods if method in study.end_to_end.methods]
+        return [*result, [Row(view, m, "end_to_end") for m in trained]] if trained else result
+    patches = View.parse(view).patches
+    alike = [v for v in study.all_views if View.parse(v).patches == patches]
+    run = [m for m in methods if all(m in study.crossed(v)[0] for v in alike)]
+    return [[Row(v, method, own) for v in alike] for method in run]
+
+
+def seeds(study: Study, plan: Plan) -> list[int]:
+    """The seeds that every row of a table has."""
+    views = {row.view for rows in blocks(study, plan) for row in rows}
+    return min((study.crossed(view)[1] for view in views), key=len, default=study.seeds)
 
 
 def summarise(
-    params: Params, modality: str, scores: pd.DataFrame, pretext: pd.DataFrame
+    params: Params, plan: Plan, scores: pd.DataFrame, pretext: pd.DataFrame
 ) -> pd.DataFrame:
     """The tidy table."""
-    study = params.study(modality)
-    rows: list[dict[str, Any]] = []
-    for view in study.views:
-        for task, metric, examples in measures(params, modality):
-            own: dict[str, Any] = {"modality": modality, "view": view, "metric": metric}
-            if task == "pretext":
-                tables = tables_by_method(pretext, looks(study.methods), **own)
-            else:
-                own |= {"task": task, "n_examples": examples}
-                tables = tables_by_method(scores, looks(study.methods), **own)
+    study = params.study(plan.modality)
+    own_seeds = seeds(study, plan)
+    found: list[dict[str, Any]] = []
+    for rows in blocks(study, plan):
+        for task, metric, examples in measures(params, plan):
+            tables = {}
+            for row in rows:
+                own: dict[str, Any] = {"modality": plan.modality, "metric": metric}
+                own |= {"view": row.view, "method": row.method}
+                if task != "pretext":
+                    own |= {"classifier": row.classifier, "task": task, "n_examples": examples}
+                source = pretext if task == "pretext" else scores
+                tables[row] = crossed_values(source, own_seeds, **own)
             better = MEASURES[task, metric].higher_is_better
-            for method, result in compare(tables, higher_is_better=better).items():
-                seeds, replicates = tables[method].shape
+            for row, result in compare(tables, higher_is_better=better).items():
                 values = (
-                    *(view, method, task, metric, examples),
+                    *(*row, task, metric, examples),
                     *result.score,
                     *result.difference,
-                    *(seeds, replicates, result.best, result.indistinguishable),
+                    *tables[row].shape,
+                    *(result.best, result.indistinguishable),
                 )
-                rows.append(dict(zip(COLUMNS, values, strict=True)))
-    table = pd.DataFrame(rows, columns=COLUMNS).astype({"n_examples": "Int64"})
+                found.append(dict(zip(COLUMNS, values, strict=True)))
+    table = pd.DataFrame(found, columns=COLUMNS).astype({"n_examples": "Int64"})
     # More digits than the data have would only differ from one machine to another.
     return table.round(8)
 
 
-def caption(params: Params, modality: str) -> list[str]:
+def caption(params: Params, plan: Plan) -> list[str]:
     """What the table shows and how to read it, as sentences in groups."""
-    study = params.study(modality)
-    down, seeds = study.downstream, len(study.seeds)
-    layers = len(down.hidden) + 1
-    probe = "a linear classifier" if layers == 1 else f"a {layers}-layer MLP"
-    what = f"{MODALITIES[modality]}, {dataset_label(study.dataset)}: frozen embeddings scored by"
-    examples = _and(shown(params, modality))
-    what += f" {probe} with {examples} labelled examples on the {down.evaluate_on} split."
-    what += _stand_ins(down.n_examples, TABLES[modality].examples)
-    shown_measures = [MEASURES[task, metric] for task, metric, _ in measures(params, modality)]
+    study = params.study(plan.modality)
+    down, own_seeds = study.downstream, seeds(study, plan)
+    layers = len(down.hidden) + 1 if down.probes[0] == "mlp" else 1
+    probe = {1: "a linear classifier"}.get(layers, f"a {layers}-layer MLP")
+    probe = "nearest neighbours" if down.probes[0] == "knn" else probe
+    examples = f"{_and(shown(params, plan))} labelled examples on the {down.evaluate_on} split."
+    data = f"{MODALITIES[plan.modality]}, {dataset_label(study.dataset)}:"
+    if plan.blocks == "classifier":
+        what = (
+            f"{data} other classifiers than {probe}, with {examples} Ours, not the paper's. Trained"
+            " end to end: the network and the classifier on top of it, from the random encoder's"
+            " weights (supervised) or a pretrained one's (fine-tuned)."
+        )
+    else:
+        ways = "ways of slicing into as many patches, with " if plan.blocks == "method" else ""
+        what = f"{data} {ways}frozen embeddings scored by {probe} with {examples}"
+    what += _stand_ins(down.n_examples, plan.examples)
+    shown_measures = [MEASURES[task, metric] for task, metric, _ in measures(params, plan)]
     units = {m.label: m.unit for m in shown_measures if m.unit}
     what += "".join(f" {label} is in {unit}." for label, unit in units.items())
     if any("auc" in study.metrics[task] for task in down.tasks):
@@ -124,24 +185,32 @@ def caption(params: Params, modality: str) -> list[str]:
             " Mean AUC: the area under the ROC curve, averaged over the categories that some inputs"
             " of the split have and some have not (chance: 0.5)."
         )
-    chances = dict.fromkeys(f"{1 / View.parse(view).patches:.3f}" for view in study.views)
-    what += (
-        " Partial ranks: the share of patches put in their right place on held-out inputs, the"
-        f" pretext task (chance: {', '.join(chances)})."
-    )
-    if "fixed_permutations" in study.methods:
-        orders = study.method.fixed_permutations.permutations
+    if plan.blocks != "classifier":
+        views = [row.view for rows in blocks(study, plan) for row in rows]
+        chances = dict.fromkeys(f"{1 / View.parse(view).patches:.3f}" for view in views)
         what += (
-            f" Fixed permutations have theirs on their own {orders} orders, the others on all that"
-            " there are: an easier task, not a better answer."
+            " Partial ranks: the share of patches put in their right place on held-out inputs, the"
+            f" pretext task (chance: {', '.join(chances)})."
         )
+        if plan.blocks == "view" and "fixed_permutations" in study.methods:
+            orders = study.method.fixed_permutations.permutations
+            what += (
+                f" Fixed permutations have theirs on their own {orders} orders, the others on all"
+                " that there are: an easier task, not a better answer."
+            )
+    column = {
+        "view": "its column",
+        "classifier": "its column and classifier",
+        "method": "its column and method",
+    }[plan.blocks]
+    ranks = "" if plan.blocks == "classifier" else " (partial ranks: seeds alone)"
     how = (
-        f"Mean over {count(seeds, 'upstream seed')} and {count(down.replicates, 'draw')} of"
-        " examples (partial ranks: seeds alone), with a 95 % bootstrap interval over both. Bold:"
-        " best mean of its column. †: not told apart from the best, as the interval of the paired"
-        " difference holds 0."
+        f"Mean over {count(len(own_seeds), 'upstream seed')} and {count(down.replicates, 'draw')}"
+        f" of examples{ranks}, with a 95 % bootstrap interval over both. Bold: best mean of"
+        f" {column}. †: not told apart from the best, as the interval of the paired difference"
+        " holds 0."
     )
-    return [what, how, caution(seeds)]
+    return [what, how, caution(len(own_seeds))]
 
 
 def _stand_ins(run: Sequence[int], wanted: Sequence[int]) -> str:
@@ -162,28 +231,41 @@ def _and(numbers: Sequence[int]) -> str:
     return " and ".join(map(str, numbers))
 
 
-def cells(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """One block a view: its name, column labels, and rows of formatted cells."""
-    blocks = []
+def cells(table: pd.DataFrame, plan: Plan) -> list[dict[str, Any]]:
+    """One block a view, classifier or method: its name, column labels, and rows of cells."""
+    result = []
     several = table.groupby(["task", "metric"])["n_examples"].nunique().max() > 1
-    for view, rows in table.groupby("view", sort=False):
-        by_key = {(row.method, _column(row)): row for row in rows.itertuples()}
+    by = "view" if plan.blocks == "method" else "method"
+    for name, rows in table.groupby(plan.blocks, sort=False):
+        by_key = {(getattr(row, by), _column(row)): row for row in rows.itertuples()}
         columns = list(dict.fromkeys(column for _, column in by_key))
-        methods = looks(list(dict.fromkeys(rows["method"])))
-        blocks.append(
+        keys = list(dict.fromkeys(rows[by]))
+        if by == "view":
+            labels = {view: view_label(view) for view in keys}
+        elif name == "end_to_end":
+            labels = {m: looks([n := end_to_end_name(m)])[n].label for m in keys}
+        else:
+            labels = {method: look.label for method, look in looks(keys).items()}
+        result.append(
             {
-                "view": view_label(str(view)),
+                "name": _block_label(plan, str(name)),
+                "row": "View" if by == "view" else "Method",
                 "columns": [_heading(*column, several) for column in columns],
                 "rows": [
-                    {
-                        "label": look.label,
-                        "cells": [_cell(by_key[method, column]) for column in columns],
-                    }
-                    for method, look in methods.items()
+                    {"label": label, "cells": [_cell(by_key[key, column]) for column in columns]}
+                    for key, label in labels.items()
                 ],
             }
         )
-    return blocks
+    if plan.blocks == "view" and len(result) == 1:
+        result[0]["name"] = ""
+    return result
+
+
+def _block_label(plan: Plan, name: str) -> str:
+    if plan.blocks == "method":
+        return looks([name])[name].label
+    return CLASSIFIERS[name] if plan.blocks == "classifier" else view_label(name)
 
 
 def _column(row: Any) -> tuple[str, str, int | None]:
@@ -207,14 +289,14 @@ def _cell(row: Any) -> dict[str, Any]:
     }
 
 
-def markdown(blocks: list[dict[str, Any]], sentences: list[str], number: int) -> str:
+def markdown(blocks: list[dict[str, Any]], sentences: list[str], plan: Plan) -> str:
     """The table for a README."""
-    lines = [f"**Table {number}.** " + " ".join(filter(None, map(_md, sentences))), ""]
+    lines = [f"**{plan.title}.** " + " ".join(filter(None, map(_md, sentences))), ""]
     for block in blocks:
-        if len(blocks) > 1:
-            lines += [f"*{_md(block['view'])}*", ""]
+        if block["name"]:
+            lines += [f"*{_md(block['name'])}*", ""]
         heads = [f"{_md(c['label'])} {c['arrow']}" for c in block["columns"]]
-        lines.append(f"| Method | {' | '.join(heads)} |")
+        lines.append(f"| {block['row']} | {' | '.join(heads)} |")
         lines.append("|---" * (len(heads) + 1) + "|")
         for row in block["rows"]:
             texts = [_md_cell(cell) for cell in row["cells"]]
@@ -232,16 +314,16 @@ def _md_cell(cell: dict[str, Any]) -> str:
     return f"{mean}{'†' if cell['unsure'] else ''} {cell['interval']}".rstrip()
 
 
-def latex(blocks: list[dict[str, Any]], sentences: list[str], number: int) -> str:
-    """The table for a paper: one floating table, whose blocks are the views."""
-    width = len(blocks[0]["columns"])
+def latex(blocks: list[dict[str, Any]], sentences: list[str], plan: Plan) -> str:
+    """The table for a paper: one floating table."""
+    width = len(blocks[0]["columns"]) if blocks else 1
     text = " ".join(filter(None, map(_tex, sentences)))
     lines = [
         "% Made by the stage tables. Needs \\usepackage{booktabs}.",
         "\\begin{table}",
         "\\centering",
         f"\\caption{{{text}}}",
-        f"\\label{{tab:table{number}}}",
+        f"\\label{{tab:{plan.name}}}",
         "\\smallskip",
         "\\small",
         "\\setlength{\\tabcolsep}{3pt}",
@@ -251,11 +333,11 @@ def latex(blocks: list[dict[str, Any]], sentences: list[str], number: int) -> st
     for i, block in enumerate(blocks):
         if i:
             lines.append("\\midrule")
-        if len(blocks) > 1:
-            lines.append(f"\\multicolumn{{{width + 1}}}{{@{{}}l}}{{{_tex(block['view'])}}} \\\\")
+        if block["name"]:
+            lines.append(f"\\multicolumn{{{width + 1}}}{{@{{}}l}}{{{_tex(block['name'])}}} \\\\")
         first, second = zip(*(_split(column) for column in block["columns"]), strict=True)
         lines.append(f" & {' & '.join(first)} \\\\")
-        lines.append(f"Method & {' & '.join(second)} \\\\")
+        lines.append(f"{block['row']} & {' & '.join(second)} \\\\")
         lines.append("\\midrule")
         for row in block["rows"]:
             means = [_tex_mean(cell) for cell in row["cells"]]
@@ -296,19 +378,18 @@ def _tex(text: str) -> str:
     return "".join(TEX.get(c, c) for c in text)
 
 
-def html(blocks: list[dict[str, Any]], sentences: list[str], number: int) -> str:
+def html(blocks: list[dict[str, Any]], sentences: list[str], plan: Plan) -> str:
     """The fragment for the page."""
     sentences = list(filter(None, sentences))
-    return render("table.html.j2", blocks=blocks, sentences=sentences, number=number)
+    return render("table.html.j2", blocks=blocks, sentences=sentences, plan=plan)
 
 
 def main(arguments: list[str] | None = None) -> None:
     params = load_params(parser(__doc__).parse_args(arguments).params)
     scores, pretext = read_scores(params), read_pretext(params)
-    for modality in params.studies:
-        plan = TABLES[modality]
-        table = summarise(params, modality, scores, pretext)
-        shown = cells(table), caption(params, modality), plan.number
+    for plan in (plan for plan in TABLES if plan.modality in params.studies):
+        table = summarise(params, plan, scores, pretext)
+        shown = cells(table, plan), caption(params, plan), plan
         write_csv(params.layout.table(plan.name, "csv"), table)
         for suffix, form in (("md", markdown), ("tex", latex), ("html", html)):
             write_text(params.layout.table(plan.name, suffix), form(*shown))

@@ -27,8 +27,12 @@ VIEWS = ["frequency-10", "grid-5x2", "time-10", "frequency-5", "frequency-20"]
 @pytest.fixture(scope="module")
 def params() -> Params:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content["audio"] |= {"views": VIEWS, "seeds": [0, 1, 2]}
-    content["video"]["seeds"] = content["images"]["seeds"] = [0, 1, 2]
+    content["audio"] |= {"views": VIEWS}
+    content["video"]["views"] += content["video"]["ablation"]["views"]
+    for modality in ("audio", "video", "images"):
+        content[modality] |= {"seeds": [0, 1, 2]}
+        content[modality]["ablation"] = {"views": [], "methods": [], "seeds": []}
+        content[modality]["end_to_end"]["methods"] = []
     return Params.model_validate(content)
 
 
@@ -136,6 +140,21 @@ def test_a_threshold_inside_the_interval_is_inconclusive(params) -> None:
     assert judge(claim(more_than=high + 1e-6), params, scores, pretext)["verdict"] == "contradicted"
 
 
+def test_views_are_compared_over_the_seeds_that_both_have(params) -> None:
+    """What seed 1 does to the first view is no effect of the view: the other has seed 2 alone."""
+    ablation = {"views": VIEWS[1:], "methods": ["perturbed_fy"], "seeds": [2]}
+    content = params.model_dump(exclude_none=True)
+    content["audio"] |= {"views": VIEWS[:1], "ablation": ablation}
+    own = Params.model_validate(content)
+    scores, pretext = made_up(own, lambda e, task, n: 0.5 * (e.seed == 1))
+    changes = {"kind": "views", "views": ["frequency-10", "time-10"], "second": None}
+    row = judge(claim(**changes, first=["perturbed_fy"]), own, scores, pretext)
+    assert row["effect"] == pytest.approx(0, abs=0.002)
+    assert (row["n_seeds"], row["n_replicates"]) == (1, 5)
+    row = judge(claim(**changes), own, scores, pretext)
+    assert "the method fast_soft_ranking of the view time-10" in row["comparison"]
+
+
 @pytest.mark.parametrize(
     ("changes", "needs"),
     [
@@ -225,15 +244,19 @@ def test_the_readme_is_given_the_tables_and_verdicts(tmp_path: Path, params) -> 
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["paths"] = {"data": str(tmp_path), "results": str(tmp_path)}
     own = Params.model_validate(content)
-    for number in (1, 3, 4):
+    for number in ("1", "2", "3", "4", "a1"):
         path = own.layout.table(f"table{number}", "md")
         path.parent.mkdir(exist_ok=True)
-        path.write_text(f"**Table {number}.** A caption.\n\n| Method |\n|---|\n| {number} |\n")
+        path.write_text(
+            f"**Table {number}.** A caption, with 1000 and 20 labelled examples.\n\n"
+            f"| Method |\n|---|\n| {number} |\n"
+        )
     rows = [judge(c, params, *made_up(params, lambda e, task, n: 0.0)) for c in read_claims()]
     pd.DataFrame(rows).to_csv(own.layout.claims, index=False)
     text = readme.replaced(f"a\n{readme.START}\nBEFORE\n{readme.END}\nb\n", readme.results(own))
     assert text.startswith("a\n") and text.endswith("\nb\n") and "BEFORE" not in text
     assert "A caption" not in text and "| Method |\n|---|\n| 4 |" in text
+    assert "not NSynth.** 1000 and 20 labelled examples.\n" in text
     assert all(claim.statement in text for claim in read_claims())
     assert "| not run |  |" in text
     with pytest.raises(InputError, match="has not the marks"):

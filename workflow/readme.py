@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -19,21 +20,25 @@ from stages.style import MODALITIES, TABLES, dataset_label
 
 ROOT = Path(__file__).parent.parent
 START, END = "<!-- results: python -m workflow.readme -->", "<!-- end of results -->"
-FIGURES = {"audio": "figure3", "video": "video-frames"}
+# What a first reader wants; all others are on the page.
+SHOWN = ("table1", "table2", "tablea1", "table3", "table4")
+# The figure that follows a table.
+FIGURES = {"table1": "figure3", "table2": "figure4", "table3": "video-frames"}
 
 
 def results(params: Params) -> str:
     """The tables without their captions, and the verdicts, in Markdown."""
     parts = []
-    for modality, study in params.studies.items():
-        plan = TABLES[modality]
+    for plan in sorted(TABLES, key=lambda plan: (*SHOWN, plan.name).index(plan.name)):
+        if plan.name not in SHOWN or plan.modality not in params.studies:
+            continue
+        dataset = dataset_label(params.study(plan.modality).dataset)
         path = common.need(params.layout.table(plan.name, "md"), "tables")
-        _, _, table = path.read_text(encoding="utf-8").partition("\n\n")
-        parts += [
-            f"**Table {plan.number}. {MODALITIES[modality]}, {dataset_label(study.dataset)}.**",
-            table.strip(),
-        ]
-        if name := FIGURES.get(modality):
+        caption, _, table = path.read_text(encoding="utf-8").partition("\n\n")
+        counts = re.search(r"with ([\d and]+) labelled examples", caption)
+        of = f" {counts[1]} labelled examples." if counts else ""
+        parts += [f"**{plan.title}. {MODALITIES[plan.modality]}, {dataset}.**{of}", table.strip()]
+        if name := FIGURES.get(plan.name):
             parts.append(f"![{name}](docs/images/{name}.png)")
     claims = common.read_table(params.layout.claims, "claims")
     rows = ["| Claim of the paper | Verdict here | Effect |", "|---|---|---|"]
@@ -61,8 +66,8 @@ def main() -> None:
     params = load_params(os.environ.get("PARAMS", "params.yaml"))
     readme = ROOT / "README.md"
     text = replaced(readme.read_text(encoding="utf-8"), results(params))
-    for modality, name in FIGURES.items():
-        if modality in params.studies:
+    for plan in TABLES:
+        if (name := FIGURES.get(plan.name)) and plan.modality in params.studies:
             figure = common.need(params.layout.figure(name, "png"), "figures")
             shutil.copyfile(figure, ROOT / "docs/images" / f"{name}.png")
     common.write_text(readme, text)

@@ -9,7 +9,7 @@ sys.path.insert(0, workflow.basedir)
 from stages.errors import InputError
 from stages.params import load_params
 from stages.paths import SPLITS, Encoder
-from stages.style import EXAMPLES, TABLES
+from stages.style import EXAMPLES, NUMBERS, TABLES
 
 PARAMS_FILE = os.environ.get("PARAMS", "params.yaml")
 OPTION = f" --params {PARAMS_FILE}" if "PARAMS" in os.environ else ""
@@ -96,6 +96,16 @@ def features(*splits):
     return lookup
 
 
+def labelled(wildcards):
+    """The splits whose labels are used: to fit on and to score on."""
+    return "train", STUDIES[wildcards.modality].downstream.evaluate_on
+
+
+def labels(wildcards):
+    dataset = STUDIES[wildcards.modality].dataset
+    return [PATHS.labels(dataset, split) for split in labelled(wildcards)]
+
+
 def scored(modality):
     """What the tables and figures of a modality are made of."""
     if modality not in STUDIES:
@@ -104,7 +114,8 @@ def scored(modality):
         )
     encoders = PARAMS.encoders(modality)
     return [
-        path(encoder) for encoder in encoders for path in (PATHS.scores, PATHS.pretext)
+        *(path(e) for e in encoders for path in (PATHS.scores, PATHS.pretext)),
+        *(PATHS.end_to_end(e) for e in PARAMS.trained_end_to_end(modality)),
     ]
 
 

@@ -3,16 +3,27 @@
 STUDY = [
     f"{modality}.{key}"
     for modality in STUDIES
-    for key in ("dataset", "views", "methods", "seeds", "downstream")
+    for key in (
+        "dataset",
+        "views",
+        "methods",
+        "seeds",
+        "ablation",
+        "downstream",
+        "end_to_end.methods",
+    )
 ]
-FIGURES = [EXAMPLES[modality] for modality in STUDIES]
-FIGURES += [f"pretext-{modality}" for modality in STUDIES]
-FIGURES += ["video-frames"] if "video" in STUDIES else []
+WIDE = [EXAMPLES[modality] for modality in STUDIES]
+WIDE += [NUMBERS[modality][0] for modality in STUDIES if modality in NUMBERS]
+FIGURES = [*WIDE, *(f"pretext-{modality}" for modality in STUDIES)]
 
 
 rule scores:
     input:
-        scores=[PATHS.scores(encoder) for encoder in ENCODERS],
+        scores=[
+            *(PATHS.scores(encoder) for encoder in ENCODERS),
+            *(PATHS.end_to_end(encoder) for encoder in PARAMS.trained_end_to_end()),
+        ],
         pretext=[PATHS.pretext(encoder) for encoder in ENCODERS],
         code=["stages/scores.py", "stages/gathered.py"],
     output:
@@ -43,17 +54,19 @@ rule tables:
         ],
     output:
         tables=[
-            PATHS.table(TABLES[modality].name, suffix)
-            for modality in STUDIES
+            PATHS.table(plan.name, suffix)
+            for plan in TABLES
+            if plan.modality in STUDIES
             for suffix in ("csv", "md", "tex")
         ],
         html=[
             report(
-                PATHS.table(TABLES[modality].name, "html"),
-                caption=f"../report/{TABLES[modality].name}.rst",
+                PATHS.table(plan.name, "html"),
+                caption=f"../report/{plan.name}.rst",
                 category="Tables",
             )
-            for modality in STUDIES
+            for plan in TABLES
+            if plan.modality in STUDIES
         ],
     log:
         LOGS / "tables.log",
@@ -112,9 +125,7 @@ rule figures:
             )
             for name in FIGURES
         ],
-        narrow=[
-            PATHS.figure(f"{EXAMPLES[modality]}-narrow", "svg") for modality in STUDIES
-        ],
+        narrow=[PATHS.figure(f"{name}-narrow", "svg") for name in WIDE],
         others=[
             PATHS.figure(name, suffix) for name in FIGURES for suffix in ("csv", "png")
         ],
