@@ -2,8 +2,8 @@
 
 Reads the embeddings and the labels; writes one tidy row for each trained probe and metric. The
 probes are those of an MLP, a linear classifier and nearest neighbours that the params file lists;
-the first is the study's own. Replicate r draws the same examples for every encoder, so that methods
-can be compared pair by pair.
+the first is the study's own, whose answers are counted beside the right ones. Replicate r draws the
+same examples for every encoder, so that methods can be compared pair by pair.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from stages import common
 from stages.errors import InputError
 from stages.params import load_params
 from stages.runtime import start_tensorflow
-from stages.tasks import as_table, check_sizes, draws, read_tasks
+from stages.tasks import ANSWERS, as_table, check_sizes, draws, read_tasks
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     runs = draws(params, args.modality)
     subsets = [draw_subset(len(pool), n, r, settings.seed) for n, r in runs]
     fit = settings.model_dump(include=set(Settings.__dataclass_fields__) - {"hidden"})
-    rows = []
+    rows, answers = [], []
     for task in tasks:
         for probe in settings.probes:
             show = partial(common.progress, label=f"downstream {encoder}, {task.name}, {probe}")
@@ -85,6 +85,11 @@ def main(argv: list[str] | None = None) -> None:
             for (n, replicate), prediction in zip(runs, predicted, strict=True):
                 for metric, value in task.scored(prediction):
                     rows.append((probe, task.name, n, replicate, metric, value))
+                if probe == settings.probes[0]:
+                    answers += [(task.name, n, *count) for count in task.counted(prediction)]
+    counts = as_table(params, encoder, answers, ANSWERS)
+    counts = counts.groupby(list(counts.columns[:-1]), as_index=False)["count"].sum()
+    common.write_csv(paths.answers(encoder), counts)
     common.write_csv(paths.scores(encoder), as_table(params, encoder, rows))
 
 

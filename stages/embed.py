@@ -12,7 +12,6 @@ import numpy as np
 
 from shuffle_to_learn.views import View
 from stages import common
-from stages.errors import InputError
 from stages.features import read_features
 from stages.params import load_params
 from stages.paths import SPLITS
@@ -32,13 +31,8 @@ def main(argv: list[str] | None = None) -> None:
     from shuffle_to_learn.embedding import embed
 
     view, gap = View.parse(encoder.view), study.pretrain.gap
-    model = load_model(paths.model(encoder))
-    wanted = (view.patches, *view.tile_shape(study.shape, gap))
-    if model.input_shape[1:] != wanted:
-        raise InputError(
-            f"{paths.model(encoder)} takes patches of shape {model.input_shape[1:]}, the params "
-            f"file asks for {wanted}: run the stage pretrain again"
-        )
+    tile = view.tile_shape(study.shape, gap)
+    model = load_model(paths.model(encoder), (view.patches, *tile))
     with ExitStack() as outputs:  # all splits or none
         for split, inputs in features.items():
             result = embed(

@@ -30,6 +30,16 @@ def main(argv: list[str] | None = None) -> None:
     pool, queries = (
         read_features(params, args.modality, split) for split in ("train", down.evaluate_on)
     )
+    for inputs, labels, part in (
+        (pool, tasks[0].targets, "train"),
+        (queries, tasks[0].wanted, down.evaluate_on),
+    ):
+        if len(inputs) != len(labels):
+            raise InputError(
+                f"{paths.features(study.dataset, part)} has {len(inputs)} inputs and "
+                f"{paths.labels(study.dataset, part)} {len(labels)}: run the stage "
+                f"{study.extraction} again"
+            )
     check_sizes(args.params, params, args.modality, len(pool))
     common.need(paths.model(encoder), "pretrain")
 
@@ -37,7 +47,8 @@ def main(argv: list[str] | None = None) -> None:
     from shuffle_to_learn.end_to_end import Settings, predict_end_to_end
     from shuffle_to_learn.probes import draw_subset
 
-    model = load_model(paths.model(encoder))
+    view, gap = View.parse(encoder.view), study.pretrain.gap
+    model = load_model(paths.model(encoder), (view.patches, *view.tile_shape(study.shape, gap)))
     runs = draws(params, args.modality)
     subsets = [draw_subset(len(pool), n, r, down.seed) for n, r in runs]
     settings = Settings(
@@ -54,10 +65,10 @@ def main(argv: list[str] | None = None) -> None:
                 task.targets,
                 subsets,
                 queries,
-                view=View.parse(encoder.view),
+                view=view,
                 classes=task.outputs,
                 layer=study.embed.layer,
-                gap=study.pretrain.gap,
+                gap=gap,
                 validation_share=down.validation_share,
                 settings=settings,
                 seed=down.seed,

@@ -9,6 +9,8 @@ results/figures, for each modality that the params file has,
   figure4, video-frames
            the scores and the partial ranks against the number of patches: frequency bands of a
            spectrogram (the paper's Figure 4), frames of a clip
+  confusion-audio, confusion-video
+           what instruments' families and actions were taken for, by the method shown
   pretext-<modality>
            held-out partial ranks by epoch, mean and range over the seeds
 
@@ -20,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -35,7 +36,8 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from shuffle_to_learn.statistics import crossed_interval
 from shuffle_to_learn.views import View
-from stages.common import atomic, parser, read_table, run, write_csv
+from stages.common import parser, read_table, run, write_csv
+from stages.drawing import rc, save
 from stages.errors import InputError
 from stages.gathered import (
     crossed_values,
@@ -47,7 +49,15 @@ from stages.gathered import (
 )
 from stages.params import Params, load_params
 from stages.paths import Encoder
-from stages.style import EXAMPLES, MEASURES, NUMBERS, dataset_label, looks, rc, view_label
+from stages.style import (
+    CONFUSED,
+    EXAMPLES,
+    MEASURES,
+    NUMBERS,
+    dataset_label,
+    looks,
+    view_label,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -320,15 +330,68 @@ def _finish(figure: Figure, axes: Any, title: str, columns: int) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    """The figure as a file that is the same every time: no date, no version, no random ids."""
-    empty: dict[str, None]
-    if path.suffix == ".svg":
-        empty = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    else:
-        empty = {"Software": None}
-    with atomic(path) as temporary, matplotlib.rc_context({"svg.hashsalt": path.stem}):
-        figure.savefig(temporary, metadata=empty)
+def confusion(params: Params, modality: str, table: pd.DataFrame) -> Figure:
+    """A matrix of the right labels (rows) and the answers (columns), in shares of a row."""
+    study, task = params.study(modality), CONFUSED[modality]
+    if table.empty:
+        figure, axes = plt.subplots(figsize=(4.8, 1.5), squeeze=False)
+        axes[0, 0].axis("off")
+        axes[0, 0].text(0, 0.5, f"the params file has not the task {task}")
+        return figure
+    names = sorted({*table["wanted"], *table["answer"]})
+    counts = table.pivot(index="wanted", columns="answer", values="count")
+    counts = counts.reindex(index=names, columns=names).fillna(0)
+    side = 2 + 0.27 * len(names)
+    figure, axes = plt.subplots(figsize=(side + 1, side), squeeze=False)
+    axis = axes[0, 0]
+    sns.heatmap(
+        counts.div(counts.sum(axis=1).replace(0, 1), axis=0),
+        vmin=0,
+        vmax=1,
+        cmap="Blues",
+        square=True,
+        cbar_kws={"label": "share of the row", "shrink": 0.6},
+        xticklabels=True,
+        yticklabels=True,
+        ax=axis,
+    )
+    axis.tick_params(labelsize="small", length=0)
+    axis.set(xlabel="answered", ylabel="right")
+    label = looks([study.shown])[study.shown].label
+    n = table["n_examples"].iloc[0]
+    figure.suptitle(
+        f"{MEASURES[task, 'accuracy'].label.split()[0]}: {label}, {n} labelled examples\n"
+        f"{dataset_label(study.dataset)}",
+        fontsize="large",
+    )
+    return figure
+
+
+def answers(params: Params, modality: str) -> pd.DataFrame:
+    """What the confusion figure draws: counts over the seeds and draws of the method shown."""
+    study, task = params.study(modality), CONFUSED[modality]
+    columns = ["n_examples", "wanted", "answer", "count"]
+    if task not in study.downstream.tasks:
+        return pd.DataFrame(columns=columns)
+    path = params.layout.labels(study.dataset, study.downstream.evaluate_on)
+    labels = read_table(path, study.extraction)
+    if f"{task}_name" not in labels:
+        raise InputError(
+            f"{path} has no column {task}_name: run the stage {study.extraction} again"
+        )
+    names = dict(zip(labels[task], labels[f"{task}_name"], strict=True))
+    parts = []
+    for e in params.encoders(modality):
+        if (e.view, e.method) == (study.views[0], study.shown):
+            path = params.layout.answers(e)
+            parts.append(read_table(path, "downstream"))
+            if list(parts[-1].columns[5:]) != ["task", *columns]:
+                raise InputError(f"{path} has not the columns of answers: run downstream again")
+    table = pd.concat(parts)
+    n = nearest(study.downstream.n_examples, NUMBERS_AT[modality])
+    table = table[(table["task"] == task) & (table["n_examples"] == n)]
+    table = table.groupby(["n_examples", "wanted", "answer"], as_index=False)["count"].sum()
+    return table.replace({"wanted": names, "answer": names})[columns]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -343,6 +406,9 @@ def main(arguments: list[str] | None = None) -> None:
             if modality in NUMBERS:
                 table = by_patches(params, modality, scores, pretext_scores)
                 _save(params, figure4, NUMBERS[modality][0], modality, table)
+            if modality in CONFUSED:
+                table = answers(params, modality)
+                _save(params, confusion, f"confusion-{modality}", modality, table, narrow=False)
             _save(params, pretext, f"pretext-{modality}", modality, epochs, narrow=False)
     plt.close("all")
 

@@ -307,6 +307,7 @@ class Study(Section):
     methods: Annotated[list[str], Field(min_length=1)]
     seeds: Annotated[list[Seed], Field(min_length=1)]
     ablation: Ablation
+    shown: str
     pretrain: Pretrain
     method: Methods
     embed: Embed
@@ -363,6 +364,13 @@ class Study(Section):
             if view in info.data.get("views", []):
                 raise ValueError(f"views: {view} is already one of the study's views")
         return ablation
+
+    @field_validator("shown")
+    @classmethod
+    def _one_of_the_methods(cls, shown: str, info: ValidationInfo) -> str:
+        if shown not in info.data.get("methods", [shown]):
+            raise ValueError("is not among the study's methods")
+        return shown
 
     @field_validator("ablation", "end_to_end")
     @classmethod

@@ -74,6 +74,9 @@ class Paths:
     def scores(self, e: Encoder) -> Path:
         return self.data / "scores" / e.modality / e.view / e.method / f"{e.seed}.csv"
 
+    def answers(self, e: Encoder) -> Path:
+        return self.data / "answers" / e.modality / e.view / e.method / f"{e.seed}.csv"
+
     # end_to_end
     def end_to_end(self, e: Encoder) -> Path:
         return self.scores(e).with_name(f"{e.seed}-end-to-end.csv")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import keras
 
 from stages.common import atomic, need, reading
+from stages.errors import InputError
 
 
 def start_tensorflow(threads: int) -> None:
@@ -81,15 +82,25 @@ def save_model(path: str | Path, model: keras.Model) -> None:
             raw.unlink(missing_ok=True)
 
 
-def load_model(path: str | Path) -> keras.Model:
-    """A saved CFN; :class:`InputError` where the file is absent or damaged."""
+def load_model(path: str | Path, patches: tuple[int, ...]) -> keras.Model:
+    """A saved CFN that takes patches of this shape.
+
+    Raises:
+        InputError: where the file is absent, damaged or of other patches.
+    """
     import keras
 
     path = need(path, "pretrain")
     with reading(path, "pretrain"):
         if not zipfile.is_zipfile(path):  # Keras would say that there is no such file
             raise ValueError("not a whole .keras file")
-        return keras.saving.load_model(path, compile=False)
+        model = keras.saving.load_model(path, compile=False)
+    if model.input_shape[1:] != patches:
+        raise InputError(
+            f"{path} takes patches of shape {model.input_shape[1:]}, the params file asks for "
+            f"{patches}: run the stage pretrain again"
+        )
+    return model
 
 
 def source_digest() -> str:

@@ -24,6 +24,7 @@ from stages.common import need, parser, read_table, run, write_text
 from stages.errors import InputError
 from stages.params import Params, Study, load_params
 from stages.style import (
+    CONFUSED,
     EXAMPLES,
     MODALITIES,
     NUMBERS,
@@ -88,6 +89,8 @@ DOWNLOADS = {
     "examples": "Scores by examples",
     "pretext": "Pretext curves",
     "patches": "Scores by patches",
+    "confusion": "Answers",
+    "reordered": "Reordered inputs",
 }
 
 VERDICTS = ("supported", "contradicted", "inconclusive", "not_run")
@@ -97,6 +100,10 @@ ALT = {
     "labelled examples. The numbers are in figures/{}.csv.",
     "pretext": "Line charts, one a view: each method's partial ranks on held-out inputs by epoch. "
     "The numbers are in figures/{}.csv.",
+    "confusion": "A matrix: how often each label was taken for each. The numbers are in "
+    "figures/{}.csv.",
+    "reordered": "Inputs in order, shuffled, and with their patches put back by a network. The "
+    "places and ranks are in figures/{}.csv.",
     "patches": "Line charts: each method's scores and partial ranks against the number of patches. "
     "The numbers are in figures/{}.csv.",
 }
@@ -229,7 +236,10 @@ def section(params: Params, modality: str) -> dict[str, Any]:
     figures = {"examples": EXAMPLES[modality]}
     if modality in NUMBERS:
         figures["patches"] = NUMBERS[modality][0]
+    if modality in CONFUSED:
+        figures["confusion"] = f"confusion-{modality}"
     figures["pretext"] = f"pretext-{modality}"
+    figures["reordered"] = f"reordered-{modality}"
     # What, the stage that makes it, and the name of its files.
     offered = [(plan.title, "tables", plan.name) for plan in plans]
     for kind, name in figures.items():
@@ -243,7 +253,7 @@ def section(params: Params, modality: str) -> dict[str, Any]:
             need(layout.results / file, stage)
     pictures = {}
     for kind, name in figures.items():
-        wide = kind != "pretext"
+        wide = kind in ("examples", "patches")
         alt = ALT[kind].format(name)
         pictures[kind] = inline_svg(layout.figure(name, "svg"), alt, "wide" if wide else "one")
         if wide:
@@ -268,6 +278,7 @@ def section(params: Params, modality: str) -> dict[str, Any]:
         "tables": tables,
         "figures": pictures,
         "number": NUMBERS.get(modality),
+        "shown": looks([study.shown])[study.shown].label,
         "contents": contents(params, study),
         "downloads": downloads,
     }

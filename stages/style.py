@@ -104,6 +104,9 @@ DATASETS = {
     ),
 }
 
+# The task whose answers are set beside the right ones in a figure.
+CONFUSED = {"audio": "family", "video": "action"}
+
 MODALITIES = {"audio": "Audio", "video": "Video", "images": "Images"}
 # The tables of the paper, by its numbers, and our own.
 TABLES = (
@@ -186,23 +189,6 @@ def caution(seeds: int) -> str:
         f" do, it holds the true mean at most {bound:.0%} of the time, and a difference can look"
         " clear by chance. Read directions, not proof."
     )
-
-
-def rc() -> dict[Any, Any]:
-    """Matplotlib settings of every figure: a plain style, and the same bytes every time."""
-    return {
-        "axes.grid": True,
-        "axes.spines.right": False,
-        "axes.spines.top": False,
-        "axes.titlesize": "medium",
-        "figure.constrained_layout.use": True,
-        "font.family": "DejaVu Sans",  # ships with matplotlib
-        "font.size": 9.0,
-        "grid.color": "#e0e0e0",
-        "legend.frameon": False,
-        "savefig.dpi": 200,
-        "svg.fonttype": "path",  # looks the same where the font is not installed
-    }
 
 
 def render(template: str, **values: Any) -> str:

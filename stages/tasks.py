@@ -36,6 +36,7 @@ def _told_apart(present: np.ndarray) -> np.ndarray:
     return present.any(axis=0) & ~present.all(axis=0)
 
 
+COUNTED = 30  # answers are counted of tasks of at most so many classes
 MEASURES = {
     "accuracy": lambda answer, wanted: np.mean(np.round(answer) == wanted),
     "mse": lambda answer, wanted: np.mean(np.square(answer - wanted)),
@@ -65,6 +66,14 @@ class Task:
     def outputs(self) -> int | None:
         """The number of classes, None where there are none."""
         return None if self.classes is None else len(self.classes)
+
+    def counted(self, prediction: np.ndarray) -> list[tuple[Any, Any, int]]:
+        """(right label, answer, how often) of a prediction of the queries, for few classes."""
+        if self.classes is None or len(self.classes) > COUNTED:
+            return []
+        pairs = pd.DataFrame({"wanted": self.wanted, "answer": self.classes[prediction]})
+        counts = pairs.value_counts(sort=False)
+        return [(*key, count) for key, count in counts.items()]
 
     def scored(self, prediction: np.ndarray) -> Iterator[tuple[str, float]]:
         """Each metric of a prediction of the queries."""
@@ -146,9 +155,14 @@ def draws(params: Params, modality: str) -> list[tuple[int, int]]:
     return [(n, r) for n in settings.n_examples for r in range(settings.replicates)]
 
 
-def as_table(params: Params, e: Encoder, rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
-    """Rows of (classifier, task, n_examples, replicate, metric, value) of an encoder."""
-    columns = ["classifier", "task", "n_examples", "replicate", "metric", "value"]
+SCORES = ["classifier", "task", "n_examples", "replicate", "metric", "value"]
+ANSWERS = ["task", "n_examples", "wanted", "answer", "count"]
+
+
+def as_table(
+    params: Params, e: Encoder, rows: Sequence[tuple[Any, ...]], columns: list[str] = SCORES
+) -> pd.DataFrame:
+    """Rows of an encoder as a table, with its identity in front."""
     table = pd.DataFrame(rows, columns=columns)
     for place, (name, value) in enumerate(params.identity(e).items()):
         table.insert(place, name, value)

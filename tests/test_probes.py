@@ -16,6 +16,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from shuffle_to_learn.probes import (
     Settings,
     draw_subset,
+    predict_with_neighbors,
     predict_with_probes,
     split_validation,
 )
@@ -365,3 +366,41 @@ def test_a_loss_that_is_no_number_is_told() -> None:
     bad[3] = np.nan
     with pytest.raises(FloatingPointError, match="finite"):
         fit("class", [np.arange(50)], embeddings=bad)
+
+
+# nearest neighbours
+
+
+def by_hand(subset: np.ndarray, query: np.ndarray, neighbors: int) -> tuple[np.ndarray, np.ndarray]:
+    """The neighbours of a query and their weights, as the definition has them."""
+    x = POOL_X[subset]
+    z = np.clip((x - x.mean(0)) / x.std(0), -5, 5)
+    q = np.clip((query - x.mean(0)) / x.std(0), -5, 5)
+    distance = 1 - z @ q / np.linalg.norm(z, axis=1) / np.linalg.norm(q)
+    nearest = np.argsort(distance)[:neighbors]
+    return subset[nearest], 1 / distance[nearest]
+
+
+@every_kind
+def test_neighbors_are_the_nearest_by_cosine(kind: str) -> None:
+    targets, classes = TARGETS[kind]
+    subsets = [RNG.permutation(POOL)[:60], np.arange(3)]  # of 3 examples no more than 3
+    found = predict_with_neighbors(
+        POOL_X, targets[:POOL], subsets, QUERY_X, classes=classes, neighbors=7
+    )
+    for subset, predictions in zip(subsets, found, strict=True):
+        for query, prediction in zip(QUERY_X[:50], predictions, strict=False):
+            rows, weights = by_hand(subset, query, 7)
+            if kind == "class":
+                votes = np.bincount(targets[rows], weights, minlength=classes)
+                assert prediction == np.argmax(votes)
+            else:
+                expected = weights @ targets[rows] / weights.sum()
+                assert np.allclose(prediction, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_neighbors_tell_what_can_be_told() -> None:
+    found = predict_with_neighbors(
+        POOL_X, LABELS[:POOL], [np.arange(300)], QUERY_X, classes=CLASSES
+    )
+    assert np.mean(found[0] == LABELS[POOL:]) > 0.7  # by chance 1/3

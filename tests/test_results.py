@@ -90,9 +90,24 @@ def make_study(
     params = load_params(path)
     for e in params.encoders():
         make_encoder(params, e)
-    for study in params.studies.values():
+    for modality, study in params.studies.items():
         make_manifest(params, study.dataset)
+        make_shown(params, modality)
     return path
+
+
+def make_shown(params: Params, modality: str) -> None:
+    """The labels' names, and the figure of the stage examples, which needs a trained network."""
+    study, layout = params.study(modality), params.layout
+    for suffix in ("csv", "png", "svg"):
+        path = layout.figure(f"reordered-{modality}", suffix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('<svg viewBox="0 0 1 1"></svg>' if suffix == "svg" else "")
+    if task := style.CONFUSED.get(modality):
+        labels = pd.DataFrame({task: [0, 1, 2], f"{task}_name": ["brass & <b>co", "flute", "reed"]})
+        path = layout.labels(study.dataset, study.downstream.evaluate_on)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        labels.to_parquet(path)
 
 
 def expected_ranks(e: Encoder) -> float:
@@ -141,6 +156,14 @@ def make_encoder(params: Params, e: Encoder) -> None:
                             | {"classifier": classifier, "task": task, "n_examples": n}
                             | {"replicate": replicate, "metric": metric, "value": value}
                         )
+        if classifier == down.probes[0]:
+            counts = [  # of 10 of each label 7 are right, and of the last one two are called 0
+                identity | {"task": task, "n_examples": n, "wanted": w, "answer": a, "count": count}
+                for task in down.tasks
+                for n in down.n_examples
+                for w, a, count in ((0, 0, 10), (1, 1, 7), (1, 2, 3), (2, 2, 8), (2, 0, 2))
+            ]
+            write(layout.answers(e), pd.DataFrame(counts))
         if classifier == "end_to_end":
             write(layout.end_to_end(e), pd.DataFrame(rows))
         elif classifier == down.probes[0]:
@@ -844,6 +867,22 @@ def test_frames_draws_scores_and_partial_ranks(study: Path) -> None:
         np.testing.assert_array_equal(both[column], both[f"{column}_table"])
 
 
+@pytest.mark.parametrize(("modality", "seeds", "n"), [("audio", 3, 1000), ("video", 2, 3000)])
+def test_confusion_counts_the_answers_of_the_method_shown(
+    study: Path, modality: str, seeds: int, n: int
+) -> None:
+    rows = drawn(study, f"confusion-{modality}")
+    names = ["brass & <b>co", "flute", "reed"]
+    found = {(row.wanted, row.answer): row.count for row in rows.itertuples(index=False)}
+    expected = {(0, 0): 10, (1, 1): 7, (1, 2): 3, (2, 2): 8, (2, 0): 2}
+    assert found == {(names[w], names[a]): seeds * c for (w, a), c in expected.items()}
+    assert set(rows["n_examples"]) == {n}
+    figure = figures.confusion(load_params(study), modality, rows)
+    shares = np.ma.filled(figure.axes[0].collections[0].get_array(), np.nan).reshape(3, 3)
+    np.testing.assert_allclose(shares, [[1, 0, 0], [0, 0.7, 0.3], [0.2, 0, 0.8]])
+    figures.plt.close(figure)
+
+
 @pytest.mark.parametrize(
     ("modality", "view", "seeds"),
     [
@@ -908,7 +947,7 @@ def test_figures_refuses_a_history_cut_short(fresh: Path, modality: str) -> None
 
 
 def test_figures_of_one_count_and_the_random_encoder_alone(tmp_path: Path) -> None:
-    few = {"replicates": 1, "methods": ["random"], "seeds": [0]}
+    few = {"replicates": 1, "methods": ["random"], "seeds": [0], "shown": "random"}
     params = make_study(
         tmp_path,
         audio=few | {"n_examples": [100], "tasks": ["family"]},
@@ -969,7 +1008,7 @@ def test_page_is_well_formed_and_refers_to_nothing_outside(study: Path) -> None:
     words = text(study, "index.html")
     page = Page(words)
     assert not page.open
-    assert not page.tags & {"script", "link", "img", "iframe", "object", "image", "foreignobject"}
+    assert not page.tags & {"script", "link", "img", "iframe", "object", "foreignobject"}
     results = load_params(study).layout.results
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
@@ -977,6 +1016,8 @@ def test_page_is_well_formed_and_refers_to_nothing_outside(study: Path) -> None:
         if name in {"href", "xlink:href", "src", "action", "data", "poster", "srcset"}:
             if value.startswith("#"):
                 assert value[1:] in ids
+            elif tag == "image":  # pixels of a figure
+                assert value.startswith("data:image/png;base64,")
             elif (tag, value) != ("a", LICENCE):  # a link that a licence asks for
                 assert not re.match(r"[a-z]*:|/", value, re.IGNORECASE)
                 assert (results / value).is_file()
@@ -1036,7 +1077,7 @@ def test_page_has_a_section_a_modality(study: Path) -> None:
         names = FIGURES[name]
         files |= {f"figures/{n}.{suffix}" for n in names for suffix in ("csv", "svg", "png")}
         assert set(re.findall(r'<a href="((?:tables|figures)/[^"]*)"', part)) == files
-        assert part.count("<svg") == 2 * len(names) - 1  # all but the pretext twice
+        assert part.count("<svg") == len(names) + len(WIDE.intersection(names))
         assert ("Figure 3." in part) == (name == "audio")
 
 
@@ -1218,10 +1259,17 @@ def test_site_names_a_missing_figure(study: Path, name: str, suffix: str) -> Non
 
 
 FIGURES = {
-    "audio": ("figure3", "pretext-audio", "figure4"),
-    "video": ("video-examples", "pretext-video", "video-frames"),
-    "images": ("images-examples", "pretext-images"),
+    "audio": ("figure3", "figure4", "confusion-audio", "pretext-audio", "reordered-audio"),
+    "video": (
+        "video-examples",
+        "video-frames",
+        "confusion-video",
+        "pretext-video",
+        "reordered-video",
+    ),
+    "images": ("images-examples", "pretext-images", "reordered-images"),
 }
+WIDE = {"figure3", "figure4", "video-examples", "video-frames", "images-examples"}
 
 
 def expected_files(modalities: Iterable[str]) -> set[str]:
@@ -1231,15 +1279,14 @@ def expected_files(modalities: Iterable[str]) -> set[str]:
         own = [plan.name for plan in style.TABLES if plan.modality == modality]
         files |= {f"tables/{name}.{end}" for name in own for end in ("csv", "md", "tex", "html")}
         files |= {f"figures/{name}.{end}" for name in names for end in ("csv", "svg", "png")}
-        wide = [name for name in names if not name.startswith("pretext")]
-        files |= {f"figures/{name}-narrow.svg" for name in wide}
+        files |= {f"figures/{name}-narrow.svg" for name in WIDE.intersection(names)}
     return files
 
 
 @pytest.mark.parametrize("left", [["audio"], ["audio", "video"], ["images"]])
 def test_a_modality_that_the_params_file_leaves_out(tmp_path: Path, left: list[str]) -> None:
     without = [name for name in style.MODALITIES if name not in left]
-    small = {"methods": ["random", "mse"], "replicates": 2}
+    small = {"methods": ["random", "mse"], "replicates": 2, "shown": "mse"}
     params = make_study(
         tmp_path,
         audio=small | {"n_examples": [1000], "tasks": ["family"]},

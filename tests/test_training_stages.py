@@ -28,10 +28,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util.tensor_util import make_ndarray
 
 from shuffle_to_learn.pretraining import Pretraining
-from stages import downstream, embed, pretrain
-from stages.downstream import mean_auc
+from stages import downstream, embed, end_to_end, pretrain
+from stages.tasks import mean_auc
 
-STAGES = (pretrain, embed, downstream)
+STAGES = (pretrain, embed, downstream, end_to_end)
 SPLITS = tuple(SIZES)
 IDENTITY = ("modality", "dataset", "view", "method", "upstream_seed")
 every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
@@ -84,6 +84,7 @@ def test_the_outputs_are_those_of_the_design(outputs: dict[str, bytes]) -> None:
         f"data/encoders/{e}/0/cfn.keras",
         f"data/history/{e}/0.csv",
         f"data/pretext/{e}/0.json",
+        f"data/scores/{e}/0-end-to-end.csv",
         f"data/scores/{e}/0.csv",
     ]
 
@@ -145,7 +146,7 @@ def test_the_embeddings_are_the_frozen_layers_of_patches_in_order(done: TinyStud
 def test_the_scores_are_tidy(done: TinyStudy) -> None:
     scores = pd.read_csv(done.layout.scores(done.encoder()))
     identity = ["modality", "dataset", "view", "method", "upstream_seed"]
-    run = ["task", "n_examples", "replicate", "metric"]
+    run = ["classifier", "task", "n_examples", "replicate", "metric"]
     assert list(scores.columns) == [*identity, *run, "value"]
     assert (scores[identity] == ["audio", "notes", "frequency-5", "mse", 0]).all(axis=None)
     metrics = {
@@ -157,14 +158,29 @@ def test_the_scores_are_tidy(done: TinyStudy) -> None:
         }.items()
         for metric in names
     }
-    wanted = {(t, n, r, m) for t, m in metrics for n in (12, 60) for r in (0, 1)}
+    wanted = {
+        (c, t, n, r, m)
+        for c in ("mlp", "knn")
+        for t, m in metrics
+        for n in (12, 60)
+        for r in (0, 1)
+    }
     assert set(scores[run].itertuples(index=False, name=None)) == wanted
     assert len(scores) == len(wanted)
     accuracy = scores.query("metric == 'accuracy'")
     assert accuracy["value"].between(0, 1).all()
-    with_60 = scores.query("n_examples == 60").groupby(["task", "metric"])["value"].mean()
-    assert with_60["instrument", "accuracy"] > 0.4  # by chance 0.25
-    assert with_60["pitch", "mse"] < 200  # of guessing the mean: 133, of guessing 0: 3700
+    keys = ["classifier", "task", "metric"]
+    with_60 = scores.query("n_examples == 60").groupby(keys)["value"].mean()
+    for classifier in ("mlp", "knn"):
+        assert with_60[classifier, "instrument", "accuracy"] > 0.4  # by chance 0.25
+        # of guessing the mean: 133, of guessing 0: 3700
+        assert with_60[classifier, "pitch", "mse"] < 200
+    trained = pd.read_csv(done.layout.end_to_end(done.encoder()))
+    wanted = {("end_to_end", *row[1:]) for row in wanted}
+    assert set(trained[run].itertuples(index=False, name=None)) == wanted
+    assert len(trained) == len(wanted) and list(trained.columns) == list(scores.columns)
+    with_60 = trained.query("n_examples == 60").groupby(["task", "metric"])["value"].mean()
+    assert with_60["instrument", "accuracy"] > 0.4
 
 
 def test_the_same_again_gives_the_same_bytes(tiny_study, outputs) -> None:
@@ -202,7 +218,7 @@ def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: Tin
     assert model.get_layer("conv1").compute_dtype == "bfloat16"
     assert np.load(layout.embeddings(encoder, "valid")).shape == (30, 15 * 8)
     scores = pd.read_csv(layout.scores(encoder))
-    assert list(scores["task"]) == ["family"] * 2
+    assert list(scores["task"]) == ["family"] * 4
     correct = scores["value"] * 30  # of the 30 inputs held out
     assert np.allclose(correct, correct.round())
 
@@ -242,6 +258,7 @@ def test_other_modalities_have_the_same_outputs(carried, modality: str) -> None:
         f"data/encoders/{e}/0/cfn.keras",
         f"data/history/{e}/0.csv",
         f"data/pretext/{e}/0.json",
+        f"data/scores/{e}/0-end-to-end.csv",
         f"data/scores/{e}/0.csv",
     ]
     history = pd.read_csv(study.layout.history(study.encoder()))
@@ -251,7 +268,8 @@ def test_other_modalities_have_the_same_outputs(carried, modality: str) -> None:
     identity = (modality, DATASETS[modality], VIEWS[modality], "mse", 0)
     assert tuple(pretext[key] for key in IDENTITY) == identity
     scores = pd.read_csv(study.layout.scores(study.encoder()))
-    assert list(scores.columns) == [*IDENTITY, "task", "n_examples", "replicate", "metric", "value"]
+    columns = ["classifier", "task", "n_examples", "replicate", "metric", "value"]
+    assert list(scores.columns) == [*IDENTITY, *columns]
     assert set(scores[list(IDENTITY)].itertuples(index=False, name=None)) == {identity}
     task, metric = {"video": ("action", "accuracy"), "images": ("objects", "auc")}[modality]
     assert set(zip(scores["task"], scores["metric"], strict=True)) == {(task, metric)}
@@ -305,6 +323,11 @@ def test_other_modalities_read_their_own_splits(tiny_other, carried, modality: s
         pretrain: [layout.features(dataset, split) for split in upstream],
         embed: [layout.features(dataset, split) for split in ("train", "valid", "test")],
         downstream: [layout.labels(dataset, split) for split in ("train", "test")],
+        end_to_end: [
+            path(dataset, split)
+            for split in ("train", "test")
+            for path in (layout.labels, layout.features)
+        ],
     }
     provide(tiny_other, made(carried(modality)), "encoders", "embeddings")
     for stage, paths in needed.items():
@@ -629,6 +652,15 @@ def test_a_mistake_is_one_line_on_stderr_and_status_1(tiny_study: TinyStudy) -> 
         ("downstream", {"dropout": 1.0}, "audio.downstream.dropout: .*less than 1"),
         ("downstream", {"tasks": ["pitch", "tempo"]}, "audio.downstream: unknown task 'tempo': "),
         ("downstream", {"tasks": ["action"]}, "audio.downstream: unknown task 'action': choose "),
+        ("downstream", {"probes": ["svm"]}, "audio.downstream.probes.0: .*given 'svm'"),
+        ("downstream", {"probes": ["mlp", "mlp"]}, "audio.downstream: lists an entry twice"),
+        ("ablation", {"views": ["frequency-5"]}, "audio.ablation: views: frequency-5 is already"),
+        ("ablation", {"views": ["bands-5"]}, "audio.ablation: unknown view 'bands-5'"),
+        ("ablation", {"views": ["time-13"]}, "time-13 has more parts than the 20 x 12 pixels"),
+        ("ablation", {"methods": ["sinkhorn"]}, "methods: sinkhorn is not among the study's meth"),
+        ("ablation", {"seeds": [7]}, "audio.ablation: seeds: 7 is not among the study's seeds"),
+        ("end_to_end", {"methods": ["sinkhorn"]}, "audio.end_to_end: methods: sinkhorn is not am"),
+        ("end_to_end", {"steps": 10}, "audio.end_to_end: steps is less than evaluate_every"),
         ("downstream", {"hidden": 16}, "audio.downstream.hidden: .*valid list .given 16"),
         ("downstream", {"hidden": [16, 0]}, "audio.downstream.hidden.1: .*greater than or equal"),
         ("pretrain", {"channel_shift": 1}, "audio: pretrain.channel_shift and grey_share are for"),
@@ -871,19 +903,31 @@ READS = {  # each file that a stage reads, and the stage that made it
         (lambda s: s.layout.labels("notes", "train"), "spectrograms"),
         (lambda s: s.layout.labels("notes", "test"), "spectrograms"),
     ],
+    end_to_end: [
+        (lambda s: s.layout.model(s.encoder()), "pretrain"),
+        (lambda s: s.layout.features("notes", "train"), "spectrograms"),
+        (lambda s: s.layout.labels("notes", "test"), "spectrograms"),
+    ],
 }
-GIVEN = {pretrain: (), embed: ("encoders",), downstream: ("embeddings",)}
+GIVEN = {
+    pretrain: (),
+    embed: ("encoders",),
+    downstream: ("embeddings",),
+    end_to_end: ("encoders",),
+}
 OWN = {
-    pretrain: ("encoders", "history", "pretext"),
-    embed: ("embeddings",),
-    downstream: ("scores",),
+    pretrain: r"(encoders|history|pretext)/.*",
+    embed: r"embeddings/.*",
+    downstream: r"scores/.*/\d+\.csv",
+    end_to_end: r"scores/.*-end-to-end\.csv",
 }
 
 
 def assert_recovers(study: TinyStudy, stage: ModuleType, outputs: dict[str, bytes]) -> None:
     study.run(stage)
-    wanted = [*GIVEN[stage], *OWN[stage]]
-    assert made(study) == {k: v for k, v in outputs.items() if k.split("/")[1] in wanted}
+    given = {k for k in outputs if k.split("/")[1] in GIVEN[stage]}
+    wanted = given | {k for k in outputs if re.fullmatch(f"data/{OWN[stage]}", k)}
+    assert made(study) == {k: outputs[k] for k in wanted}
 
 
 @every_stage
@@ -922,18 +966,21 @@ def test_no_features_are_refused(tiny_study: TinyStudy) -> None:
 def test_a_network_of_another_slicing_is_refused(tiny_study, outputs) -> None:
     provide(tiny_study, outputs, "encoders")
     tiny_study.change(settings("pretrain", gap=1))
-    line = tiny_study.refusal(embed)
-    assert "takes patches of shape (5, 4, 12, 1), the params file asks for (5, 3, 12, 1)" in line
+    for stage in (embed, end_to_end):
+        line = tiny_study.refusal(stage)
+        assert "takes patches of shape (5, 4, 12, 1), the params file asks for (5, 3, 12" in line
 
 
 def test_labels_of_another_length_or_without_a_task_are_refused(tiny_study, outputs) -> None:
-    provide(tiny_study, outputs, "embeddings")
+    provide(tiny_study, outputs, "embeddings", "encoders")
     path = tiny_study.layout.labels("notes", "test")
     labels = pd.read_parquet(path)
     labels.iloc[:-1].to_parquet(path)
     line = tiny_study.refusal(downstream)
     assert "test.npy has 40 rows and" in line
     assert f"{path} 39" in line
+    line = tiny_study.refusal(end_to_end)
+    assert f"test.npy has 40 inputs and {path} 39: run the stage spectrograms again" in line
     labels.drop(columns="family").to_parquet(path)
     assert f"{path} has no column family" in tiny_study.refusal(downstream)
 
@@ -960,6 +1007,7 @@ def largest_file(size: int) -> Iterator[None]:
         (embed, 0, "data/embeddings/audio/frequency-5/mse/0/train.npy"),
         (embed, 3000, "data/embeddings/audio/frequency-5/mse/0/train.npy"),
         (downstream, 500, "data/scores/audio/frequency-5/mse/0.csv"),
+        (end_to_end, 500, "data/scores/audio/frequency-5/mse/0-end-to-end.csv"),
     ],
 )
 def test_a_full_disk_is_told_and_the_next_run_recovers(
@@ -994,7 +1042,7 @@ def test_help_is_quick_and_names_the_options() -> None:
         for path in (ROOT / "stages").glob("*.py")
         if '__name__ == "__main__"' in path.read_text()
     )
-    assert {"pretrain", "embed", "downstream", "tables", "site"} <= set(names)
+    assert {"pretrain", "embed", "downstream", "end_to_end", "tables", "site"} <= set(names)
     code = """
 import contextlib, importlib, io, json, sys
 said = {}
@@ -1014,7 +1062,7 @@ print(json.dumps({"said": said, "loaded": [m for m in sys.modules if "." not in 
     for name, text in answer["said"].items():
         assert "--params FILE" in text, name
         assert len(text.splitlines()) > 8, name
-    for name in ("pretrain", "embed", "downstream"):
+    for name in ("pretrain", "embed", "downstream", "end_to_end"):
         for option in ("--modality", "--view", "--method", "--seed"):
             assert f"{option} " in answer["said"][name]
 

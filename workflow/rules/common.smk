@@ -1,5 +1,6 @@
 # Validation, names of files, and what the rules need of the params file.
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -9,7 +10,7 @@ sys.path.insert(0, workflow.basedir)
 from stages.errors import InputError
 from stages.params import load_params
 from stages.paths import SPLITS, Encoder
-from stages.style import EXAMPLES, NUMBERS, TABLES
+from stages.style import CONFUSED, EXAMPLES, NUMBERS, TABLES
 
 PARAMS_FILE = os.environ.get("PARAMS", "params.yaml")
 OPTION = f" --params {PARAMS_FILE}" if "PARAMS" in os.environ else ""
@@ -104,6 +105,22 @@ def labelled(wildcards):
 def labels(wildcards):
     dataset = STUDIES[wildcards.modality].dataset
     return [PATHS.labels(dataset, split) for split in labelled(wildcards)]
+
+
+def shown(modality):
+    """The encoder of a modality whose examples and answers are shown."""
+    study = STUDIES[modality]
+    return Encoder(modality, study.views[0], study.shown, study.seeds[0])
+
+
+def answered():
+    """What the figures of answers are made of: counts, and the labels' names."""
+    files = []
+    for modality in (modality for modality in CONFUSED if modality in STUDIES):
+        study, own = STUDIES[modality], shown(modality)
+        files += [PATHS.answers(replace(own, seed=seed)) for seed in study.seeds]
+        files.append(PATHS.labels(study.dataset, study.downstream.evaluate_on))
+    return files
 
 
 def scored(modality):

@@ -19,6 +19,7 @@ rule downstream:
         code=["stages/downstream.py", "stages/tasks.py", *library("probes")],
     output:
         scores=PATHS.scores(ENCODER),
+        answers=PATHS.answers(ENCODER),
     log:
         LOGS / f"downstream/{IDENTITY}.log",
     benchmark:

@@ -11,11 +11,13 @@ STUDY = [
         "ablation",
         "downstream",
         "end_to_end.methods",
+        "shown",
     )
 ]
 WIDE = [EXAMPLES[modality] for modality in STUDIES]
 WIDE += [NUMBERS[modality][0] for modality in STUDIES if modality in NUMBERS]
 FIGURES = [*WIDE, *(f"pretext-{modality}" for modality in STUDIES)]
+FIGURES += [f"confusion-{modality}" for modality in CONFUSED if modality in STUDIES]
 
 
 rule scores:
@@ -110,8 +112,10 @@ rule figures:
         scores=PATHS.all_scores,
         pretext=PATHS.all_pretext,
         history=[PATHS.history(encoder) for encoder in ENCODERS],
+        answers=answered(),
         code=[
             "stages/figures.py",
+            "stages/drawing.py",
             "stages/gathered.py",
             "stages/style.py",
             *library("statistics", "views"),
@@ -141,12 +145,64 @@ rule figures:
         "python -m stages.figures{OPTION} 2>&1 | tee {log}"
 
 
+rule examples:
+    input:
+        features=lambda wildcards: features()(wildcards)[1:],
+        model=lambda wildcards: PATHS.model(shown(wildcards.modality)),
+        code=lambda wildcards: [
+            "stages/examples.py",
+            "stages/drawing.py",
+            "stages/style.py",
+            *library(
+                "losses",
+                "methods/base",
+                f"methods/{STUDIES[wildcards.modality].shown}",
+                "patches",
+                "permutations",
+                "ranking",
+                "statistics",
+                "views",
+            ),
+        ],
+    output:
+        figure=report(
+            PATHS.figure("reordered-{modality}", "svg"),
+            caption="../report/reordered.rst",
+            category="Figures",
+        ),
+        others=[
+            PATHS.figure("reordered-{modality}", suffix) for suffix in ("csv", "png")
+        ],
+    log:
+        LOGS / "examples/{modality}.log",
+    benchmark:
+        BENCHMARKS / "examples/{modality}.tsv"
+    resources:
+        mem_mb=2000,
+    params:
+        settings=settings(
+            *(
+                f"{{modality}}.{key}"
+                for key in ("views", "seeds", "shown", "pretrain.gap")
+            )
+        ),
+        own=lambda wildcards: shown(wildcards.modality),
+    shell:
+        "python -m stages.examples --modality {wildcards.modality} --view {params.own.view} "
+        "--method {params.own.method} --seed {params.own.seed}{OPTION} 2>&1 | tee {log}"
+
+
 rule site:
     input:
         scores=PATHS.all_scores,
         pretext=PATHS.all_pretext,
         tables=rules.tables.output,
         figures=rules.figures.output,
+        examples=[
+            PATHS.figure(f"reordered-{modality}", suffix)
+            for modality in STUDIES
+            for suffix in ("csv", "png", "svg")
+        ],
         claims=PATHS.claims,
         manifests=[PATHS.manifest(study.dataset) for study in STUDIES.values()],
         rejected=[PATHS.rejected(study.dataset) for study in STUDIES.values()],
