@@ -213,7 +213,7 @@ def example_losses(result: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
     """
     if wanted.dtype.is_integer:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=result)
-    if wanted.shape.rank == result.shape.rank:
+    if len(wanted.shape) == len(result.shape):
         each = tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=result)
         return tf.reduce_mean(each, axis=-1)
     return tf.square(result[..., 0] - wanted)

@@ -22,8 +22,9 @@ from shuffle_to_learn.statistics import Interval, crossed_interval, spearman_int
 from stages.common import parser, run, write_csv
 from stages.errors import InputError
 from stages.gathered import (
+    common,
     crossed_values,
-    methods_of,
+    designs,
     nearest,
     read_pretext,
     read_scores,
@@ -128,17 +129,21 @@ def _effect(
     if claim.task not in study.downstream.tasks:
         raise Missing(f"the task {claim.task}")
     views = claim.views or [study.views[0]]
+    run = []
     for view in views:
         if view not in study.all_views:
             raise Missing(f"the view {view}")
+        known = designs(study, view)
         for method in (*claim.first, *claim.second):
-            if method not in methods_of(study, view):
+            if method not in known:
                 raise Missing(f"the method {method} of the view {view}")
-    # An ablation has some of the study's seeds.
-    seeds = min((study.crossed(view)[1] for view in views), key=len)
+            run.append(known[method])
+    design = common(run)
+    if not (design.seeds and design.counts):
+        raise Missing("a seed and a number of examples that all of these have")
     metric = study.metrics[claim.task][0]
     better = 1 if MEASURES[claim.task, metric].higher_is_better else -1
-    examples = [nearest(study.downstream.n_examples, n) for n in claim.n_examples]
+    examples = [nearest(design.counts, n) for n in claim.n_examples]
     if len(set(examples)) < len(examples):
         raise Missing("two numbers of examples")
 
@@ -147,7 +152,7 @@ def _effect(
         own: dict[str, Any] = {"modality": claim.modality, "view": view}
         own |= {"task": claim.task, "metric": metric}
         own |= {"n_examples": n}
-        tables = [crossed_values(scores, seeds, **own, method=method) for method in methods]
+        tables = [crossed_values(scores, design, **own, method=method) for method in methods]
         return better * np.mean(tables, axis=0)
 
     first, second = " and ".join(claim.first), " and ".join(claim.second)
@@ -157,12 +162,12 @@ def _effect(
         for method in claim.first:
             own = {"modality": claim.modality, "view": views[0]}
             own |= {"method": method, "metric": "partial_ranks"}
-            ranks += crossed_values(pretext, seeds, **own).ravel().tolist()
+            ranks += crossed_values(pretext, design, **own).ravel().tolist()
             values += table([method], views[0], n).mean(axis=1).tolist()
         if len(ranks) < 5:
             raise Missing("five encoders at least")
         text = f"partial ranks with {metric} over {len(ranks)} encoders of {first}"
-        return spearman_interval(ranks, values), text, examples, (len(seeds), 1)
+        return spearman_interval(ranks, values), text, examples, (len(design.seeds), 1)
     if claim.kind == "methods":
         values = table(claim.first, views[0], n) - table(claim.second, views[0], n)
         text = f"{first} less {second}"

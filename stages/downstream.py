@@ -1,9 +1,9 @@
 """Score an encoder: probes on its frozen embedding, for every task, n_examples and replicate.
 
 Reads the embeddings and the labels; writes one tidy row for each trained probe and metric. The
-probes are those of an MLP, a linear classifier and nearest neighbours that the params file lists;
-the first is the study's own, whose answers are counted beside the right ones. Replicate r draws the
-same examples for every encoder, so that methods can be compared pair by pair.
+probes are the study's own, whose answers are counted beside the right ones, and others that the
+params file lists. Replicate r draws the same examples for every encoder, so that methods can be
+compared pair by pair.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def main(argv: list[str] | None = None) -> None:
         predict_with_probes,
     )
 
-    runs = draws(params, args.modality)
-    subsets = [draw_subset(len(pool), n, r, settings.seed) for n, r in runs]
     fit = settings.model_dump(include=set(Settings.__dataclass_fields__) - {"hidden"})
     rows, answers = [], []
     for task in tasks:
-        for probe in settings.probes:
+        for probe in (name for name in params.classifiers(encoder) if name != "end_to_end"):
+            runs = draws(study, encoder.view, probe)
+            subsets = [draw_subset(len(pool), n, r, settings.seed) for n, r in runs]
             show = partial(common.progress, label=f"downstream {encoder}, {task.name}, {probe}")
             asked = (pool, task.targets, subsets, queries)
             try:
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
                     predicted = predict_with_neighbors(
                         *asked,
                         classes=task.outputs,
-                        neighbors=settings.neighbors,
+                        neighbors=settings.others.neighbors,
                         wrap=partial(show, total=len(subsets), unit="draws"),
                     )
                 else:
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
             for (n, replicate), prediction in zip(runs, predicted, strict=True):
                 for metric, value in task.scored(prediction):
                     rows.append((probe, task.name, n, replicate, metric, value))
-                if probe == settings.probes[0]:
+                if probe == settings.probe:
                     answers += [(task.name, n, *count) for count in task.counted(prediction)]
     counts = as_table(params, encoder, answers, ANSWERS)
     counts = counts.groupby(list(counts.columns[:-1]), as_index=False)["count"].sum()

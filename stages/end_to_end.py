@@ -49,12 +49,12 @@ def main(argv: list[str] | None = None) -> None:
 
     view, gap = View.parse(encoder.view), study.pretrain.gap
     model = load_model(paths.model(encoder), (view.patches, *view.tile_shape(study.shape, gap)))
-    runs = draws(params, args.modality)
+    runs = draws(study, encoder.view, "end_to_end")
     subsets = [draw_subset(len(pool), n, r, down.seed) for n, r in runs]
     settings = Settings(
-        hidden=tuple(down.hidden) if down.probes[0] == "mlp" else (),
+        hidden=tuple(down.hidden) if down.probe == "mlp" else (),
         dropout=down.dropout,
-        **own.model_dump(exclude={"methods"}),
+        **own.model_dump(exclude={"methods", "seeds", "n_examples", "replicates"}),
     )
     rows = []
     for task in tasks:

@@ -40,8 +40,9 @@ from stages.common import parser, read_table, run, write_csv
 from stages.drawing import rc, save
 from stages.errors import InputError
 from stages.gathered import (
+    common,
     crossed_values,
-    methods_of,
+    designs,
     nearest,
     read_pretext,
     read_scores,
@@ -82,14 +83,15 @@ def by_examples(params: Params, modality: str, scores: pd.DataFrame) -> pd.DataF
     scores = scores[scores["modality"] == modality]
     rows = []
     for view in study.views:
-        methods = looks([m for m in methods_of(study, view) if not m.endswith("_fine_tuned")])
+        known = designs(study, view)
+        methods = looks([method for method in known if not method.endswith("_fine_tuned")])
         for task in (task for task in study.metrics if task in study.downstream.tasks):
             metric = study.metrics[task][0]
             for n in sorted(study.downstream.n_examples):
                 what = {"view": view, "task": task, "metric": metric, "n_examples": n}
-                for method in methods:
+                for method in (method for method in methods if n in known[method].counts):
                     own = what | {"method": method}
-                    rows.append(_summary(crossed_values(scores, study.seeds, **own), **own))
+                    rows.append(_summary(crossed_values(scores, known[method], **own), **own))
     return pd.DataFrame(rows).round(8)
 
 
@@ -105,8 +107,8 @@ def by_patches(
     views = [view for view in study.all_views if view.startswith(f"{kind}-")]
     views.sort(key=lambda name: View.parse(name).patches)
     methods = [m for m in looks(study.methods) if all(m in study.crossed(v)[0] for v in views)]
-    seeds = min((study.crossed(view)[1] for view in views), key=len, default=study.seeds)
-    n = nearest(study.downstream.n_examples, NUMBERS_AT[modality])
+    design = common(designs(study, v)[m] for v, m in product(views, methods))
+    n = nearest(design.counts, NUMBERS_AT[modality])
     tasks = [task for task in study.metrics if task in study.downstream.tasks]
     rows = []
     for view, method in product(views, methods):
@@ -114,10 +116,10 @@ def by_patches(
         patches = {"patches": View.parse(view).patches, "n_examples": n}
         for task in tasks:
             what = {"task": task, "metric": study.metrics[task][0]}
-            values = crossed_values(scores, seeds, modality=modality, n_examples=n, **who, **what)
+            values = crossed_values(scores, design, modality=modality, n_examples=n, **who, **what)
             rows.append(_summary(values, **who, **patches, **what))
         what = {"metric": "partial_ranks"}
-        values = crossed_values(pretext, seeds, modality=modality, **who, **what)
+        values = crossed_values(pretext, design, modality=modality, **who, **what)
         rows.append(_summary(values, **who, patches=patches["patches"], task="pretext", **what))
     columns = ["view", "patches", "method", "task", "metric", "n_examples"]
     columns += ["mean", "ci_low", "ci_high", "n_seeds", "n_replicates"]

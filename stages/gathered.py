@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +25,6 @@ def identity(params: Params, e: Encoder) -> tuple[str | int, ...]:
     return tuple(params.identity(e).values())
 
 
-def classifiers(params: Params, e: Encoder) -> list[str]:
-    """What an encoder is scored with: probes, the study's own first, and training end to end."""
-    trained = ["end_to_end"] if e in params.trained_end_to_end(e.modality) else []
-    return [*params.study(e.modality).downstream.probes, *trained]
-
-
 def check_scores(
     table: pd.DataFrame,
     params: Params,
@@ -48,9 +43,10 @@ def check_scores(
         expected += [
             (*identity(params, e), classifier, task, n, replicate, metric)
             for classifier in names
+            for counts, replicates in [study.draws(e.view, classifier)]
             for task in study.downstream.tasks
-            for n in study.downstream.n_examples
-            for replicate in range(study.downstream.replicates)
+            for n in counts
+            for replicate in range(replicates)
             for metric in study.metrics[task]
         ]
     table = _clean(table, SCORES, path, made_by)
@@ -94,7 +90,7 @@ def nearest(counts: Sequence[int], wanted: int) -> int:
 def read_scores(params: Params) -> pd.DataFrame:
     """``scores.csv``, checked to be that of this params file."""
     path = params.layout.all_scores
-    encoders = {e: classifiers(params, e) for e in params.encoders()}
+    encoders = {e: params.classifiers(e) for e in params.encoders()}
     return check_scores(read_table(path, "scores"), params, encoders, path, "scores")
 
 
@@ -103,11 +99,36 @@ def end_to_end_name(method: str) -> str:
     return "supervised" if method == "random" else f"{method}_fine_tuned"
 
 
-def methods_of(study: Study, view: str) -> list[str]:
-    """The names that :func:`under_names` has of a view."""
-    methods, _ = study.crossed(view)
-    trained = study.end_to_end.methods if view in study.views else []
-    return [*methods, *map(end_to_end_name, trained)]
+class Design(NamedTuple):
+    """What some rows of scores have in common."""
+
+    seeds: list[int]
+    counts: list[int]
+    replicates: int
+
+
+def designs(study: Study, view: str) -> dict[str, Design]:
+    """What each of the names that :func:`under_names` has of a view was run with."""
+    methods, seeds = study.crossed(view)
+    result = {m: Design(seeds, *study.draws(view, study.downstream.probe)) for m in methods}
+    own = study.end_to_end
+    if view in study.views and own.seeds and own.n_examples:
+        for method in own.methods:
+            run = study.draws(view, "end_to_end")
+            result[end_to_end_name(method)] = Design(own.seeds, *run)
+    return result
+
+
+def common(designs: Iterable[Design]) -> Design:
+    """The seeds, numbers of examples and draws that all of these have."""
+    first, *rest = designs
+    for design in rest:
+        first = Design(
+            [seed for seed in first.seeds if seed in design.seeds],
+            [n for n in first.counts if n in design.counts],
+            min(first.replicates, design.replicates),
+        )
+    return first
 
 
 def under_names(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
@@ -119,7 +140,7 @@ def under_names(params: Params, scores: pd.DataFrame) -> pd.DataFrame:
     for modality, study in params.studies.items():
         own = scores[scores["modality"] == modality]
         trained = own[own["classifier"] == "end_to_end"]
-        parts.append(own[own["classifier"] == study.downstream.probes[0]])
+        parts.append(own[own["classifier"] == study.downstream.probe])
         parts.append(trained.assign(method=trained["method"].map(end_to_end_name)))
     return pd.concat(parts, ignore_index=True)
 
@@ -131,17 +152,17 @@ def read_pretext(params: Params) -> pd.DataFrame:
 
 
 def crossed_values(
-    table: pd.DataFrame, seeds: Sequence[int], **fixed: Hashable
+    table: pd.DataFrame, design: Design, **fixed: Hashable
 ) -> npt.NDArray[np.float64]:
-    """Seeds x replicates, of the rows that have the fixed values.
+    """Seeds x replicates of a design, of the rows that have the fixed values.
 
     Replicates keep the order of the gathered files, so that equal places pair. The pretext metrics
     have no replicates: one column.
     """
     for column, value in fixed.items():
         table = table[table[column] == value]
-    rows = [table.loc[table["upstream_seed"] == seed, "value"].to_numpy() for seed in seeds]
-    return np.stack(rows).astype(np.float64)
+    rows = [table.loc[table["upstream_seed"] == s, "value"].to_numpy() for s in design.seeds]
+    return np.stack(rows).astype(np.float64)[:, : design.replicates]
 
 
 def _clean(table: pd.DataFrame, columns: list[str], path: Path, made_by: str) -> pd.DataFrame:

@@ -233,17 +233,26 @@ else:
 
 
 class Ablation(Section):
-    """Other views, each with some of the study's methods and seeds; none where a list is empty."""
+    """Other views, each with some of what the study has; none where a list is empty."""
 
     views: list[str]
     methods: list[str]
     seeds: list[Seed]
+    n_examples: list[int]
 
 
 class Embed(Section):
     """Which layer of the CFN is the embedding."""
 
     layer: Literal["joined", "tiles"]
+
+
+class Others(Section):
+    """Probes beside the study's own, at some of its numbers of examples."""
+
+    probes: list[Literal["mlp", "linear", "knn"]]
+    n_examples: list[int]
+    neighbors: Positive
 
 
 class Downstream(Section):
@@ -254,9 +263,9 @@ class Downstream(Section):
     replicates: Positive
     evaluate_on: Literal["valid", "test"]
     validation_share: Share
-    probes: Annotated[list[Literal["mlp", "linear", "knn"]], Field(min_length=1)]
+    probe: Literal["mlp", "linear"]
     hidden: list[Positive]
-    neighbors: Positive
+    others: Others
     learning_rate: Rate
     weight_decay: Annotated[float, Field(ge=0, le=1)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
@@ -270,15 +279,23 @@ class Downstream(Section):
     def _consistent(self) -> Self:
         if self.steps < self.evaluate_every:
             raise ValueError("steps is less than evaluate_every: nothing would be evaluated")
-        for name in ("tasks", "n_examples", "probes"):
+        for name in ("tasks", "n_examples"):
             _distinct(getattr(self, name))
+        if self.probe in _distinct(self.others.probes):
+            raise ValueError(f"others.probes: {self.probe} is already the study's own probe")
+        for n in _distinct(self.others.n_examples):
+            if n not in self.n_examples:
+                raise ValueError(f"others.n_examples: {n} is not among the study's n_examples")
         return self
 
 
 class EndToEnd(Section):
-    """Networks trained end to end on the labelled examples: of these methods' encoders."""
+    """Networks trained end to end on labelled examples, with some of what the study has."""
 
     methods: list[str]
+    seeds: list[Seed]
+    n_examples: list[int]
+    replicates: Positive
     learning_rate: Rate
     batch_size: Positive
     steps: Positive
@@ -332,13 +349,36 @@ class Study(Section):
     @property
     def all_views(self) -> list[str]:
         """The study's views and those of the ablation that are run."""
-        ablation = self.ablation
-        return [*self.views, *(ablation.views if ablation.methods and ablation.seeds else [])]
+        own = self.ablation
+        run = own.methods and own.seeds and own.n_examples
+        return [*self.views, *(own.views if run else [])]
 
     def crossed(self, view: str) -> tuple[list[str], list[int]]:
         """The methods and the seeds that a view is run with, each with each."""
         part = self if view in self.views else self.ablation
         return part.methods, part.seeds
+
+    def classifiers(self, view: str, method: str, seed: int) -> list[str]:
+        """What an encoder is scored with: the study's own probe first."""
+        if view not in self.views:
+            return [self.downstream.probe]
+        own, others = self.end_to_end, self.downstream.others
+        trained = method in own.methods and seed in own.seeds and own.n_examples
+        return [
+            self.downstream.probe,
+            *(others.probes if others.n_examples else []),
+            *(["end_to_end"] if trained else []),
+        ]
+
+    def draws(self, view: str, classifier: str) -> tuple[list[int], int]:
+        """The numbers of examples and of draws of each that a classifier is fitted on."""
+        down = self.downstream
+        if classifier == "end_to_end":
+            return self.end_to_end.n_examples, self.end_to_end.replicates
+        if classifier != down.probe:
+            return down.others.n_examples, down.replicates
+        counts = self.ablation.n_examples if view in self.ablation.views else down.n_examples
+        return counts, down.replicates
 
     @field_validator("views")
     @classmethod
@@ -372,15 +412,22 @@ class Study(Section):
             raise ValueError("is not among the study's methods")
         return shown
 
-    @field_validator("ablation", "end_to_end")
-    @classmethod
-    def _of_the_study(cls, section: Any, info: ValidationInfo) -> Any:
+    @model_validator(mode="after")
+    def _parts_of_the_study(self) -> Self:
         """What is set beside the study's own scores is there to be set beside."""
-        for key in {"methods", "seeds"} & type(section).model_fields.keys():
-            for value in _distinct(getattr(section, key)):
-                if value not in info.data.get(key, [value]):
-                    raise ValueError(f"{key}: {value} is not among the study's {key}")
-        return section
+        whole = {
+            "methods": self.methods,
+            "seeds": self.seeds,
+            "n_examples": self.downstream.n_examples,
+        }
+        for part in ("ablation", "end_to_end"):
+            for key, values in whole.items():
+                for value in _distinct(getattr(getattr(self, part), key)):
+                    if value not in values:
+                        raise ValueError(f"{part}.{key}: {value} is not among the study's {key}")
+        if self.end_to_end.replicates > self.downstream.replicates:
+            raise ValueError("end_to_end.replicates: more than downstream.replicates")
+        return self
 
     @field_validator("downstream")
     @classmethod
@@ -553,12 +600,11 @@ class Params(Section):
 
     def trained_end_to_end(self, *modalities: str) -> list[Encoder]:
         """The encoders of these modalities (none: of all) that are trained on end to end."""
-        return [
-            e
-            for e in self.encoders(*modalities)
-            if e.view in self.studies[e.modality].views
-            and e.method in self.studies[e.modality].end_to_end.methods
-        ]
+        return [e for e in self.encoders(*modalities) if "end_to_end" in self.classifiers(e)]
+
+    def classifiers(self, e: Encoder) -> list[str]:
+        """See :meth:`Study.classifiers`."""
+        return self.study(e.modality).classifiers(e.view, e.method, e.seed)
 
 
 def _distinct(values: list) -> list:

@@ -27,7 +27,6 @@ from stages.gathered import (
     PRETEXT,
     check_pretext,
     check_scores,
-    classifiers,
     identity,
 )
 from stages.params import Params, load_params
@@ -36,7 +35,7 @@ from stages.paths import Encoder
 
 def encoder_scores(params: Params, e: Encoder) -> pd.DataFrame:
     """The checked scores of one encoder."""
-    names = classifiers(params, e)
+    names = params.classifiers(e)
     stages = {"downstream": params.layout.scores(e), "end_to_end": params.layout.end_to_end(e)}
     parts = []
     for stage, path in stages.items():

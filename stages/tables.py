@@ -33,6 +33,8 @@ from shuffle_to_learn.statistics import compare
 from shuffle_to_learn.views import View
 from stages.common import parser, run, write_csv, write_text
 from stages.gathered import (
+    Design,
+    common,
     crossed_values,
     end_to_end_name,
     nearest,
@@ -75,9 +77,11 @@ COLUMNS = [
 
 
 def shown(params: Params, plan: Plan) -> list[int]:
-    """The example counts of a table: the paper's, or the nearest that were run."""
-    run = params.study(plan.modality).downstream.n_examples
-    return list(dict.fromkeys(nearest(run, wanted) for wanted in plan.examples))
+    """The example counts of a table: the paper's, or the nearest that all its rows have."""
+    study = params.study(plan.modality)
+    parts = [design(study, rows) for rows in blocks(study, plan)]
+    run = common(parts).counts if parts else []
+    return list(dict.fromkeys(nearest(run, wanted) for wanted in plan.examples)) if run else []
 
 
 def measures(params: Params, plan: Plan) -> list[tuple[str, str, int | None]]:
@@ -105,25 +109,31 @@ class Row(NamedTuple):
 
 def blocks(study: Study, plan: Plan) -> list[list[Row]]:
     """The rows of each block of a table."""
-    own, *others = study.downstream.probes
+    own, others = study.downstream.probe, study.downstream.others
     methods = list(looks(study.methods))
     if plan.blocks == "view":
         return [[Row(view, method, own) for method in methods] for view in study.views]
     view = study.views[0]
     if plan.blocks == "classifier":
-        result = [[Row(view, method, name) for method in methods] for name in others]
-        trained = [method for method in methods if method in study.end_to_end.methods]
-        return [*result, [Row(view, m, "end_to_end") for m in trained]] if trained else result
+        names = [*(others.probes if others.n_examples else []), "end_to_end"]
+        run = {m: [n for s in study.seeds for n in study.classifiers(view, m, s)] for m in methods}
+        found = [[Row(view, m, name) for m in methods if name in run[m]] for name in names]
+        return [rows for rows in found if rows]
     patches = View.parse(view).patches
     alike = [v for v in study.all_views if View.parse(v).patches == patches]
     run = [m for m in methods if all(m in study.crossed(v)[0] for v in alike)]
     return [[Row(v, method, own) for v in alike] for method in run]
 
 
-def seeds(study: Study, plan: Plan) -> list[int]:
-    """The seeds that every row of a table has."""
-    views = {row.view for rows in blocks(study, plan) for row in rows}
-    return min((study.crossed(view)[1] for view in views), key=len, default=study.seeds)
+def design(study: Study, rows: list[Row]) -> Design:
+    """The seeds, numbers of examples and draws that all these rows have."""
+    return common(
+        Design(
+            study.end_to_end.seeds if classifier == "end_to_end" else study.crossed(view)[1],
+            *study.draws(view, classifier),
+        )
+        for view, _, classifier in rows
+    )
 
 
 def summarise(
@@ -131,9 +141,9 @@ def summarise(
 ) -> pd.DataFrame:
     """The tidy table."""
     study = params.study(plan.modality)
-    own_seeds = seeds(study, plan)
     found: list[dict[str, Any]] = []
     for rows in blocks(study, plan):
+        own_design = design(study, rows)
         for task, metric, examples in measures(params, plan):
             tables = {}
             for row in rows:
@@ -142,7 +152,7 @@ def summarise(
                 if task != "pretext":
                     own |= {"classifier": row.classifier, "task": task, "n_examples": examples}
                 source = pretext if task == "pretext" else scores
-                tables[row] = crossed_values(source, own_seeds, **own)
+                tables[row] = crossed_values(source, own_design, **own)
             better = MEASURES[task, metric].higher_is_better
             for row, result in compare(tables, higher_is_better=better).items():
                 values = (
@@ -161,10 +171,9 @@ def summarise(
 def caption(params: Params, plan: Plan) -> list[str]:
     """What the table shows and how to read it, as sentences in groups."""
     study = params.study(plan.modality)
-    down, own_seeds = study.downstream, seeds(study, plan)
-    layers = len(down.hidden) + 1 if down.probes[0] == "mlp" else 1
+    down = study.downstream
+    layers = len(down.hidden) + 1 if down.probe == "mlp" else 1
     probe = {1: "a linear classifier"}.get(layers, f"a {layers}-layer MLP")
-    probe = "nearest neighbours" if down.probes[0] == "knn" else probe
     examples = f"{_and(shown(params, plan))} labelled examples on the {down.evaluate_on} split."
     data = f"{MODALITIES[plan.modality]}, {dataset_label(study.dataset)}:"
     if plan.blocks == "classifier":
@@ -204,13 +213,18 @@ def caption(params: Params, plan: Plan) -> list[str]:
         "method": "its column and method",
     }[plan.blocks]
     ranks = "" if plan.blocks == "classifier" else " (partial ranks: seeds alone)"
+    run = [design(study, rows) for rows in blocks(study, plan)]
+    least = min((len(part.seeds) for part in run), default=len(study.seeds))
+    if plan.blocks == "classifier":
+        over = "Mean over the upstream seeds and draws of examples that are named"
+    else:
+        draws = count(min((part.replicates for part in run), default=0), "draw")
+        over = f"Mean over {count(least, 'upstream seed')} and {draws} of examples{ranks}"
     how = (
-        f"Mean over {count(len(own_seeds), 'upstream seed')} and {count(down.replicates, 'draw')}"
-        f" of examples{ranks}, with a 95 % bootstrap interval over both. Bold: best mean of"
-        f" {column}. †: not told apart from the best, as the interval of the paired difference"
-        " holds 0."
+        f"{over}, with a 95 % bootstrap interval over both. Bold: best mean of {column}. †: not"
+        " told apart from the best, as the interval of the paired difference holds 0."
     )
-    return [what, how, caution(len(own_seeds))]
+    return [what, how, caution(least)]
 
 
 def _stand_ins(run: Sequence[int], wanted: Sequence[int]) -> str:
@@ -248,7 +262,7 @@ def cells(table: pd.DataFrame, plan: Plan) -> list[dict[str, Any]]:
             labels = {method: look.label for method, look in looks(keys).items()}
         result.append(
             {
-                "name": _block_label(plan, str(name)),
+                "name": _block_label(plan, str(name), rows),
                 "row": "View" if by == "view" else "Method",
                 "columns": [_heading(*column, several) for column in columns],
                 "rows": [
@@ -262,10 +276,13 @@ def cells(table: pd.DataFrame, plan: Plan) -> list[dict[str, Any]]:
     return result
 
 
-def _block_label(plan: Plan, name: str) -> str:
+def _block_label(plan: Plan, name: str, rows: pd.DataFrame) -> str:
     if plan.blocks == "method":
         return looks([name])[name].label
-    return CLASSIFIERS[name] if plan.blocks == "classifier" else view_label(name)
+    if plan.blocks == "view":
+        return view_label(name)
+    run = count(rows["n_seeds"].iloc[0], "seed"), count(rows["n_replicates"].iloc[0], "draw")
+    return f"{CLASSIFIERS[name]}, {' x '.join(run)}"
 
 
 def _column(row: Any) -> tuple[str, str, int | None]:

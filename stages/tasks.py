@@ -13,7 +13,7 @@ import pandas as pd
 
 from stages import common
 from stages.errors import InputError
-from stages.params import Params
+from stages.params import Params, Study
 from stages.paths import Encoder
 
 
@@ -149,10 +149,10 @@ def check_sizes(file: Path, params: Params, modality: str, pool: int) -> None:
         )
 
 
-def draws(params: Params, modality: str) -> list[tuple[int, int]]:
+def draws(study: Study, view: str, classifier: str) -> list[tuple[int, int]]:
     """(number of examples, replicate) of every draw of labelled inputs."""
-    settings = params.study(modality).downstream
-    return [(n, r) for n in settings.n_examples for r in range(settings.replicates)]
+    counts, replicates = study.draws(view, classifier)
+    return [(n, replicate) for n in counts for replicate in range(replicates)]
 
 
 SCORES = ["classifier", "task", "n_examples", "replicate", "metric", "value"]

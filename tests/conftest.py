@@ -65,18 +65,20 @@ def tiny_content(folder: Path) -> dict[str, Any]:
         own["downstream"] |= {"n_examples": [12, 60], "replicates": 2, "validation_share": 0.2}
         own["downstream"] |= {"hidden": [16, 16], "learning_rate": 1e-3, "weight_decay": 1e-2}
         own["downstream"] |= {"dropout": 0.2, "batch_size": 64, "steps": 100, "evaluate_every": 20}
-        own["downstream"] |= {"evaluate_on": "test", "probes": ["mlp"], "neighbors": 5}
+        own["downstream"] |= {"evaluate_on": "test", "probe": "mlp"}
+        own["downstream"]["others"] = {"probes": [], "n_examples": [], "neighbors": 5}
         own["shown"] = "mse"
-        own["ablation"] = {"views": [], "methods": [], "seeds": []}
-        own["end_to_end"] |= {"methods": ["mse"], "learning_rate": 3e-3, "batch_size": 16}
+        own["ablation"] = {"views": [], "methods": [], "seeds": [], "n_examples": []}
+        own["end_to_end"] |= {"methods": ["mse"], "seeds": [0], "n_examples": [12, 60]}
+        own["end_to_end"] |= {"replicates": 1, "learning_rate": 3e-3, "batch_size": 16}
         own["end_to_end"] |= {"steps": 40, "evaluate_every": 20, "patience": 5}
     content["audio"]["spectrograms"] |= {"n_mels": 20, "frames": 12}
     content["audio"]["downstream"]["tasks"] = ["instrument", "family", "pitch"]
     content["video"]["frames"] |= {"count": 6, "size": 12, "channels": "grey"}
     content["images"]["images"] |= {"size": 13, "channels": "rgb"}
     content["images"]["pretrain"] |= {"gap": 1, "channel_shift": 1, "grey_share": 0.3}
-    content["images"]["downstream"] |= {"probes": ["linear"], "learning_rate": 1e-2}
-    content["audio"]["downstream"]["probes"] = ["mlp", "knn"]
+    content["images"]["downstream"] |= {"probe": "linear", "learning_rate": 1e-2}
+    content["audio"]["downstream"]["others"] |= {"probes": ["knn"], "n_examples": [60]}
     return content
 
 

@@ -31,7 +31,8 @@ def params() -> Params:
     content["video"]["views"] += content["video"]["ablation"]["views"]
     for modality in ("audio", "video", "images"):
         content[modality] |= {"seeds": [0, 1, 2]}
-        content[modality]["ablation"] = {"views": [], "methods": [], "seeds": []}
+        none = {"methods": [], "seeds": [], "n_examples": []}
+        content[modality]["ablation"] = none | {"views": []}
         content[modality]["end_to_end"]["methods"] = []
     return Params.model_validate(content)
 
@@ -143,6 +144,7 @@ def test_a_threshold_inside_the_interval_is_inconclusive(params) -> None:
 def test_views_are_compared_over_the_seeds_that_both_have(params) -> None:
     """What seed 1 does to the first view is no effect of the view: the other has seed 2 alone."""
     ablation = {"views": VIEWS[1:], "methods": ["perturbed_fy"], "seeds": [2]}
+    ablation["n_examples"] = [500, 1000]
     content = params.model_dump(exclude_none=True)
     content["audio"] |= {"views": VIEWS[:1], "ablation": ablation}
     own = Params.model_validate(content)

@@ -80,6 +80,7 @@ def settings(section: str, modality: str = "audio", **values) -> Callable[[dict]
 def test_the_outputs_are_those_of_the_design(outputs: dict[str, bytes]) -> None:
     e = "audio/frequency-5/mse"
     assert sorted(outputs) == [
+        f"data/answers/{e}/0.csv",
         *(f"data/embeddings/{e}/0/{split}.npy" for split in ("test", "train", "valid")),
         f"data/encoders/{e}/0/cfn.keras",
         f"data/history/{e}/0.csv",
@@ -158,13 +159,8 @@ def test_the_scores_are_tidy(done: TinyStudy) -> None:
         }.items()
         for metric in names
     }
-    wanted = {
-        (c, t, n, r, m)
-        for c in ("mlp", "knn")
-        for t, m in metrics
-        for n in (12, 60)
-        for r in (0, 1)
-    }
+    both = {(t, n, r, m) for t, m in metrics for n in (12, 60) for r in (0, 1)}
+    wanted = {("mlp", *row) for row in both} | {("knn", *row) for row in both if row[1] == 60}
     assert set(scores[run].itertuples(index=False, name=None)) == wanted
     assert len(scores) == len(wanted)
     accuracy = scores.query("metric == 'accuracy'")
@@ -176,7 +172,7 @@ def test_the_scores_are_tidy(done: TinyStudy) -> None:
         # of guessing the mean: 133, of guessing 0: 3700
         assert with_60[classifier, "pitch", "mse"] < 200
     trained = pd.read_csv(done.layout.end_to_end(done.encoder()))
-    wanted = {("end_to_end", *row[1:]) for row in wanted}
+    wanted = {("end_to_end", *row) for row in both if row[2] == 0}
     assert set(trained[run].itertuples(index=False, name=None)) == wanted
     assert len(trained) == len(wanted) and list(trained.columns) == list(scores.columns)
     with_60 = trained.query("n_examples == 60").groupby(["task", "metric"])["value"].mean()
@@ -205,7 +201,10 @@ def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: Tin
         pretraining = {"gap": 1, "batch_normalization": True, "tile_normalization": True}
         settings("pretrain", precision="mixed_bfloat16", epochs=1, **pretraining)(content)
         settings("embed", layer="tiles")(content)
+        others = {"probes": [], "n_examples": [], "neighbors": 5}
         settings("downstream", tasks=["family"], evaluate_on="valid", n_examples=[20])(content)
+        settings("downstream", others=others)(content)
+        settings("end_to_end", n_examples=[20])(content)
 
     tiny_study.change(change)
     for stage in STAGES:
@@ -218,7 +217,7 @@ def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: Tin
     assert model.get_layer("conv1").compute_dtype == "bfloat16"
     assert np.load(layout.embeddings(encoder, "valid")).shape == (30, 15 * 8)
     scores = pd.read_csv(layout.scores(encoder))
-    assert list(scores["task"]) == ["family"] * 4
+    assert list(scores["task"]) == ["family"] * 2
     correct = scores["value"] * 30  # of the 30 inputs held out
     assert np.allclose(correct, correct.round())
 
@@ -254,6 +253,7 @@ def test_other_modalities_have_the_same_outputs(carried, modality: str) -> None:
     study = carried(modality)
     e = f"{modality}/{VIEWS[modality]}/mse"
     assert sorted(made(study)) == [
+        f"data/answers/{e}/0.csv",
         *(f"data/embeddings/{e}/0/{split}.npy" for split in ("test", "train", "valid")),
         f"data/encoders/{e}/0/cfn.keras",
         f"data/history/{e}/0.csv",
@@ -633,6 +633,9 @@ def test_a_mistake_is_one_line_on_stderr_and_status_1(tiny_study: TinyStudy) -> 
     )
 
 
+OTHER = {"probes": ["knn"], "n_examples": [60], "neighbors": 5}
+
+
 @every_stage
 @pytest.mark.parametrize(
     ("section", "values", "said"),
@@ -652,14 +655,17 @@ def test_a_mistake_is_one_line_on_stderr_and_status_1(tiny_study: TinyStudy) -> 
         ("downstream", {"dropout": 1.0}, "audio.downstream.dropout: .*less than 1"),
         ("downstream", {"tasks": ["pitch", "tempo"]}, "audio.downstream: unknown task 'tempo': "),
         ("downstream", {"tasks": ["action"]}, "audio.downstream: unknown task 'action': choose "),
-        ("downstream", {"probes": ["svm"]}, "audio.downstream.probes.0: .*given 'svm'"),
-        ("downstream", {"probes": ["mlp", "mlp"]}, "audio.downstream: lists an entry twice"),
+        ("downstream", {"probe": "svm"}, "audio.downstream.probe: .*given 'svm'"),
+        ("downstream", {"probe": "linear", "others": OTHER | {"probes": ["linear"]}}, "already th"),
+        ("downstream", {"others": OTHER | {"n_examples": [7]}}, "others.n_examples: 7 is not amon"),
         ("ablation", {"views": ["frequency-5"]}, "audio.ablation: views: frequency-5 is already"),
         ("ablation", {"views": ["bands-5"]}, "audio.ablation: unknown view 'bands-5'"),
         ("ablation", {"views": ["time-13"]}, "time-13 has more parts than the 20 x 12 pixels"),
-        ("ablation", {"methods": ["sinkhorn"]}, "methods: sinkhorn is not among the study's meth"),
-        ("ablation", {"seeds": [7]}, "audio.ablation: seeds: 7 is not among the study's seeds"),
-        ("end_to_end", {"methods": ["sinkhorn"]}, "audio.end_to_end: methods: sinkhorn is not am"),
+        ("ablation", {"methods": ["sinkhorn"]}, "ablation.methods: sinkhorn is not among the st"),
+        ("ablation", {"seeds": [7]}, "audio: ablation.seeds: 7 is not among the study's seeds"),
+        ("ablation", {"n_examples": [7]}, "ablation.n_examples: 7 is not among the study's n_ex"),
+        ("end_to_end", {"methods": ["sinkhorn"]}, "audio: end_to_end.methods: sinkhorn is not a"),
+        ("end_to_end", {"replicates": 9}, "end_to_end.replicates: more than downstream.replic"),
         ("end_to_end", {"steps": 10}, "audio.end_to_end: steps is less than evaluate_every"),
         ("downstream", {"hidden": 16}, "audio.downstream.hidden: .*valid list .given 16"),
         ("downstream", {"hidden": [16, 0]}, "audio.downstream.hidden.1: .*greater than or equal"),
@@ -811,8 +817,8 @@ def test_a_study_of_one_modality_needs_no_other(tmp_path: Path) -> None:
 
 def test_only_the_methods_that_are_run_need_settings(tiny_study: TinyStudy) -> None:
     def change(content: dict) -> None:
-        content["audio"]["methods"] = ["random"]
-        content["audio"]["method"] = {"random": {}}
+        content["audio"] |= {"methods": ["random"], "method": {"random": {}}, "shown": "random"}
+        content["audio"]["end_to_end"]["methods"] = []
 
     tiny_study.change(change)
     tiny_study.run(pretrain, "random")
@@ -864,7 +870,7 @@ def test_more_than_there_is_to_train_on_is_refused(tiny_study, outputs) -> None:
     tiny_study.change(settings("pretrain", batch_size=81))
     assert "audio.pretrain.batch_size: 81 is more than the 80" in tiny_study.refusal(pretrain)
     provide(tiny_study, outputs, "embeddings")
-    tiny_study.change(settings("downstream", n_examples=[12, 81, 99]))
+    tiny_study.change(settings("downstream", n_examples=[12, 60, 81, 99]))
     line = tiny_study.refusal(downstream)
     assert "audio.downstream.n_examples: 99 is more than the 80 training inputs" in line
 
@@ -918,7 +924,7 @@ GIVEN = {
 OWN = {
     pretrain: r"(encoders|history|pretext)/.*",
     embed: r"embeddings/.*",
-    downstream: r"scores/.*/\d+\.csv",
+    downstream: r"(answers|scores)/.*/\d+\.csv",
     end_to_end: r"scores/.*-end-to-end\.csv",
 }
 
@@ -1006,7 +1012,7 @@ def largest_file(size: int) -> Iterator[None]:
         (pretrain, 20_000, "data/checkpoints/audio/frequency-5/mse/0/state.npz"),
         (embed, 0, "data/embeddings/audio/frequency-5/mse/0/train.npy"),
         (embed, 3000, "data/embeddings/audio/frequency-5/mse/0/train.npy"),
-        (downstream, 500, "data/scores/audio/frequency-5/mse/0.csv"),
+        (downstream, 1500, "data/scores/audio/frequency-5/mse/0.csv"),
         (end_to_end, 500, "data/scores/audio/frequency-5/mse/0-end-to-end.csv"),
     ],
 )

@@ -102,6 +102,12 @@ def labelled(wildcards):
     return "train", STUDIES[wildcards.modality].downstream.evaluate_on
 
 
+def counted(wildcards):
+    """The setting that an ablation's numbers of labelled examples are in."""
+    views = STUDIES[wildcards.modality].ablation.views
+    return ["{modality}.ablation.n_examples"] if wildcards.view in views else []
+
+
 def labels(wildcards):
     dataset = STUDIES[wildcards.modality].dataset
     return [PATHS.labels(dataset, split) for split in labelled(wildcards)]

@@ -2,9 +2,9 @@
 
 # Of the section downstream, and of its own, what a network trained end to end depends on.
 END_TO_END = """
-    downstream.tasks downstream.n_examples downstream.replicates downstream.evaluate_on
-    downstream.validation_share downstream.probes downstream.hidden downstream.dropout
-    downstream.seed end_to_end.learning_rate end_to_end.batch_size end_to_end.steps
+    downstream.tasks downstream.evaluate_on downstream.validation_share downstream.probe
+    downstream.hidden downstream.dropout downstream.seed end_to_end.n_examples
+    end_to_end.replicates end_to_end.learning_rate end_to_end.batch_size end_to_end.steps
     end_to_end.evaluate_every end_to_end.patience embed pretrain.gap
 """.split()
 
@@ -28,7 +28,9 @@ rule downstream:
     resources:
         mem_mb=3000,
     params:
-        settings=settings("{modality}.downstream"),
+        settings=lambda wildcards: settings(
+            "{modality}.downstream", *counted(wildcards)
+        )(wildcards),
     shell:
         "python -m stages.downstream --modality {wildcards.modality} --view {wildcards.view} "
         "--method {wildcards.method} --seed {wildcards.seed}{OPTION} 2>&1 | tee {log}"

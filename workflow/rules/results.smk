@@ -10,7 +10,10 @@ STUDY = [
         "seeds",
         "ablation",
         "downstream",
-        "end_to_end.methods",
+        *(
+            f"end_to_end.{key}"
+            for key in ("methods", "seeds", "n_examples", "replicates")
+        ),
         "shown",
     )
 ]
