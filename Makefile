@@ -13,7 +13,7 @@ unexport PARAMS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help study test lint browse dvc adopt lock clean
+.PHONY: help study test lint browse compare dvc adopt lock clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [PARAMS=presets/smoke.yaml] [CORES=2]"
@@ -33,7 +33,7 @@ dvc: .venv/.installed  ## run the study under DVC (params.yaml only)
 	dvc repro
 
 test: .venv/.installed  ## run the tests
-	python -m pytest -n 2 --dist loadscope $(PYTEST)
+	python -m pytest -n 2 --dist loadscope -rs $(PYTEST)
 
 lint: .venv/.installed  ## check style and types
 	ruff check .
@@ -43,6 +43,9 @@ lint: .venv/.installed  ## check style and types
 
 browse: .venv/.installed  ## serve the results of PARAMS on a local port (PORT=8000)
 	python -m workflow.browse --port $(PORT)
+
+compare: .venv/.installed  ## set two studies beside each other (A=results/smoke B=results)
+	python -m workflow.compare $(A) $(B)
 
 adopt: .venv/.installed  ## let the other runner take over what one has made, after a check
 	python -m workflow.adopt

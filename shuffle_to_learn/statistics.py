@@ -109,6 +109,32 @@ def crossed_interval(
     return Interval(mean, float(means[tail - 1]), float(means[-tail]))
 
 
+def independent_difference(
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Interval:
+    """The mean of ``first`` less that of ``second`` with its interval, each resampled by itself.
+
+    For two tables whose seeds and draws have nothing to do with each other; they may differ in
+    shape. Where both are single values, there is no interval.
+
+    Raises:
+        ValueError: as :func:`crossed_interval`.
+    """
+    one, other = _table(first), _table(second)
+    mean = float(one.mean() - other.mean())
+    if one.size == other.size == 1:
+        return Interval(mean, float("nan"), float("nan"))
+    tail = round((resamples + 1) * (1 - level) / 2)
+    means = _resampled_means(one, resamples, seed) - _resampled_means(other, resamples, seed + 1)
+    means.sort()
+    return Interval(mean, float(means[tail - 1]), float(means[-tail]))
+
+
 def paired_difference(
     first: npt.ArrayLike,
     second: npt.ArrayLike,

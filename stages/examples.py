@@ -26,13 +26,14 @@ from stages.runtime import load_model, start_tensorflow
 from stages.style import dataset_label, looks
 
 INPUTS = 3
-BORDER = 2  # pixels around a patch
+SIDE = 32  # pixels that a patch has at least along its shorter side, enlarged where it has fewer
+FRAME = 2  # pixels; there are as many around it
 WRONG = (0.84, 0.15, 0.16)
 COLUMNS = ["input", "place", "patch", "rank", "predicted_rank"]
 
 
 def mosaic(patches: np.ndarray, view: View, wrong: np.ndarray) -> np.ndarray:
-    """The patches at the places of a view, framed in white, or in red where they are wrong.
+    """The patches at the places of a view, in red frames where they are wrong.
 
     Args:
         patches: of 0 to 1, shape (n, height, width, channels of 1 or 3).
@@ -42,11 +43,13 @@ def mosaic(patches: np.ndarray, view: View, wrong: np.ndarray) -> np.ndarray:
     Returns:
         RGB, shape (height, width, 3).
     """
+    times = -(-SIDE // min(patches.shape[1:3]))
+    patches = patches.repeat(times, axis=1).repeat(times, axis=2)
     n, height, width, _ = patches.shape
     rows, columns = (1, n) if view.frames else (view.rows, view.columns)
-    framed = np.ones((n, height + 2 * BORDER, width + 2 * BORDER, 3))
-    framed[wrong] = WRONG
-    framed[:, BORDER:-BORDER, BORDER:-BORDER] = patches
+    framed = np.ones((n, height + 4 * FRAME, width + 4 * FRAME, 3))
+    framed[wrong, FRAME:-FRAME, FRAME:-FRAME] = WRONG
+    framed[:, 2 * FRAME : -2 * FRAME, 2 * FRAME : -2 * FRAME] = patches
     grid = framed.reshape(rows, columns, *framed.shape[1:]).transpose(0, 2, 1, 3, 4)
     return grid.reshape(rows * framed.shape[1], columns * framed.shape[2], 3)
 

@@ -357,6 +357,7 @@ def confusion(params: Params, modality: str, table: pd.DataFrame) -> Figure:
         yticklabels=True,
         ax=axis,
     )
+    axis.grid(False)
     axis.tick_params(labelsize="small", length=0)
     axis.set(xlabel="answered", ylabel="right")
     label = looks([study.shown])[study.shown].label

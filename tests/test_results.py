@@ -1285,7 +1285,8 @@ WIDE = {"figure3", "figure4", "video-examples", "video-frames", "images-examples
 
 
 def expected_files(modalities: Iterable[str]) -> set[str]:
-    files = {"scores.csv", "pretext.csv", "claims.csv", "index.html"}
+    files = {"scores.csv", "pretext.csv", "claims.csv", "index.html", "browse.html"}
+    files |= {"settings.yaml", "metrics.json"}
     for modality in modalities:
         names = FIGURES[modality]
         own = [plan.name for plan in style.TABLES if plan.modality == modality]

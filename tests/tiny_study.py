@@ -91,9 +91,11 @@ def jobs(stages: set[str], modality: str, *methods: str) -> set[str]:
     return {f"{stage} {modality} {method}" for stage in stages for method in methods}
 
 
-AUDIO = jobs(ENCODER, "audio", "random", "perturbed_fy")
-VIDEO = jobs(ENCODER, "video", "perturbed_fy")
-IMAGES = jobs(ENCODER, "images", "perturbed_fy")
+TRAINED = ENCODER | {"examples"}  # what comes of the network whose examples are shown
+AUDIO = jobs(ENCODER, "audio", "random") | jobs(TRAINED, "audio", "perturbed_fy")
+AUDIO |= {"end_to_end audio random"}
+VIDEO = jobs(TRAINED, "video", "perturbed_fy")
+IMAGES = jobs(TRAINED, "images", "perturbed_fy")
 DATA = {"dataset notes", "dataset motions", "dataset scenes"}
 DATA |= {"spectrograms notes", "frames motions", "images scenes"}
 EVERYTHING = DATA | AUDIO | VIDEO | IMAGES | RESULTS
@@ -105,14 +107,16 @@ CHANGES = [
         "params.yaml",
         "audio.method.perturbed_fy.learning_rate",
         2.0e-4,
-        jobs(ENCODER, "audio", "perturbed_fy") | RESULTS,
+        jobs(TRAINED, "audio", "perturbed_fy") | RESULTS,
     ),
     (
         "a downstream setting",
         "params.yaml",
         "audio.downstream.hidden",
         [17],
-        jobs({"downstream"}, "audio", "random", "perturbed_fy") | RESULTS,
+        jobs({"downstream"}, "audio", "random", "perturbed_fy")
+        | {"end_to_end audio random"}
+        | RESULTS,
     ),
     (
         "a source file of one stage",
@@ -126,7 +130,7 @@ CHANGES = [
         "shuffle_to_learn/methods/perturbed_fy.py",
         "scores, self.epsilon,",
         "scores, 2 * self.epsilon,",
-        jobs(ENCODER, "audio", "perturbed_fy") | VIDEO | IMAGES | RESULTS,
+        jobs(TRAINED, "audio", "perturbed_fy") | VIDEO | IMAGES | RESULTS,
     ),
     (
         "a spectrogram setting",

@@ -58,6 +58,7 @@ rule tables:
             *library("statistics", "views"),
         ],
     output:
+        metrics=PATHS.metrics,
         tables=[
             PATHS.table(plan.name, suffix)
             for plan in TABLES
@@ -211,12 +212,16 @@ rule site:
         rejected=[PATHS.rejected(study.dataset) for study in STUDIES.values()],
         code=[
             "stages/site.py",
+            "stages/interactive.py",
             "stages/style.py",
+            "stages/templates/browse.html.j2",
             "stages/templates/index.html.j2",
             *library("statistics", "views"),
         ],
     output:
         page=PATHS.site,
+        browse=PATHS.browse,
+        settings=PATHS.settings,
     log:
         LOGS / "site.log",
     benchmark:

@@ -1,0 +1,91 @@
+"""Two studies beside each other: what differs is told, and by how much."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from shuffle_to_learn.statistics import independent_difference
+from stages import common
+from stages.gathered import SCORES
+from workflow import compare
+
+SETTINGS = {
+    "notes": {"seed": 0, "instruments": 6},
+    "audio": {
+        "dataset": "notes",
+        "spectrograms": {"n_mels": 80},
+        "method": {"mse": {"learning_rate": 1e-4}},
+        "downstream": {"seed": 0, "evaluate_on": "test", "replicates": 5},
+    },
+}
+
+
+def scores(better: float = 0.0, seeds: int = 3, draws: int = 4) -> pd.DataFrame:
+    """Scores in which a draw does much to all methods alike."""
+    rows = []
+    for seed in range(seeds):
+        for draw in range(draws):
+            shared = np.random.default_rng([seed, draw]).normal()
+            who = ("audio", "notes", "frequency-10", "mse", seed, "mlp", "family", 100, draw)
+            rows.append((*who, "accuracy", shared + better))
+    return pd.DataFrame(rows, columns=SCORES)
+
+
+def folder(path: Path, table: pd.DataFrame, **changes) -> Path:
+    path.mkdir()
+    settings = {**SETTINGS, "audio": SETTINGS["audio"] | changes}
+    (path / "settings.yaml").write_text(yaml.safe_dump(settings))
+    table.to_csv(path / "scores.csv", index=False)
+    return path
+
+
+def test_the_same_draws_are_paired(tmp_path: Path, capsys) -> None:
+    a = folder(tmp_path / "a", scores())
+    faster = {"mse": {"learning_rate": 2e-4}}
+    b = folder(tmp_path / "b", scores(0.01, seeds=2, draws=6), method=faster)
+    compare.main([str(a), str(b), "--csv", str(tmp_path / "out.csv")])
+    said = capsys.readouterr().out
+    assert "  audio.method.mse.learning_rate: 0.0001, 0.0002\n" in said
+    assert said.count("learning_rate") == 1 and "n_mels" not in said
+    assert "1 scores are in both; A has 1, B has 1" in said
+    (row,) = pd.read_csv(tmp_path / "out.csv").itertuples()
+    assert row.paired
+    assert (row.difference, row.ci_low, row.ci_high) == pytest.approx((0.01, 0.01, 0.01))
+    assert "]*" in said
+
+
+def test_other_draws_are_not(tmp_path: Path) -> None:
+    """The same numbers of other data: what a draw does to both no longer cancels."""
+    a = folder(tmp_path / "a", scores())
+    b = folder(tmp_path / "b", scores(0.01), spectrograms={"n_mels": 40})
+    compare.main([str(a), str(b), "--csv", str(tmp_path / "out.csv")])
+    (row,) = pd.read_csv(tmp_path / "out.csv").itertuples()
+    assert not row.paired
+    assert row.difference == pytest.approx(0.01)
+    assert row.ci_high - row.ci_low > 0.5
+
+
+def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
+    a = folder(tmp_path / "a", scores())
+    (tmp_path / "b").mkdir()
+    with pytest.raises(SystemExit) as stopped:
+        common.run(lambda: compare.main([str(a), str(tmp_path / "b")]))
+    path = tmp_path / "b" / "settings.yaml"
+    assert stopped.value.code == f"error: {path} does not exist: run the stage site first"
+
+
+def test_an_independent_difference_covers_as_often_as_two_samples_let_it() -> None:
+    """Of many draws of one seed each it is about the interval of two means."""
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(300):
+        one, other = rng.normal(0.5, 1, (1, 30)), rng.normal(0, 2, (1, 20))
+        found = independent_difference(one, other, resamples=999)
+        assert found.mean == pytest.approx(one.mean() - other.mean())
+        hits += found.covers(0.5)
+    assert 0.89 < hits / 300 < 0.98
+    assert np.isnan(independent_difference([[1.0]], [[2.0]]).low)
