@@ -80,6 +80,7 @@ def trial(
             changed["paths"] = {"data": folder, "results": folder}
             changed[modality]["embed"]["layer"] = layer
             changed[modality]["downstream"]["evaluate_on"] = "valid"
+            changed[modality]["downstream"]["others"]["probes"] = []
             file.write_text(yaml.safe_dump(changed))
             layout = load_params(file).layout
             own = layout.features(study.dataset, "train").parent

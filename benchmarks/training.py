@@ -110,7 +110,8 @@ def sweep(params, rounds: int) -> str:
     from shuffle_to_learn.probes import Settings, draw_subset, predict_with_probes, split_validation
 
     down = params.audio.downstream
-    settings = Settings(**down.model_dump(include=set(Settings.__dataclass_fields__)))
+    fit = down.model_dump(include=set(Settings.__dataclass_fields__) - {"hidden"})
+    settings = Settings(hidden=tuple(down.hidden), **fit)
     rng = np.random.default_rng(0)
     d, classes, pool = params.audio.pretrain.joined_features, 11, max(down.n_examples)
     x = rng.normal(size=(pool + 1000, d)).astype(np.float32)
@@ -131,8 +132,8 @@ def sweep(params, rounds: int) -> str:
             keras.backend.clear_session()
             fit, held = split_validation(subset, down.validation_share)
             layers = []
-            for _ in range(2):
-                layers += [keras.layers.Dense(settings.hidden, activation="relu")]
+            for units in settings.hidden:
+                layers += [keras.layers.Dense(units, activation="relu")]
                 layers += [keras.layers.Dropout(settings.dropout)]
             model = keras.Sequential([*layers, keras.layers.Dense(classes)])
             model.compile(

@@ -39,11 +39,12 @@ class Plan(NamedTuple):
 
 
 class Measure(NamedTuple):
-    """A metric of a task: its name, whether high is good, and the decimals it is shown with."""
+    """A metric of a task: its name, whether high is good, its decimals, and what it is."""
 
     label: str
     higher_is_better: bool
     decimals: int
+    about: str
     unit: str = ""
 
 
@@ -65,13 +66,30 @@ LOOKS = {
 SPARE = (("#553311", "<", (8, 2, 1, 2)), ("#DDCC77", ">", (10, 4)), ("#002266", "d", (3, 1, 3, 4)))
 
 MEASURES = {
-    ("instrument", "accuracy"): Measure("Instrument accuracy", True, 3),
-    ("family", "accuracy"): Measure("Family accuracy", True, 3),
-    ("pitch", "mse"): Measure("Pitch MSE", False, 1, "semitones²"),
-    ("pitch", "accuracy"): Measure("Pitch accuracy", True, 3),
-    ("action", "accuracy"): Measure("Action accuracy", True, 3),
-    ("objects", "auc"): Measure("Mean AUC", True, 3),
-    ("pretext", "partial_ranks"): Measure("Partial ranks", True, 3),
+    ("instrument", "accuracy"): Measure(
+        "Instrument accuracy", True, 3, "the share of notes whose instrument is told"
+    ),
+    ("family", "accuracy"): Measure(
+        "Family accuracy", True, 3, "the share of notes whose family of instruments is told"
+    ),
+    ("pitch", "mse"): Measure(
+        "Pitch MSE", False, 1, "the mean squared error of the pitch", "semitones²"
+    ),
+    ("pitch", "accuracy"): Measure(
+        "Pitch accuracy", True, 3, "the share of notes whose pitch is told to the semitone"
+    ),
+    ("action", "accuracy"): Measure(
+        "Action accuracy", True, 3, "the share of clips whose action is told"
+    ),
+    ("objects", "auc"): Measure(
+        "Mean AUC",
+        True,
+        3,
+        "the area under the ROC curve, averaged over kinds of objects; 0.5 is chance",
+    ),
+    ("pretext", "partial_ranks"): Measure(
+        "Partial ranks", True, 3, "the share of shuffled patches put in their right place"
+    ),
 }
 
 ART = (

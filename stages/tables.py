@@ -292,7 +292,12 @@ def _column(row: Any) -> tuple[str, str, int | None]:
 def _heading(task: str, metric: str, examples: int | None, several: bool) -> dict[str, str]:
     measure = MEASURES[task, metric]
     note = f", {examples} examples" if several and examples else ""
-    return {"label": measure.label + note, "arrow": "↑" if measure.higher_is_better else "↓"}
+    better = "higher" if measure.higher_is_better else "lower"
+    return {
+        "label": measure.label + note,
+        "arrow": "↑" if measure.higher_is_better else "↓",
+        "about": f"{measure.about}; {better} is better",
+    }
 
 
 def _cell(row: Any) -> dict[str, Any]:
