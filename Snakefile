@@ -20,6 +20,13 @@ include: "workflow/rules/downstream.smk"
 include: "workflow/rules/results.smk"
 
 
+onstart:
+    jobs = [
+        (job.rule.name, job.wildcards_dict) for job in workflow.dag.needrun_jobs()
+    ]
+    print(announcement(PARAMS, jobs, workflow.cores), file=sys.stderr)
+
+
 rule all:
     default_target: True
     input:

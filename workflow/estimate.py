@@ -1,0 +1,79 @@
+"""How long the jobs of a study take, roughly: work times the cost of a unit on one core.
+
+The costs were measured on two cores of a server of 2025 with the default study's settings; another
+machine, or a much larger network, may be off by a factor of two or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import prod
+
+from shuffle_to_learn.views import View
+from stages.params import Params
+
+START = 12.0  # seconds before a job's first work: Python and TensorFlow
+# An input: rendered into its dataset, and extracted.
+RENDERED = {"notes": 0.02, "motions": 0.03, "scenes": 0.01}
+EXTRACTED = {"spectrograms": 0.015, "frames": 0.01, "pictures": 0.004}
+# A pixel and channel of an input, an epoch, at an eighth of AlexNet's width.
+EPOCH = {"audio": 1.8e-7, "video": 2.9e-7, "images": 1.0e-7}
+# A probe of one task, of 400 steps at most.
+PROBES = {"audio": 0.8, "video": 0.4, "images": 0.8}
+
+
+def inputs(params: Params, modality: str) -> dict[str, int]:
+    """About how many inputs each split has: of notes it is known only once they are rendered."""
+    dataset = getattr(params, params.study(modality).dataset)
+    if modality == "audio":
+        pitches = len(range(dataset.pitch_min, dataset.pitch_max + 1, dataset.pitch_step))
+        notes = 0.8 * min(dataset.instruments, 93) * pitches  # as many as are kept
+        return dict(
+            zip(("train", "valid", "test"), (int(s * notes) for s in dataset.shares), strict=True)
+        )
+    splits = params.study(modality).splits
+    return {split: getattr(dataset, split) for split in splits}
+
+
+def core_seconds(params: Params, rule: str, wildcards: Mapping[str, str]) -> float:
+    """How long a job takes on one core."""
+    if rule == "all" or rule in params.studies:
+        return 0.0
+    if rule == "dataset":
+        (modality,) = (m for m, s in params.studies.items() if s.dataset == wildcards["dataset"])
+        return START + RENDERED[wildcards["dataset"]] * sum(inputs(params, modality).values())
+    if rule in EXTRACTED:
+        (modality,) = (m for m, s in params.studies.items() if s.dataset == wildcards["dataset"])
+        return START + EXTRACTED[rule] * sum(inputs(params, modality).values())
+    if "modality" not in wildcards or rule == "examples":
+        return START
+    modality = wildcards["modality"]
+    study, counts = params.study(modality), inputs(params, modality)
+    if rule == "downstream":
+        names = study.classifiers(wildcards["view"], wildcards["method"], int(wildcards["seed"]))
+        runs = (study.draws(wildcards["view"], name) for name in names if name != "end_to_end")
+        probes = sum(len(examples) * replicates for examples, replicates in runs)
+        steps = study.downstream.steps / 400
+        return START + PROBES[modality] * steps * probes * len(study.downstream.tasks)
+    shape = study.shape
+    view = View.parse(wildcards["view"])
+    pixels = prod(shape) / shape[0] * view.frames if view.frames else prod(shape)
+    each = EPOCH[modality] * pixels * (study.pretrain.width * 8)
+    if rule == "end_to_end":
+        examples, replicates = study.draws(wildcards["view"], "end_to_end")
+        runs = len(examples) * replicates * len(study.downstream.tasks)
+        own = study.end_to_end
+        return START + 0.45 * runs * own.steps * own.batch_size * each
+    if rule == "embed":
+        return START + 0.35 * each * sum(counts[split] for split in ("train", "valid", "test"))
+    trained = study.pretrain.epochs if wildcards["method"] != "random" else 0
+    return START + trained * counts[study.upstream[0]] * each
+
+
+def announcement(params: Params, jobs: Iterable[tuple[str, Mapping[str, str]]], cores: int) -> str:
+    """How many jobs there are and roughly how long they take on so many cores."""
+    seconds = [core_seconds(params, *job) for job in jobs if job[0] not in ("all", *params.studies)]
+    minutes = sum(seconds) / max(cores, 1) / 60
+    long = f"{minutes:.0f} min" if minutes >= 1 else "a minute"
+    number = f"{len(seconds)} job{'' if len(seconds) == 1 else 's'}"
+    return f"{number} to run, roughly {long} on {cores} core{'' if cores == 1 else 's'}"
