@@ -107,11 +107,12 @@ def by_patches(
     views = [view for view in study.all_views if view.startswith(f"{kind}-")]
     views.sort(key=lambda name: View.parse(name).patches)
     methods = [m for m in looks(study.methods) if all(m in study.crossed(v)[0] for v in views)]
-    design = common(designs(study, v)[m] for v, m in product(views, methods))
-    n = nearest(design.counts, NUMBERS_AT[modality])
+    shown = list(product(views, methods))  # none of a study of other views
+    design = common([designs(study, view)[method] for view, method in shown]) if shown else None
     tasks = [task for task in study.metrics if task in study.downstream.tasks]
     rows = []
-    for view, method in product(views, methods):
+    for view, method in shown:
+        n = nearest(design.counts, NUMBERS_AT[modality])
         who = {"view": view, "method": method}
         patches = {"patches": View.parse(view).patches, "n_examples": n}
         for task in tasks:
@@ -212,8 +213,10 @@ def figure4(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool 
     """One panel a task and one of the pretext task; ``narrow`` puts one below the other."""
     _, _, patches = NUMBERS[modality]
     measures = list(dict.fromkeys(zip(table["task"], table["metric"], strict=True)))
+    if not measures:
+        return _nothing(f"the params file has no view of {patches}")
     columns = 1 if narrow or len(measures) < 2 else 2
-    rows = -(-len(measures) // columns) or 1
+    rows = -(-len(measures) // columns)
     size = (4.4 if columns == 1 else 8.2, 2.7 * rows + 1)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for axis in axes.flat[len(measures) :]:
@@ -332,14 +335,18 @@ def _finish(figure: Figure, axes: Any, title: str, columns: int) -> Figure:
     return figure
 
 
+def _nothing(why: str) -> Figure:
+    figure, axis = plt.subplots(figsize=(4.8, 1))
+    axis.axis("off")
+    axis.text(0, 0.5, why)
+    return figure
+
+
 def confusion(params: Params, modality: str, table: pd.DataFrame) -> Figure:
     """A matrix of the right labels (rows) and the answers (columns), in shares of a row."""
     study, task = params.study(modality), CONFUSED[modality]
     if table.empty:
-        figure, axes = plt.subplots(figsize=(4.8, 1.5), squeeze=False)
-        axes[0, 0].axis("off")
-        axes[0, 0].text(0, 0.5, f"the params file has not the task {task}")
-        return figure
+        return _nothing(f"the params file has not the task {task}")
     names = sorted({*table["wanted"], *table["answer"]})
     counts = table.pivot(index="wanted", columns="answer", values="count")
     counts = counts.reindex(index=names, columns=names).fillna(0)

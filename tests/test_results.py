@@ -854,6 +854,16 @@ def test_figure4_is_of_the_methods_and_seeds_of_every_number_of_bands(study: Pat
     assert row["mean"] == pytest.approx(expected_ranks(own))
 
 
+def test_figures_of_which_a_study_has_nothing(tmp_path: Path) -> None:
+    """No view of bands and not the task whose answers are shown: said in their place."""
+    audio = {"views": ["grid-2x2"], "n_examples": [100], "tasks": ["pitch"]}
+    params = make_study(tmp_path, audio=audio, without=["video", "images"])
+    run_all(params)
+    for name in ("figure4", "confusion-audio"):
+        assert drawn(params, name).empty
+        assert load_params(params).layout.figure(name, "svg").stat().st_size > 500
+
+
 def test_frames_draws_scores_and_partial_ranks(study: Path) -> None:
     rows = drawn(study, "video-frames")
     assert len(rows) == 3 * 2 * 5

@@ -41,7 +41,7 @@ def test_both_runners_have_the_same_jobs(jobs) -> None:
         ("      - shuffle_to_learn/cfn.py\n", ""),
         ("methods/${item.method}.py", "methods/mse.py"),
         ("python -m stages.tables", "python -m stages.tables --params params.yaml"),
-        ("figures/figure3.png", "figures/figure4.png"),
+        ("figures/figure3.png", "figures/figure9.png"),
     ],
 )
 def test_the_comparison_catches_a_difference(jobs, tmp_path: Path, old: str, new: str) -> None:
