@@ -102,11 +102,7 @@ def crossed_interval(
     mean = float(table.mean())
     if table.size == 1:
         return Interval(mean, float("nan"), float("nan"))
-    tail = round((resamples + 1) * (1 - level) / 2)
-    if not 1 <= tail <= resamples // 2:
-        raise ValueError(f"{resamples} resamples cannot give an interval of level {level}")
-    means = np.sort(_resampled_means(table, resamples, seed))
-    return Interval(mean, float(means[tail - 1]), float(means[-tail]))
+    return _percentiles(mean, _resampled_means(table, resamples, seed), level)
 
 
 def independent_difference(
@@ -129,10 +125,8 @@ def independent_difference(
     mean = float(one.mean() - other.mean())
     if one.size == other.size == 1:
         return Interval(mean, float("nan"), float("nan"))
-    tail = round((resamples + 1) * (1 - level) / 2)
     means = _resampled_means(one, resamples, seed) - _resampled_means(other, resamples, seed + 1)
-    means.sort()
-    return Interval(mean, float(means[tail - 1]), float(means[-tail]))
+    return _percentiles(mean, means, level)
 
 
 def paired_difference(
@@ -236,6 +230,16 @@ def _table(values: npt.ArrayLike) -> Floats:
     if not np.isfinite(table).all():
         raise ValueError("a score is not a finite number")
     return table
+
+
+def _percentiles(mean: float, resampled: Floats, level: float) -> Interval:
+    """The mean with the order statistics of its resamples for limits."""
+    resamples = len(resampled)
+    tail = round((resamples + 1) * (1 - level) / 2)
+    if not 1 <= tail <= resamples // 2:
+        raise ValueError(f"{resamples} resamples cannot give an interval of level {level}")
+    ordered = np.sort(resampled)
+    return Interval(mean, float(ordered[tail - 1]), float(ordered[-tail]))
 
 
 def _resampled_means(table: Floats, resamples: int, seed: int) -> Floats:

@@ -149,9 +149,8 @@ def _effect(
 
     def table(methods: list[str], view: str, n: int) -> np.ndarray:
         """The methods' mean score, the greater the better: seeds x draws."""
-        own: dict[str, Any] = {"modality": claim.modality, "view": view}
+        own: dict[str, Any] = {"modality": claim.modality, "view": view, "n_examples": n}
         own |= {"task": claim.task, "metric": metric}
-        own |= {"n_examples": n}
         tables = [crossed_values(scores, design, **own, method=method) for method in methods]
         return better * np.mean(tables, axis=0)
 

@@ -107,15 +107,20 @@ class Design(NamedTuple):
     replicates: int
 
 
+def design_of(study: Study, view: str, classifier: str) -> Design:
+    """What a classifier was run with on the encoders of a view."""
+    seeds = study.end_to_end.seeds if classifier == "end_to_end" else study.crossed(view)[1]
+    return Design(seeds, *study.draws(view, classifier))
+
+
 def designs(study: Study, view: str) -> dict[str, Design]:
     """What each of the names that :func:`under_names` has of a view was run with."""
-    methods, seeds = study.crossed(view)
-    result = {m: Design(seeds, *study.draws(view, study.downstream.probe)) for m in methods}
+    probed = design_of(study, view, study.downstream.probe)
+    result = dict.fromkeys(study.crossed(view)[0], probed)
     own = study.end_to_end
     if view in study.views and own.seeds and own.n_examples:
-        for method in own.methods:
-            run = study.draws(view, "end_to_end")
-            result[end_to_end_name(method)] = Design(own.seeds, *run)
+        trained = design_of(study, view, "end_to_end")
+        result |= dict.fromkeys(map(end_to_end_name, own.methods), trained)
     return result
 
 

@@ -36,6 +36,7 @@ from stages.gathered import (
     Design,
     common,
     crossed_values,
+    design_of,
     end_to_end_name,
     nearest,
     read_pretext,
@@ -127,13 +128,7 @@ def blocks(study: Study, plan: Plan) -> list[list[Row]]:
 
 def design(study: Study, rows: list[Row]) -> Design:
     """The seeds, numbers of examples and draws that all these rows have."""
-    return common(
-        Design(
-            study.end_to_end.seeds if classifier == "end_to_end" else study.crossed(view)[1],
-            *study.draws(view, classifier),
-        )
-        for view, _, classifier in rows
-    )
+    return common(design_of(study, view, classifier) for view, _, classifier in rows)
 
 
 def summarise(

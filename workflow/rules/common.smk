@@ -10,8 +10,8 @@ sys.path.insert(0, workflow.basedir)
 from stages.errors import InputError
 from stages.params import load_params
 from stages.paths import SPLITS, Encoder
-from workflow.estimate import announcement
 from stages.style import CONFUSED, EXAMPLES, NUMBERS, TABLES
+from workflow.estimate import announcement
 
 PARAMS_FILE = os.environ.get("PARAMS", "params.yaml")
 OPTION = f" --params {PARAMS_FILE}" if "PARAMS" in os.environ else ""
