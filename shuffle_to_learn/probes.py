@@ -27,7 +27,7 @@ class Settings:
         batch_size: examples a step, drawn with replacement.
         steps: at most so many.
         evaluate_every: steps between two looks at the validation part.
-        patience: looks without an improvement in any probe after which training ends.
+        patience: looks after which training ends where no probe on as many examples improved.
     """
 
     hidden: tuple[int, ...] = (128, 128)
@@ -81,6 +81,7 @@ def predict_with_probes(
 ) -> np.ndarray:
     """Fit an MLP on each subset of the examples and predict the queries with each.
 
+    Subsets of one size are fitted side by side; those of other sizes change nothing for them.
     Inputs (and a real-valued target) are standardised by the mean and deviation of the subset, and
     inputs clipped to 5 deviations.
     The weights kept are those with the lowest loss on the subset's validation part.
@@ -96,7 +97,7 @@ def predict_with_probes(
         validation_share: share of each subset that is held out to choose the weights.
         settings: the same for all probes.
         seed: of weights, batches and dropout.
-        wrap: goes around the iteration over the looks at validation, to show progress.
+        wrap: goes around the iteration over the sizes of the subsets, to show progress.
 
     Returns:
         shape (M, T): the predicted class (int64) or value (float32) of each query; of categories
@@ -105,27 +106,55 @@ def predict_with_probes(
     Source: Shuffle to Learn, section 4 (a 3-layer MLP on the frozen embedding, for images a
     linear classifier).
     """
-    used, flat = np.unique(np.concatenate(subsets), return_inverse=True)
-    local = np.split(flat, np.cumsum([len(s) for s in subsets])[:-1])
-    x = tf.constant(np.asarray(embeddings[used], np.float32))
-    y = np.asarray(targets)[used]
-    parts = [split_validation(s, validation_share) for s in local]
-    fit, fit_mask = _pad([part[0] for part in parts])
-    held, held_mask = _pad([part[1] for part in parts])
-    everything, everything_mask = _pad(local)
+    sizes = np.array([len(subset) for subset in subsets])
+    predictions: dict[int, np.ndarray] = {}
+    for size in wrap(np.unique(sizes)):
+        places = np.flatnonzero(sizes == size)
+        alike = np.stack([subsets[place] for place in places])
+        predicted = _predict_side_by_side(
+            embeddings,
+            np.asarray(targets),
+            alike,
+            queries,
+            classes,
+            validation_share,
+            settings,
+            seed,
+        )
+        predictions.update(zip(places, predicted, strict=True))
+    return np.stack([predictions[place] for place in range(len(subsets))])
 
-    mean, deviation = _moments(x, everything, everything_mask)
+
+def _predict_side_by_side(
+    embeddings: np.ndarray,
+    targets: np.ndarray,
+    subsets: np.ndarray,
+    queries: np.ndarray,
+    classes: int | None,
+    validation_share: float,
+    settings: Settings,
+    seed: int,
+) -> np.ndarray:
+    """What :func:`predict_with_probes` does with subsets of one size: shape (M, n)."""
+    used, local = np.unique(subsets, return_inverse=True)
+    local = local.reshape(subsets.shape).astype(np.int32)
+    x = tf.constant(np.asarray(embeddings[used], np.float32))
+    y = targets[used]
+    parts = [split_validation(rows, validation_share) for rows in local]
+    fit, held = (tf.constant(np.stack(part)) for part in zip(*parts, strict=True))
+
+    mean, deviation = _moments(x, local)
     categories = y.ndim == 2
     real = classes is None and not categories
     wanted = tf.constant(y, tf.int32 if classes and not categories else tf.float32)
     if real:
-        y_mean, y_deviation = _moments(wanted[:, None], everything, everything_mask)
+        y_mean, y_deviation = _moments(wanted[:, None], local)
 
     probes, d = len(subsets), x.shape[1]
     outputs = y.shape[1] if categories else classes or 1
-    sizes = list(pairwise((d, *settings.hidden, outputs)))
+    layers = list(pairwise((d, *settings.hidden, outputs)))
     weights = []
-    for layer, (fan_in, fan_out) in enumerate(sizes):
+    for layer, (fan_in, fan_out) in enumerate(layers):
         initial = tf.random.stateless_truncated_normal([probes, fan_in, fan_out], [seed, layer])
         weights.append(keras.Variable(initial * np.float32(np.sqrt(2 / fan_in))))
         weights.append(keras.Variable(tf.zeros([probes, 1, fan_out])))
@@ -137,9 +166,9 @@ def predict_with_probes(
 
     def forward(parameters, inputs, dropout_seed=None):
         h = tf.clip_by_value((inputs - mean) / deviation, -CLIP, CLIP)
-        for layer in range(len(sizes)):
+        for layer in range(len(layers)):
             h = tf.matmul(h, parameters[2 * layer]) + parameters[2 * layer + 1]
-            if layer < len(sizes) - 1:
+            if layer < len(layers) - 1:
                 h = tf.nn.relu(h)
                 if dropout_seed is not None and settings.dropout:
                     h = tf.nn.experimental.stateless_dropout(
@@ -152,15 +181,13 @@ def predict_with_probes(
         y = tf.gather(wanted, rows)
         return example_losses(result, (y - y_mean[..., 0]) / y_deviation[..., 0] if real else y)
 
-    count = tf.constant(fit_mask.sum(axis=1), tf.float32)[:, None]
-
     @tf.function
     def train(first_step):
         for offset in tf.range(settings.evaluate_every):
             seeds = tf.random.split(tf.stack([seed, first_step + offset]), 2)
             uniform = tf.random.stateless_uniform([probes, settings.batch_size], seeds[0])
-            place = tf.cast(uniform * count, tf.int32)  # below count: uniform < 1 - 2**-24
-            rows = tf.gather(tf.constant(fit), place, batch_dims=1)
+            place = tf.cast(uniform * fit.shape[1], tf.int32)  # below: uniform < 1 - 2**-24
+            rows = tf.gather(fit, place, batch_dims=1)
             with tf.GradientTape() as tape:
                 result = forward([w.value for w in weights], tf.gather(x, rows), seeds[1])
                 # A sum over probes: each probe's gradient is that of its own mean loss.
@@ -168,8 +195,7 @@ def predict_with_probes(
             gradients = tape.gradient(loss, [w.value for w in weights])
             optimizer.apply(gradients, weights)
         result = forward([w.value for w in weights], tf.gather(x, held))
-        mask = tf.constant(held_mask, tf.float32)
-        validation = tf.reduce_sum(losses(result, held) * mask, 1) / tf.reduce_sum(mask, 1)
+        validation = tf.reduce_mean(losses(result, held), axis=1)
         better = validation < best_loss
         best_loss.assign(tf.where(better, validation, best_loss))
         for kept, weight in zip(best, weights, strict=True):
@@ -177,7 +203,7 @@ def predict_with_probes(
         return tf.reduce_any(better)
 
     stale = 0
-    for look in wrap(range(settings.steps // settings.evaluate_every)):
+    for look in range(settings.steps // settings.evaluate_every):
         improved = bool(train(tf.constant(look * settings.evaluate_every)))
         stale = 0 if improved else stale + 1
         if stale >= settings.patience:
@@ -260,21 +286,10 @@ def predict_with_neighbors(
     return np.stack(predictions)
 
 
-def _pad(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Index arrays as one, padded with each's first index, and which entries are real."""
-    width = max(len(row) for row in rows)
-    index = np.stack([np.pad(row, (0, width - len(row)), constant_values=row[0]) for row in rows])
-    mask = np.arange(width)[None] < np.array([len(row) for row in rows])[:, None]
-    return index.astype(np.int32), mask
-
-
-def _moments(x: tf.Tensor, index: np.ndarray, mask: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
+def _moments(x: tf.Tensor, subsets: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and deviation of each subset's rows: two tensors of shape (M, 1, d)."""
-    means, deviations = [], []
-    for rows, real in zip(index, mask, strict=True):
-        part = tf.gather(x, rows[real])
-        means.append(tf.reduce_mean(part, 0))
-        deviations.append(tf.math.reduce_std(part, 0))
-    deviation = tf.stack(deviations)[:, None]
+    parts = [tf.gather(x, rows) for rows in subsets]
+    means = [tf.reduce_mean(part, 0) for part in parts]
+    deviation = tf.stack([tf.math.reduce_std(part, 0) for part in parts])[:, None]
     # A feature that is constant in the subset says nothing: leave it at 0.
     return tf.stack(means)[:, None], tf.where(deviation > 1e-6, deviation, 1.0)

@@ -72,9 +72,7 @@ def main(argv: list[str] | None = None) -> None:
                         validation_share=settings.validation_share,
                         settings=Settings(hidden=hidden, **fit),
                         seed=settings.seed,
-                        wrap=partial(
-                            show, total=settings.steps // settings.evaluate_every, unit="looks"
-                        ),
+                        wrap=partial(show, total=len({n for n, _ in runs}), unit="sizes"),
                     )
             except FloatingPointError as error:
                 raise InputError(

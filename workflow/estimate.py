@@ -12,7 +12,7 @@ from math import prod
 from shuffle_to_learn.views import View
 from stages.params import Params
 
-START = 12.0  # seconds before a job's first work: Python and TensorFlow
+START = 6.0  # seconds before a job's first work: Python and TensorFlow
 # An input: rendered into its dataset, and extracted.
 RENDERED = {"notes": 0.02, "motions": 0.03, "scenes": 0.01}
 EXTRACTED = {"spectrograms": 0.015, "frames": 0.01, "pictures": 0.004}

@@ -1,4 +1,5 @@
 # The datasets and the features that the networks see.
+# What takes longest has priority, here and further on, so that no core is idle at the end.
 
 # The library modules that each dataset is made by.
 DATASETS = {
@@ -21,6 +22,7 @@ rule dataset:
         LOGS / "dataset/{dataset}.log",
     benchmark:
         BENCHMARKS / "dataset/{dataset}.tsv"
+    priority: 3
     threads: cores(PARAMS.threads.dataset)
     resources:
         mem_mb=4000,
@@ -46,6 +48,7 @@ rule spectrograms:
         BENCHMARKS / "spectrograms/{dataset}.tsv"
     wildcard_constraints:
         dataset=dataset_of("audio"),
+    priority: 3
     threads: cores(PARAMS.threads.spectrograms)
     resources:
         mem_mb=4000,
@@ -71,6 +74,7 @@ rule frames:
         BENCHMARKS / "frames/{dataset}.tsv"
     wildcard_constraints:
         dataset=dataset_of("video"),
+    priority: 3
     threads: cores(PARAMS.threads.frames)
     resources:
         mem_mb=4000,
@@ -96,6 +100,7 @@ rule pictures:
         BENCHMARKS / "images/{dataset}.tsv"
     wildcard_constraints:
         dataset=dataset_of("images"),
+    priority: 3
     threads: cores(PARAMS.threads.images)
     resources:
         mem_mb=4000,

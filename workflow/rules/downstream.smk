@@ -52,6 +52,7 @@ rule end_to_end:
         LOGS / f"end_to_end/{IDENTITY}.log",
     benchmark:
         BENCHMARKS / f"end_to_end/{IDENTITY}.tsv"
+    priority: 1
     threads: cores(PARAMS.threads.end_to_end)
     resources:
         mem_mb=3000,

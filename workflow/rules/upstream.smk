@@ -26,6 +26,7 @@ rule pretrain:
         LOGS / f"pretrain/{IDENTITY}.log",
     benchmark:
         BENCHMARKS / f"pretrain/{IDENTITY}.tsv"
+    priority: 2
     threads: cores(PARAMS.threads.pretrain)
     resources:
         mem_mb=3000,
