@@ -13,7 +13,7 @@ unexport PARAMS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help study test lint browse compare dvc adopt lock clean
+.PHONY: help study estimate test lint browse compare dvc adopt lock clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [PARAMS=presets/smoke.yaml] [CORES=2]"
@@ -28,6 +28,9 @@ help:  ## list the targets
 
 study: .venv/.installed  ## run the study under Snakemake
 	snakemake --cores $(CORES)
+
+estimate: .venv/.installed  ## measure how long PARAMS would take here, and how much disk
+	python -m workflow.costs
 
 dvc: .venv/.installed  ## run the study under DVC (params.yaml only)
 	dvc repro

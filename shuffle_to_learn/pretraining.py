@@ -38,6 +38,12 @@ class Pretraining:
         batch_size: inputs a step; what is left over at the end of an epoch is dropped (each epoch
             has another order).
         seed: of order, permutations, gaps and noise.
+        strategy: of devices that share each batch evenly; the model has to be built in its scope.
+            Batch normalisation then takes its statistics over a device's part, and sampled noise
+            is another; otherwise the training is that of one device, but for rounding.
+
+    Raises:
+        ValueError: where the devices cannot share a batch evenly.
     """
 
     def __init__(
@@ -55,7 +61,14 @@ class Pretraining:
         epochs: int,
         batch_size: int = 32,
         seed: int = 0,
+        strategy: tf.distribute.Strategy | None = None,
     ) -> None:
+        self._strategy = strategy or tf.distribute.get_strategy()
+        self._replicas = self._strategy.num_replicas_in_sync
+        if batch_size % self._replicas:
+            raise ValueError(
+                f"a batch of {batch_size} cannot be shared evenly by {self._replicas} devices"
+            )
         self.model = model
         self.method = method
         self.view = view
@@ -69,9 +82,10 @@ class Pretraining:
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
-        self.optimizer = keras.optimizers.Adam(learning_rate)
-        self.optimizer.build(model.trainable_variables)
-        self._train_step = tf.function(self._step)
+        with self._strategy.scope():
+            self.optimizer = keras.optimizers.Adam(learning_rate)
+            self.optimizer.build(model.trainable_variables)
+        self._train_step = tf.function(self._distributed_step)
         self._evaluate_batch = tf.function(self._evaluation, reduce_retracing=True)
 
     def steps_per_epoch(self, inputs: np.ndarray) -> int:
@@ -180,8 +194,15 @@ class Pretraining:
         if training and self.channel_shift:
             x = patches.shift_channels(x, self.channel_shift, seeds[0] + 102)
         orders = self.method.sample(tf.shape(x)[0], seeds[1])
+        noise = seeds[2]
+        if training and self._replicas > 1:
+            # Every device draws for the whole batch, and goes on with its own part of it.
+            own = tf.convert_to_tensor(tf.distribute.get_replica_context().replica_id_in_sync_group)
+            size = tf.shape(x)[0] // self._replicas
+            x, orders = (t[own * size : (own + 1) * size] for t in (x, orders))
+            noise = noise + own
         scores = self.model(patches.reorder(x, orders), training=training)
-        loss = tf.reduce_mean(self.method.loss(orders, scores, seeds[2]))
+        loss = tf.reduce_mean(self.method.loss(orders, scores, noise))
         right = losses.partial_ranks(orders + 1, self.method.predict(scores))
         spread = tf.reduce_max(scores, axis=-1) - tf.reduce_min(scores, axis=-1)
         return scores, [loss, tf.reduce_mean(right), tf.reduce_mean(spread) / self.method.scale]
@@ -190,11 +211,18 @@ class Pretraining:
         _, means = self._forward(inputs, seed, training=False)
         return tf.stack(means)
 
+    def _distributed_step(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        if self._replicas == 1:
+            return self._step(inputs, seed)
+        means = self._strategy.run(self._step, args=(inputs, seed))
+        return self._strategy.reduce(tf.distribute.ReduceOp.MEAN, means, axis=None)
+
     def _step(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             scores, means = self._forward(inputs, seed, training=True)
+            loss = means[0] / self._replicas  # the optimizer adds the devices' gradients up
         variables = self.model.trainable_variables
-        by_scores, *gradients = tape.gradient(means[0], [scores, *variables])
+        by_scores, *gradients = tape.gradient(loss, [scores, *variables])
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         zeros = tf.cast(tf.convert_to_tensor(by_scores) == 0, tf.float32)
         return tf.stack([*means, tf.reduce_mean(zeros)])  # one transfer a step

@@ -31,7 +31,7 @@ from stages.gathered import (
     under_names,
 )
 from stages.params import Params, Section, load_params
-from stages.style import MEASURES
+from stages.style import measure_of
 
 FILE = Path(__file__).with_suffix(".yaml")
 COLUMNS = ["claim", "source", "statement", "effect", "ci_low", "ci_high", "verdict"]
@@ -142,7 +142,7 @@ def _effect(
     if not (design.seeds and design.counts):
         raise Missing("a seed and a number of examples that all of these have")
     metric = study.metrics[claim.task][0]
-    better = 1 if MEASURES[claim.task, metric].higher_is_better else -1
+    better = 1 if measure_of(claim.task, metric).higher_is_better else -1
     examples = [nearest(design.counts, n) for n in claim.n_examples]
     if len(set(examples)) < len(examples):
         raise Missing("two numbers of examples")

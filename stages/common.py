@@ -113,6 +113,15 @@ def need(path: str | Path, made_by: str) -> Path:
     return path
 
 
+def need_folder(path: str | Path, key: str) -> Path:
+    """The folder that a key of the params file names."""
+    path = Path(path)
+    if not path.is_dir():
+        what = "is not a folder" if path.exists() else "does not exist"
+        raise InputError(f"{key}: {path} {what}")
+    return path
+
+
 @contextmanager
 def reading(path: str | Path, made_by: str) -> Iterator[None]:
     """Tell of a damaged file by :class:`InputError`.

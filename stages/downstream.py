@@ -29,21 +29,17 @@ def main(argv: list[str] | None = None) -> None:
     tasks = read_tasks(params, args.modality)
     pool = common.read_array(paths.embeddings(encoder, "train"), "embed")
     queries = common.read_array(paths.embeddings(encoder, split), "embed")
-    for array, labels, part in (
-        (pool, tasks[0].targets, "train"),
-        (queries, tasks[0].wanted, split),
-    ):
-        if len(array) != len(labels):
+    for array, rows, part in zip((pool, queries), tasks[0].sizes, ("train", split), strict=True):
+        if len(array) != rows:
             raise InputError(
                 f"{paths.embeddings(encoder, part)} has {len(array)} rows and "
-                f"{paths.labels(study.dataset, part)} {len(labels)}: run the stage embed again"
+                f"{paths.labels(study.dataset, part)} {rows}: run the stage embed again"
             )
-    check_sizes(args.params, params, args.modality, len(pool))
+    check_sizes(args.params, params, args.modality, tasks)
 
     start_tensorflow(common.threads(params.threads.downstream))
     from shuffle_to_learn.probes import (
         Settings,
-        draw_subset,
         predict_with_neighbors,
         predict_with_probes,
     )
@@ -53,9 +49,9 @@ def main(argv: list[str] | None = None) -> None:
     for task in tasks:
         for probe in (name for name in params.classifiers(encoder) if name != "end_to_end"):
             runs = draws(study, encoder.view, probe)
-            subsets = [draw_subset(len(pool), n, r, settings.seed) for n, r in runs]
+            subsets = task.subsets(runs, settings.seed)
             show = partial(common.progress, label=f"downstream {encoder}, {task.name}, {probe}")
-            asked = (pool, task.targets, subsets, queries)
+            asked = (pool, task.targets, subsets, queries[task.scored_on])
             try:
                 if probe == "knn":
                     predicted = predict_with_neighbors(

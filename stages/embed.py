@@ -1,12 +1,16 @@
 """Embed the inputs with a pretrained (or random) CFN, their patches in order, weights frozen.
 
 Reads cfn.keras and the features of the dataset; writes one float32 array a split.
+
+For files of your own: python -m stages.embed --model cfn.keras --input FOLDER --output FILE.parquet
 """
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from functools import partial
+from importlib import import_module
 
 import numpy as np
 
@@ -19,6 +23,10 @@ from stages.runtime import load_model, start_tensorflow
 
 
 def main(argv: list[str] | None = None) -> None:
+    words = sys.argv[1:] if argv is None else argv
+    if any(word.partition("=")[0] == "--model" for word in words):
+        # By its name, since it is no part of the stage, whose code is what it imports.
+        return import_module("stages.embed_files").main(words)
     parser = common.parser(__doc__, "modality", "view", "method", "seed")
     args = parser.parse_args(argv)
     params = load_params(args.params)

@@ -30,27 +30,23 @@ def main(argv: list[str] | None = None) -> None:
     pool, queries = (
         read_features(params, args.modality, split) for split in ("train", down.evaluate_on)
     )
-    for inputs, labels, part in (
-        (pool, tasks[0].targets, "train"),
-        (queries, tasks[0].wanted, down.evaluate_on),
-    ):
-        if len(inputs) != len(labels):
+    parts = ("train", down.evaluate_on)
+    for inputs, rows, part in zip((pool, queries), tasks[0].sizes, parts, strict=True):
+        if len(inputs) != rows:
             raise InputError(
                 f"{paths.features(study.dataset, part)} has {len(inputs)} inputs and "
-                f"{paths.labels(study.dataset, part)} {len(labels)}: run the stage "
+                f"{paths.labels(study.dataset, part)} {rows}: run the stage "
                 f"{study.extraction} again"
             )
-    check_sizes(args.params, params, args.modality, len(pool))
+    check_sizes(args.params, params, args.modality, tasks)
     common.need(paths.model(encoder), "pretrain")
 
     start_tensorflow(common.threads(params.threads.end_to_end))
     from shuffle_to_learn.end_to_end import Settings, predict_end_to_end
-    from shuffle_to_learn.probes import draw_subset
 
     view, gap = View.parse(encoder.view), study.pretrain.gap
     model = load_model(paths.model(encoder), (view.patches, *view.tile_shape(study.shape, gap)))
     runs = draws(study, encoder.view, "end_to_end")
-    subsets = [draw_subset(len(pool), n, r, down.seed) for n, r in runs]
     settings = Settings(
         hidden=tuple(down.hidden) if down.probe == "mlp" else (),
         dropout=down.dropout,
@@ -63,8 +59,8 @@ def main(argv: list[str] | None = None) -> None:
                 model,
                 pool,
                 task.targets,
-                subsets,
-                queries,
+                subsets := task.subsets(runs, down.seed),
+                queries[task.scored_on],
                 view=view,
                 classes=task.outputs,
                 layer=study.embed.layer,

@@ -11,9 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from shuffle_to_learn import public
 from stages import common
 from stages.errors import InputError
 from stages.paths import Paths
+from stages.sources import Source, read_examples
 
 CHUNK = 64  # examples a worker in memory at a time: of audio 16 MiB
 
@@ -42,26 +44,19 @@ class Extraction(NamedTuple):
     decoders: Any = None
 
 
-def open_dataset(folder: Path, splits: tuple[str, ...]) -> Any:
-    """The TFDS builder of the one dataset in a folder, which has to have these splits."""
-    import tensorflow_datasets as tfds
-    from absl import logging
+def own_labels(example: dict) -> dict:
+    """The labels of a file of your own: a text a column, as labels.csv has them."""
+    import json
 
-    logging.set_verbosity(logging.FATAL)
-    infos = sorted(folder.glob("**/dataset_info.json"))
-    if len(infos) != 1:
-        raise InputError(
-            f"{folder} does not hold one dataset_info.json: delete it and run the stage dataset"
-        )
-    with common.reading(infos[0].parent, "dataset"):
-        builder = tfds.builder_from_directory(infos[0].parent)
-        if missing := [split for split in splits if split not in builder.info.splits]:
-            raise ValueError(f"no split {missing[0]}")
-    return builder
+    return {
+        **json.loads(example["labels"]),
+        "id": example["id"].decode(),
+        "labelled": bool(example["labelled"]),
+    }
 
 
 def extract(
-    builder: Any, splits: tuple[str, ...], how: Extraction, *, threads: int, layout: Paths
+    source: Source, splits: tuple[str, ...], how: Extraction, *, threads: int, layout: Paths
 ) -> None:
     """Write the features and labels of these splits, and what was rejected, all or none.
 
@@ -72,16 +67,15 @@ def extract(
 
     # joblib's word about the rest of its work, after an error of ours.
     warnings.filterwarnings("ignore", message=".*tasks have been successfully executed")
-    dataset, rejected = builder.info.name, []
+    dataset, rejected, total = source.name, [], 0
     with ExitStack() as outputs:
         for split in splits:
             features, labels = (
                 outputs.enter_context(common.atomic(path(dataset, split)))
                 for path in (layout.features, layout.labels)
             )
-            count = builder.info.splits[split].num_examples
             try:
-                own = _split(builder, split, how, threads, features, labels)
+                own, count = _split(source, split, how, threads, features, labels)
             except BrokenProcessPool:
                 raise InputError(
                     f"{split}: a process that reads {how.unit} was killed: give the machine more "
@@ -94,9 +88,9 @@ def extract(
                     f"(max_rejected); the first is {own[0]['id']}: {own[0]['reason']}"
                 )
             rejected += own
+            total += count
         table = pd.DataFrame(rejected, columns=["split", "id", "reason"])
         table.to_csv(outputs.enter_context(common.atomic(layout.rejected(dataset))), index=False)
-    total = sum(builder.info.splits[split].num_examples for split in splits)
     print(
         f"{dataset}: features of {total - len(rejected)} of {total} {how.unit}; "
         f"rejected: {len(rejected)}" + (f", see {layout.rejected(dataset)}" if rejected else ""),
@@ -105,14 +99,14 @@ def extract(
 
 
 def _split(
-    builder: Any, split: str, how: Extraction, threads: int, features: Path, labels: Path
-) -> list[dict]:
-    """Write one split; what was rejected and why."""
+    source: Source, split: str, how: Extraction, threads: int, features: Path, labels: Path
+) -> tuple[list[dict], int]:
+    """Write one split; what was rejected and why, and of how many examples."""
     import numpy as np
     import pandas as pd
     from joblib import Parallel, delayed
 
-    examples = _examples(builder, split, how)
+    examples = _examples(source, split, how)
     rows: list[dict] = []
     work = delayed(how.transform)
 
@@ -123,10 +117,12 @@ def _split(
             threads, return_as="generator", pre_dispatch="4*n_jobs", batch_size=16, max_nbytes=None
         ) as parallel:
             while chunk := list(islice(examples, CHUNK * threads)):
-                rows.extend(how.labels(example) for example in chunk)
-                yield from parallel(work(how.content(example)) for example in chunk)
+                rows.extend(
+                    how.labels(example) | dict.fromkeys(untold) for example, untold in chunk
+                )
+                yield from parallel(work(how.content(example)) for example, _ in chunk)
 
-    count = builder.info.splits[split].num_examples
+    count = source.expected(split)
     kept, rejected = [], []
 
     def header(number: int) -> dict:
@@ -145,43 +141,17 @@ def _split(
         file.seek(0)  # numpy leaves room in a header for any number of rows
         np.lib.format.write_array_header_1_0(file, header(len(kept)))
     pd.DataFrame([rows[place] for place in kept]).to_parquet(labels, index=False)
-    return rejected
+    return rejected, len(rows)
 
 
-def _examples(builder: Any, split: str, how: Extraction) -> Iterator[dict]:
-    """A split's examples as numpy arrays, in the order of its files."""
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-
-    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-    unreadable = tf.errors.OpError
-    found = 0
-    try:
-        read = builder.as_dataset(split=split, read_config=config, decoders=how.decoders)
-        for example in tfds.as_numpy(read):
-            found += 1
-            yield example
-    except unreadable:
-        found = -1
-    if found != builder.info.splits[split].num_examples:
-        raise InputError(
-            f"{_damage(builder, split, how.unit)}: delete the dataset and run the stage dataset "
-            "again"
-        )
-
-
-def _damage(builder: Any, split: str, unit: str) -> str:
-    """Names the file of a split that cannot be read to its end."""
-    import tensorflow as tf
-
-    info = builder.info.splits[split]
-    for path, length in zip(info.filepaths, info.shard_lengths, strict=True):
-        if not Path(path).is_file():
-            return f"{path} is missing"
-        try:
-            found = sum(1 for _ in tf.data.TFRecordDataset(str(path)))
-        except tf.errors.OpError:
-            return f"{path} is damaged"
-        if found != length:
-            return f"{path} is damaged ({found} {unit} in place of {length})"
-    return f"the split {split} in {builder.data_dir} is damaged"
+def _examples(
+    source: Source, split: str, how: Extraction
+) -> Iterator[tuple[dict, tuple[str, ...]]]:
+    """A split's examples as numpy arrays, in the order of its files, and the labels left out."""
+    for builder, part in source.parts[split]:
+        for example in read_examples(builder, part.split, how.unit, how.decoders):
+            drawn = (part.low, part.high) != (0.0, 1.0)
+            if drawn:
+                at = public.place(example[public.IDS[part.dataset]], source.seed)
+            if not drawn or part.low <= at < part.high:
+                yield example, part.untold

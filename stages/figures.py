@@ -53,10 +53,11 @@ from stages.paths import Encoder
 from stages.style import (
     CONFUSED,
     EXAMPLES,
-    MEASURES,
     NUMBERS,
+    confused,
     dataset_label,
     looks,
+    measure_of,
     view_label,
 )
 
@@ -195,7 +196,7 @@ def figure3(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool 
 
 
 def _measure(task: str, metric: str) -> str:
-    measure = MEASURES[task, metric]
+    measure = measure_of(task, metric)
     good = "higher" if measure.higher_is_better else "lower"
     unit = f" ({measure.unit})" if measure.unit else ""
     return f"{measure.label}{unit}, {good} is better"
@@ -344,7 +345,8 @@ def _nothing(why: str) -> Figure:
 
 def confusion(params: Params, modality: str, table: pd.DataFrame) -> Figure:
     """A matrix of the right labels (rows) and the answers (columns), in shares of a row."""
-    study, task = params.study(modality), CONFUSED[modality]
+    study = params.study(modality)
+    task = confused(modality, study)
     if table.empty:
         return _nothing(f"the params file has not the task {task}")
     names = sorted({*table["wanted"], *table["answer"]})
@@ -370,7 +372,7 @@ def confusion(params: Params, modality: str, table: pd.DataFrame) -> Figure:
     label = looks([study.shown])[study.shown].label
     n = table["n_examples"].iloc[0]
     figure.suptitle(
-        f"{MEASURES[task, 'accuracy'].label.split()[0]}: {label}, {n} labelled examples\n"
+        f"{measure_of(task, 'accuracy').label.split()[0]}: {label}, {n} labelled examples\n"
         f"{dataset_label(study.dataset)}",
         fontsize="large",
     )
@@ -379,17 +381,17 @@ def confusion(params: Params, modality: str, table: pd.DataFrame) -> Figure:
 
 def answers(params: Params, modality: str) -> pd.DataFrame:
     """What the confusion figure draws: counts over the seeds and draws of the method shown."""
-    study, task = params.study(modality), CONFUSED[modality]
+    study = params.study(modality)
+    task = confused(modality, study)
     columns = ["n_examples", "wanted", "answer", "count"]
     if task not in study.downstream.tasks:
         return pd.DataFrame(columns=columns)
     path = params.layout.labels(study.dataset, study.downstream.evaluate_on)
     labels = read_table(path, study.extraction)
-    if f"{task}_name" not in labels:
-        raise InputError(
-            f"{path} has no column {task}_name: run the stage {study.extraction} again"
-        )
-    names = dict(zip(labels[task], labels[f"{task}_name"], strict=True))
+    named = task if study.dataset == "folder" else f"{task}_name"
+    if named not in labels:
+        raise InputError(f"{path} has no column {named}: run the stage {study.extraction} again")
+    names = dict(zip(labels[task], labels[named], strict=True))
     parts = []
     for e in params.encoders(modality):
         if (e.view, e.method) == (study.views[0], study.shown):

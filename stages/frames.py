@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages import common
-from stages.extraction import Extraction, extract, open_dataset
-from stages.params import load_params
+from stages.extraction import Extraction, extract, own_labels
+from stages.params import PUBLIC, load_params
+from stages.paths import downloaded
 from stages.runtime import start_tensorflow
+from stages.sources import open_dataset
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +36,13 @@ def main(arguments: list[str] | None = None) -> None:
     threads = common.threads(params.threads.frames)
     start_tensorflow(threads)
 
-    builder = open_dataset(folder, study.splits)
-    videos, settings = Path(builder.data_path), study.frames
+    source = open_dataset(folder, args.dataset, study.splits)
+    builder = source.builder
+    own = args.dataset == "folder"
+    videos = Path(study.source if own else builder.data_path)
+    if args.dataset in PUBLIC:
+        videos = downloaded(getattr(params, args.dataset).data_dir, args.dataset)
+    settings = study.frames
     how = Extraction(
         content=lambda example: videos / example["video"].decode(),
         transform=partial(
@@ -46,13 +53,13 @@ def main(arguments: list[str] | None = None) -> None:
             channels=settings.channels,
             background=settings.background,
         ),
-        labels=partial(_labels, names=builder.info.features["label"]),
+        labels=own_labels if own else partial(_labels, names=builder.info.features["label"]),
         shape=study.shape,
         dtype="|u1",
         unit="clips",
         max_rejected=settings.max_rejected,
     )
-    extract(builder, study.splits, how, threads=threads, layout=params.layout)
+    extract(source, study.splits, how, threads=threads, layout=params.layout)
 
 
 def read(

@@ -13,13 +13,15 @@ Stops where more pictures of a split are left out than the params file allows (m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stages import common
-from stages.extraction import Extraction, extract, open_dataset
+from stages.extraction import Extraction, extract, own_labels
 from stages.params import load_params
 from stages.runtime import start_tensorflow
+from stages.sources import open_dataset
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,19 +36,20 @@ def main(arguments: list[str] | None = None) -> None:
     start_tensorflow(threads)
     import tensorflow_datasets as tfds
 
-    builder = open_dataset(folder, study.splits)
+    source = open_dataset(folder, args.dataset, study.splits)
+    builder = source.builder
     settings = study.images
     how = Extraction(
         content=lambda example: example["image"],
         transform=partial(read, size=settings.size, channels=settings.channels),
-        labels=partial(_labels, names=builder.info.features["labels"].feature),
+        labels=own_labels if args.dataset == "folder" else _labels(builder),
         shape=study.shape,
         dtype="|u1",
         unit="pictures",
         max_rejected=settings.max_rejected,
         decoders={"image": tfds.decode.SkipDecoding()},  # TensorFlow's knows no EXIF, no CMYK
     )
-    extract(builder, study.splits, how, threads=threads, layout=params.layout)
+    extract(source, study.splits, how, threads=threads, layout=params.layout)
 
 
 def read(content: bytes, size: int, channels: str) -> np.ndarray | str:
@@ -60,11 +63,18 @@ def read(content: bytes, size: int, channels: str) -> np.ndarray | str:
         return str(error)
 
 
-def _labels(example: dict, names: Any) -> dict:
+def _labels(builder: Any) -> Callable[[dict], dict]:
+    return partial(_picture, names=builder.info.features["labels"].feature)
+
+
+def _picture(example: dict, names: Any) -> dict:
+    # ImageNet's, which are pretrained on, have another label, which is not used.
+    labels = sorted(int(label) for label in example.get("labels", ()))
+    name = example["image/filename" if "image/filename" in example else "file_name"]
     return {
-        "id": example["image/filename"].decode(),
-        "objects": sorted(int(label) for label in example["labels"]),
-        "objects_names": [names.int2str(int(label)) for label in sorted(example["labels"])],
+        "id": name.decode(),
+        "objects": labels,
+        "objects_names": [names.int2str(label) for label in labels],
     }
 
 

@@ -20,12 +20,19 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from shuffle_to_learn import public
 from shuffle_to_learn.methods import METHODS
 from shuffle_to_learn.views import View
 from stages.errors import InputError
 from stages.paths import SPLITS, Encoder, Paths
 
 MODALITIES = ("audio", "video", "images")
+
+# What a column of labels.csv is scored by, by its kind.
+KINDS = {"class": ("accuracy",), "number": ("mse",), "categories": ("auc",)}
+# The datasets of the paper that shuffle_to_learn/public.py reads.
+PUBLIC = tuple(public.SPLITS)
+RESERVED = ("id", "labelled", "file", "split")
 
 Positive = Annotated[int, Field(ge=1)]
 Cores = Positive | Literal["all"]
@@ -132,6 +139,26 @@ class Scenes(HeldOut):
         return self
 
 
+class Folder(HeldOut):
+    """Files of your own, the dataset `folder`; the shares are of the labelled files or groups."""
+
+    group: str
+    """The column of labels.csv whose values are not in two splits; empty: the file."""
+    sample_rate: Annotated[int, Field(ge=2000, le=192_000)]
+    seconds: Annotated[float, Field(ge=0.1, le=600)]
+    max_rejected: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Public(Section):
+    """One of the paper's datasets, as TFDS prepared it."""
+
+    data_dir: str
+    """Where TFDS prepares datasets; ~ is your home."""
+    held_out_share: Annotated[float, Field(gt=0, le=0.3)]
+    """Of the official train split, for what has no official split with labels."""
+    seed: Seed
+
+
 class Spectrograms(Section):
     """Log-mel spectrograms (librosa); one pixel is `hop_length` samples by one mel band."""
 
@@ -140,7 +167,7 @@ class Spectrograms(Section):
     frames: Positive
     n_mels: Annotated[int, Field(ge=4, le=512)]
     f_min: Annotated[float, Field(ge=0)]
-    f_max: Annotated[float, Field(gt=0, le=8000)]
+    f_max: Annotated[float, Field(gt=0, le=96_000)]
     reference: Literal["peak", "absolute"]
     dynamic_range: Annotated[float, Field(gt=0, le=200)]
 
@@ -256,9 +283,15 @@ class Others(Section):
 
 
 class Downstream(Section):
-    """The probes on the frozen embedding."""
+    """The probes on the frozen embedding.
 
-    tasks: Annotated[list[str], Field(min_length=1)]
+    Of a folder of your own, ``tasks`` says of each column of labels.csv of what kind it is.
+    """
+
+    tasks: (
+        Annotated[list[str], Field(min_length=1)]
+        | Annotated[dict[str, Literal["class", "number", "categories"]], Field(min_length=1)]
+    )
     n_examples: Annotated[list[Annotated[int, Field(ge=10)]], Field(min_length=1)]
     replicates: Positive
     evaluate_on: Literal["valid", "test"]
@@ -279,8 +312,8 @@ class Downstream(Section):
     def _consistent(self) -> Self:
         if self.steps < self.evaluate_every:
             raise ValueError("steps is less than evaluate_every: nothing would be evaluated")
-        for name in ("tasks", "n_examples"):
-            _distinct(getattr(self, name))
+        _distinct(list(self.tasks))
+        _distinct(self.n_examples)
         if self.probe in _distinct(self.others.probes):
             raise ValueError(f"others.probes: {self.probe} is already the study's own probe")
         for n in _distinct(self.others.n_examples):
@@ -316,10 +349,12 @@ class Study(Section):
     """The splits that pretraining learns from and is evaluated on."""
     extraction: ClassVar[str]
     """The stage that makes the features, and the section of its settings."""
-    metrics: ClassVar[dict[str, tuple[str, ...]]]
-    """What each task is scored by, the first metric being the main one."""
+    known: ClassVar[dict[str, tuple[str, ...]]]
+    """The tasks of the embedded dataset and what each is scored by."""
 
     dataset: str
+    source: str
+    """A module of the library that renders the dataset, or your folder."""
     views: Annotated[list[str], Field(min_length=1)]
     methods: Annotated[list[str], Field(min_length=1)]
     seeds: Annotated[list[Seed], Field(min_length=1)]
@@ -335,6 +370,14 @@ class Study(Section):
     def shape(self) -> tuple[int, ...]:
         """The shape of one input."""
         return getattr(self, self.extraction).shape
+
+    @property
+    def metrics(self) -> dict[str, tuple[str, ...]]:
+        """What each task is scored by, the first metric being the main one."""
+        tasks = self.downstream.tasks
+        if isinstance(tasks, dict):
+            return {task: KINDS[kind] for task, kind in tasks.items()}
+        return self.known
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -431,11 +474,31 @@ class Study(Section):
 
     @field_validator("downstream")
     @classmethod
-    def _tasks(cls, downstream: Downstream) -> Downstream:
-        for task in downstream.tasks:
-            if task not in cls.metrics:
-                raise ValueError(f"unknown task {task!r}: choose from {', '.join(cls.metrics)}")
+    def _tasks(cls, downstream: Downstream, info: ValidationInfo) -> Downstream:
+        own, tasks = info.data.get("dataset") == "folder", downstream.tasks
+        if own != isinstance(tasks, dict):
+            what = "{column of labels.csv: class, number or categories}" if own else "a list"
+            raise ValueError(f"tasks: of the dataset {info.data.get('dataset')} it is {what}")
+        for task in tasks:
+            if not own and task not in cls.known:
+                raise ValueError(f"unknown task {task!r}: choose from {', '.join(cls.known)}")
+            if task in RESERVED:
+                raise ValueError(f"tasks: {task} cannot be a task: rename the column")
         return downstream
+
+    @model_validator(mode="after")
+    def _made_of(self) -> Self:
+        own = "public" if self.dataset in PUBLIC else self.dataset
+        module = f"shuffle_to_learn/{own}.py"
+        if self.dataset != "folder" and self.source != module:
+            raise ValueError(f"source: of the dataset {self.dataset} it is {module}")
+        if self.dataset == "folder" and (
+            self.source.endswith(".py") or self.source[:1] in ("~", "")
+        ):
+            raise ValueError(
+                "source: of the dataset folder it is the path of your folder, without ~"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_settings(self) -> Self:
@@ -465,13 +528,13 @@ class Audio(Study):
     """The audio study."""
 
     extraction = "spectrograms"
-    metrics: ClassVar = {
+    known: ClassVar = {
         "instrument": ("accuracy",),
         "family": ("accuracy",),
         "pitch": ("mse", "accuracy"),
     }
 
-    dataset: Literal["notes"]
+    dataset: Literal["notes", "folder", "nsynth_full", "nsynth_gansynth_subset"]
     spectrograms: Spectrograms
 
 
@@ -479,9 +542,9 @@ class Video(Study):
     """The video study."""
 
     extraction = "frames"
-    metrics: ClassVar = {"action": ("accuracy",)}
+    known: ClassVar = {"action": ("accuracy",)}
 
-    dataset: Literal["motions"]
+    dataset: Literal["motions", "folder", "something_something_v2"]
     frames: Frames
 
 
@@ -490,9 +553,9 @@ class Images(Study):
 
     upstream = ("pretrain", "pretrain_valid")
     extraction = "images"
-    metrics: ClassVar = {"objects": ("auc",)}
+    known: ClassVar = {"objects": ("auc",)}
 
-    dataset: Literal["scenes"]
+    dataset: Literal["scenes", "folder", "imagenet_voc"]
     images: Pictures
 
 
@@ -504,6 +567,11 @@ class Params(Section):
     notes: Notes | None = None
     motions: Motions | None = None
     scenes: Scenes | None = None
+    folder: Folder | None = None
+    nsynth_full: Public | None = None
+    nsynth_gansynth_subset: Public | None = None
+    imagenet_voc: Public | None = None
+    something_something_v2: Public | None = None
     audio: Audio | None = None
     video: Video | None = None
     images: Images | None = None
@@ -534,7 +602,17 @@ class Params(Section):
                     raise ValueError(
                         f"{name}.{key}: {most} is more than {study.dataset}.{split}: {there}"
                     )
-        if self.video and self.motions:
+        folders = [name for name, study in self.studies.items() if study.dataset == "folder"]
+        if len(folders) > 1:
+            raise ValueError(f"{folders[1]}.dataset: the folder is {folders[0]}'s: one has one")
+        if self.audio:
+            rate = self.folder.sample_rate if self.folder and "audio" in folders else 16_000
+            if self.audio.spectrograms.f_max > rate / 2:
+                raise ValueError(
+                    f"audio.spectrograms.f_max: {self.audio.spectrograms.f_max:g} is more than "
+                    f"half the sample rate, {rate / 2:g} Hz"
+                )
+        if self.video and self.motions and self.video.dataset == "motions":
             needed = self.video.frames.count + self.video.frames.skip
             if self.motions.frames_min < needed:
                 raise ValueError(
@@ -561,6 +639,13 @@ class Params(Section):
             f"--dataset {dataset}: the params file has "
             + (f"{', '.join(own)} for the stage {extraction}" if own else f"none of {extraction}")
         )
+
+    def own_folder(self) -> tuple[str, Study]:
+        """The modality and the study of a folder of your own."""
+        for modality, study in self.studies.items():
+            if study.dataset == "folder":
+                return modality, study
+        raise InputError("--dataset folder: no study of the params file has the dataset folder")
 
     def encoder(self, modality: str, view: str, method: str, seed: int) -> Encoder:
         """One encoder, its identity checked; it need not be in the study's lists."""

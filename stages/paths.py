@@ -21,6 +21,11 @@ class Encoder:
         return f"{self.modality} {self.view} {self.method} {self.seed}"
 
 
+def downloaded(data_dir: str, dataset: str) -> Path:
+    """Where TFDS looks for what was downloaded by hand."""
+    return Path(data_dir).expanduser() / "downloads" / "manual" / dataset
+
+
 @dataclass(frozen=True)
 class Paths:
     """The layout of a study; ``data`` and ``results`` are its two roots."""

@@ -59,7 +59,17 @@ def main(argv: list[str] | None = None) -> None:
         ) from error
     settings = study.pretrain
     tile = view.tile_shape(study.shape, settings.gap)
-    model = build_cfn(view.patches, tile, outputs, seed=encoder.seed, **settings.network)
+    # One GPU takes a batch whole, several share it.
+    several = len(tf.config.list_logical_devices("GPU")) > 1
+    strategy = tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
+    if settings.batch_size % strategy.num_replicas_in_sync:
+        raise InputError(
+            f"{args.params}: {encoder.modality}.pretrain.batch_size: {settings.batch_size} cannot "
+            f"be shared evenly by {strategy.num_replicas_in_sync} GPUs: change it, or hide some "
+            "with CUDA_VISIBLE_DEVICES"
+        )
+    with strategy.scope():
+        model = build_cfn(view.patches, tile, outputs, seed=encoder.seed, **settings.network)
     epochs = settings.epochs if method.trained else 0
     pretraining = Pretraining(
         model,
@@ -74,6 +84,7 @@ def main(argv: list[str] | None = None) -> None:
         epochs=epochs,
         batch_size=settings.batch_size,
         seed=encoder.seed,
+        strategy=strategy,
     )
     if len(train) < settings.batch_size:
         raise InputError(

@@ -80,6 +80,11 @@ COUNTED = {
     "notes": ("notes", "family", "family"),
     "motions": ("clips", "label", "label"),
     "scenes": ("pictures", "drawn", "kind of things drawn"),
+    "folder": ("inputs", "directory", "directory"),
+    "nsynth_full": ("notes", "family", "family"),
+    "nsynth_gansynth_subset": ("notes", "family", "family"),
+    "imagenet_voc": ("pictures", "objects", "category"),
+    "something_something_v2": ("clips", "label", "label"),
 }
 
 PATCHES = {
@@ -228,7 +233,8 @@ def inline_svg(path: Path, title: str, css: str) -> Markup:
 
 def settings(params: Params) -> str:
     """Every setting of the study as YAML; where it wrote and on how many cores is no part of it."""
-    content = params.model_dump(exclude={"paths", "threads"}, exclude_none=True)
+    unused = {"folder"} - {study.dataset for study in params.studies.values()}
+    content = params.model_dump(exclude={"paths", "threads"} | unused, exclude_none=True)
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=90)
 
 
@@ -265,7 +271,8 @@ def section(params: Params, modality: str) -> dict[str, Any]:
     tables = {}
     for plan in plans:
         path = need(layout.table(plan.name, "html"), "tables")
-        tables[plan.name] = Markup(path.read_text(encoding="utf-8"))  # noqa: S704 - escaped there
+        text = path.read_text(encoding="utf-8").replace('href="../', 'href="')  # from this page
+        tables[plan.name] = Markup(text)  # noqa: S704 - escaped there
     return {
         "name": modality,
         "title": MODALITIES[modality],
@@ -334,11 +341,16 @@ def browse(params: Params) -> str:
         part.insert(0, "table", plan.title)
         parts.append(part)
     scores = read_table(params.layout.all_scores, "scores")
+    one = "<modality>/<view>/<method>/<upstream_seed>"
     return render(
         "browse.html.j2",
         library=library(),
         cells=datatable(pd.concat(parts, ignore_index=True), "cells"),
         scores=datatable(scores, "scores"),
+        pretext=datatable(read_table(params.layout.all_pretext, "scores"), "pretext"),
+        encoder=params.layout.data / "encoders" / one / "cfn.keras",
+        log=params.layout.data / "logs/<stage>" / f"{one}.log",
+        commit=commit(),
         data=[dataset_label(study.dataset) for study in params.studies.values()],
         columns=COLUMNS,
     )

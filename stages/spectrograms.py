@@ -10,14 +10,16 @@ file, for each of the splits train, valid and test, in the order of the dataset'
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from stages import common
 from stages.errors import InputError
-from stages.extraction import Extraction, extract, open_dataset
+from stages.extraction import Extraction, extract, own_labels
 from stages.params import load_params
 from stages.runtime import start_tensorflow
+from stages.sources import open_dataset
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -31,7 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     from shuffle_to_learn.spectrogram import log_mel
 
-    builder = open_dataset(folder, study.splits)
+    source = open_dataset(folder, args.dataset, study.splits)
+    builder = source.builder
     audio = builder.info.features["audio"]
     settings = study.spectrograms.model_dump()
     transform = partial(log_mel, sample_rate=audio.sample_rate, **settings)
@@ -42,15 +45,19 @@ def main(arguments: list[str] | None = None) -> None:
     how = Extraction(
         content=lambda example: example["audio"],
         transform=transform,
-        labels=partial(_labels, instrument=builder.info.features["instrument"]),
+        labels=own_labels if args.dataset == "folder" else _labels(builder),
         shape=study.shape,
         dtype="<f2",
         unit="notes",
     )
-    extract(builder, study.splits, how, threads=threads, layout=params.layout)
+    extract(source, study.splits, how, threads=threads, layout=params.layout)
 
 
-def _labels(example: dict, instrument: Any) -> dict:
+def _labels(builder: Any) -> Callable[[dict], dict]:
+    return partial(_note, instrument=builder.info.features["instrument"])
+
+
+def _note(example: dict, instrument: Any) -> dict:
     label, family, source = (
         int(example["instrument"][key]) for key in ("label", "family", "source")
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from shuffle_to_learn.statistics import seed_coverage
 from shuffle_to_learn.views import View
+from stages.params import Study
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -120,6 +121,32 @@ DATASETS = {
         "scores, so that the study runs anywhere. Far fewer things than there are in photographs: "
         f"no number here can be set beside the paper's. {ART}",
     ),
+    "nsynth_full": (
+        "NSynth",
+        "NSynth (Engel et al. 2017), as TFDS has it. Families and pitches are scored on the "
+        "official splits, instruments on notes held out from the official train split, since no "
+        "instrument of that is in the others.",
+    ),
+    "nsynth_gansynth_subset": (
+        "GANSynth's subset of NSynth",
+        "Acoustic notes of NSynth from MIDI 24 to 84, in splits that share instruments, not notes "
+        "(Engel et al. 2019), as TFDS has them. The paper uses all of NSynth.",
+    ),
+    "imagenet_voc": (
+        "ImageNet and VOC 2012",
+        "Pretrained on ImageNet (2012), without its labels; scored on the official validation "
+        "split of VOC 2012, as TFDS has them.",
+    ),
+    "something_something_v2": (
+        "Something-Something v2",
+        "Something-Something v2 (Goyal et al. 2017); scored on the official validation split, "
+        "since the test split has no labels.",
+    ),
+    "folder": (
+        "a folder of your own",
+        "Files of your own, in splits that no file is in two of. No number here can be set beside "
+        "the paper's.",
+    ),
 }
 
 # The task whose answers are set beside the right ones in a figure.
@@ -164,6 +191,28 @@ def looks(methods: Sequence[str]) -> dict[str, Look]:
         label += ", fine-tuned" if base != method else ""
         result[method] = Look(label, *SPARE[i % len(SPARE)])
     return result
+
+
+def measure_of(task: str, metric: str) -> Measure:
+    """A metric of a task, of the embedded datasets' or a folder's."""
+    if (task, metric) in MEASURES:
+        return MEASURES[task, metric]
+    name = task.replace("_", " ")
+    label = name[:1].upper() + name[1:]
+    if metric == "mse":
+        return Measure(f"{label} MSE", False, 4, f"the mean squared error of {name}")
+    if metric == "auc":
+        about = f"the area under the ROC curve, averaged over the categories of {name}"
+        return Measure(f"{label} mean AUC", True, 3, f"{about}; 0.5 is chance")
+    return Measure(f"{label} accuracy", True, 3, f"the share of inputs whose {name} is told")
+
+
+def confused(modality: str, study: Study) -> str | None:
+    """The task whose answers are set beside the right ones: ours, or the first one with classes."""
+    preferred = CONFUSED.get(modality)
+    if preferred is None or preferred in study.downstream.tasks:
+        return preferred
+    return next((t for t in study.downstream.tasks if study.metrics[t] == ("accuracy",)), None)
 
 
 def dataset_label(name: str) -> str:

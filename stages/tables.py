@@ -26,6 +26,7 @@ import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import pandas as pd
 
@@ -45,7 +46,6 @@ from stages.gathered import (
 from stages.params import Params, Study, load_params
 from stages.style import (
     CLASSIFIERS,
-    MEASURES,
     MODALITIES,
     TABLES,
     Plan,
@@ -53,6 +53,7 @@ from stages.style import (
     count,
     dataset_label,
     looks,
+    measure_of,
     render,
     view_label,
 )
@@ -148,7 +149,7 @@ def summarise(
                     own |= {"classifier": row.classifier, "task": task, "n_examples": examples}
                 source = pretext if task == "pretext" else scores
                 tables[row] = crossed_values(source, own_design, **own)
-            better = MEASURES[task, metric].higher_is_better
+            better = measure_of(task, metric).higher_is_better
             for row, result in compare(tables, higher_is_better=better).items():
                 values = (
                     *(*row, task, metric, examples),
@@ -181,7 +182,7 @@ def caption(params: Params, plan: Plan) -> list[str]:
         ways = "ways of slicing into as many patches, with " if plan.blocks == "method" else ""
         what = f"{data} {ways}frozen embeddings scored by {probe} with {examples}"
     what += _stand_ins(down.n_examples, plan.examples)
-    shown_measures = [MEASURES[task, metric] for task, metric, _ in measures(params, plan)]
+    shown_measures = [measure_of(task, metric) for task, metric, _ in measures(params, plan)]
     units = {m.label: m.unit for m in shown_measures if m.unit}
     what += "".join(f" {label} is in {unit}." for label, unit in units.items())
     if any("auc" in study.metrics[task] for task in down.tasks):
@@ -261,7 +262,10 @@ def cells(table: pd.DataFrame, plan: Plan) -> list[dict[str, Any]]:
                 "row": "View" if by == "view" else "Method",
                 "columns": [_heading(*column, several) for column in columns],
                 "rows": [
-                    {"label": label, "cells": [_cell(by_key[key, column]) for column in columns]}
+                    {
+                        "label": label,
+                        "cells": [_cell(by_key[key, c], plan.modality) for c in columns],
+                    }
                     for key, label in labels.items()
                 ],
             }
@@ -285,7 +289,7 @@ def _column(row: Any) -> tuple[str, str, int | None]:
 
 
 def _heading(task: str, metric: str, examples: int | None, several: bool) -> dict[str, str]:
-    measure = MEASURES[task, metric]
+    measure = measure_of(task, metric)
     note = f", {examples} examples" if several and examples else ""
     better = "higher" if measure.higher_is_better else "lower"
     return {
@@ -295,14 +299,20 @@ def _heading(task: str, metric: str, examples: int | None, several: bool) -> dic
     }
 
 
-def _cell(row: Any) -> dict[str, Any]:
-    places = MEASURES[row.task, row.metric].decimals
+def _cell(row: Any, modality: str) -> dict[str, Any]:
+    """A cell as it is shown, and the rows of the page of all scores that it is the mean of."""
+    places = measure_of(row.task, row.metric).decimals
     known = pd.notna(row.ci_low)
+    kind = "pretext" if row.task == "pretext" else "scores"
+    of = {"modality": modality, "view": row.view, "method": row.method, "metric": row.metric}
+    if kind == "scores":
+        of |= {"classifier": row.classifier, "task": row.task, "n_examples": int(row.n_examples)}
     return {
         "mean": f"{row.mean:.{places}f}",
         "interval": f"[{row.ci_low:.{places}f}, {row.ci_high:.{places}f}]" if known else "",
         "best": bool(row.best),
         "unsure": bool(row.indistinguishable),
+        "rows": urlencode({"table": kind, **of}),
     }
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from stages import common
 from stages.errors import InputError
-from stages.params import Params, Study
+from stages.params import RESERVED, Params, Study
 from stages.paths import Encoder
 
 
@@ -38,7 +38,7 @@ def _told_apart(present: np.ndarray) -> np.ndarray:
 
 COUNTED = 30  # answers are counted of tasks of at most so many classes
 MEASURES = {
-    "accuracy": lambda answer, wanted: np.mean(np.round(answer) == wanted),
+    "accuracy": lambda answer, wanted: np.mean(answer == wanted),
     "mse": lambda answer, wanted: np.mean(np.square(answer - wanted)),
     "auc": mean_auc,
 }
@@ -50,10 +50,14 @@ class Task:
 
     Attributes:
         name: as in the params file.
-        targets: of the inputs to fit on, as :mod:`shuffle_to_learn.probes` takes them.
+        targets: of the inputs to fit on, as :mod:`shuffle_to_learn.probes` takes them; anything
+            where an input is not labelled.
         classes: the labels that the class numbers stand for, None where there are no classes.
-        wanted: the right answers to the queries.
+        wanted: the right answers to the queries that are labelled.
         metrics: what answers are scored by.
+        fitted_on: the numbers of the inputs that are labelled.
+        scored_on: the numbers of the queries that are labelled.
+        sizes: the numbers of inputs and queries, labelled or not.
     """
 
     name: str
@@ -61,6 +65,9 @@ class Task:
     classes: np.ndarray | None
     wanted: np.ndarray
     metrics: tuple[str, ...]
+    fitted_on: np.ndarray
+    scored_on: np.ndarray
+    sizes: tuple[int, int]
 
     @property
     def outputs(self) -> int | None:
@@ -79,7 +86,15 @@ class Task:
         """Each metric of a prediction of the queries."""
         answer = prediction if self.classes is None else self.classes[prediction]
         for metric in self.metrics:
-            yield metric, float(MEASURES[metric](answer, self.wanted))
+            whole = metric == "accuracy" and self.classes is None  # of a pitch: to the semitone
+            said = np.round(answer) if whole else answer
+            yield metric, float(MEASURES[metric](said, self.wanted))
+
+    def subsets(self, runs: list[tuple[int, int]], seed: int) -> list[np.ndarray]:
+        """The labelled inputs of each (number of examples, replicate)."""
+        from shuffle_to_learn.probes import draw_subset
+
+        return [self.fitted_on[draw_subset(len(self.fitted_on), n, r, seed)] for n, r in runs]
 
 
 def read_tasks(params: Params, modality: str) -> list[Task]:
@@ -95,28 +110,64 @@ def read_tasks(params: Params, modality: str) -> list[Task]:
         tables[split] = common.read_table(path, study.extraction)
         if missing := [task for task in study.downstream.tasks if task not in tables[split]]:
             raise InputError(
-                f"{path} has no column {missing[0]}: run the stage {study.extraction} again"
+                f"{path} has no column {missing[0]}"
+                + (
+                    f": the columns of labels.csv are {_columns(tables[split])}"
+                    if study.dataset == "folder"
+                    else f": run the stage {study.extraction} again"
+                )
             )
-    given, wanted = tables["train"], tables[study.downstream.evaluate_on]
     return [
-        _task(params, modality, name, given[name].to_numpy(), wanted[name].to_numpy())
+        _task(params, modality, name, tables["train"], tables[study.downstream.evaluate_on])
         for name in study.downstream.tasks
     ]
 
 
-def _task(params: Params, modality: str, name: str, given: np.ndarray, wanted: np.ndarray) -> Task:
+def _columns(table: pd.DataFrame) -> str:
+    return ", ".join(name for name in table if name not in RESERVED)
+
+
+def _labelled(table: pd.DataFrame, name: str, *, empty: bool) -> np.ndarray:
+    """The numbers of the inputs with a label; ``empty``: no text is one, too."""
+    told = table[name].notna()
+    if "labelled" in table:  # of a folder: texts
+        told &= table["labelled"]
+        told &= empty | (table[name].fillna("").str.strip() != "")
+    return np.flatnonzero(told)
+
+
+def _task(
+    params: Params, modality: str, name: str, inputs: pd.DataFrame, queries: pd.DataFrame
+) -> Task:
     study = params.study(modality)
     metrics = study.metrics[name]
+    tables, split = (inputs, queries), study.downstream.evaluate_on
+    labelled = [_labelled(table, name, empty="auc" in metrics) for table in tables]
+    for part, rows in zip(("train", split), labelled, strict=True):
+        if not len(rows):
+            raise InputError(f"{modality}: no input of the split {part} has a label of {name}")
+    given, wanted = (t[name].to_numpy()[rows] for t, rows in zip(tables, labelled, strict=True))
+    if given.dtype.kind == "f" or wanted.dtype.kind == "f":  # pandas has no whole ones with gaps
+        given, wanted = given.astype(np.int64), wanted.astype(np.int64)
+    if study.dataset == "folder" and "accuracy" not in metrics:
+        read = _numbers if "mse" in metrics else _categories
+        given, wanted = read(name, given, wanted)
+
+    def task(targets: np.ndarray, classes: np.ndarray | None, wanted: np.ndarray) -> Task:
+        full = np.zeros((len(inputs), *targets.shape[1:]), targets.dtype)
+        full[labelled[0]] = targets
+        sizes = len(inputs), len(queries)
+        return Task(name, full, classes, wanted, metrics, labelled[0], labelled[1], sizes)
+
     if "mse" in metrics:
-        return Task(name, given, None, wanted, metrics)
+        return task(given, None, wanted)
     if "auc" not in metrics:
         classes, targets = np.unique(given, return_inverse=True)
-        return Task(name, targets, classes, wanted, metrics)
+        return task(targets, classes, wanted)
     found = (int(max(own)) for own in (*given, *wanted) if len(own))
     categories = 1 + max(found, default=-1)
     targets, wanted = (_present(lists, categories) for lists in (given, wanted))
     undefined = categories - np.count_nonzero(_told_apart(wanted))
-    split = study.downstream.evaluate_on
     if undefined == categories:
         raise InputError(
             f"{params.layout.labels(study.dataset, split)}: no category of {name} is in some of "
@@ -128,10 +179,30 @@ def _task(params: Params, modality: str, name: str, given: np.ndarray, wanted: n
             f"{split}: the mean AUC is over the others",
             file=sys.stderr,
         )
-    return Task(name, targets, None, wanted, metrics)
+    return task(targets, None, wanted)
 
 
-def _present(lists: np.ndarray, categories: int) -> np.ndarray:
+def _numbers(name: str, *texts: np.ndarray) -> list[np.ndarray]:
+    """Texts as numbers."""
+    found = []
+    for own in texts:
+        numbers = pd.to_numeric(pd.Series(own), errors="coerce").to_numpy(np.float64)
+        if not np.isfinite(numbers).all():
+            bad = own[~np.isfinite(numbers)][0]
+            raise InputError(f"labels.csv: {name}: {bad!r} is not a number")
+        found.append(numbers)
+    return found
+
+
+def _categories(name: str, *texts: np.ndarray) -> list[list[list[int]]]:
+    """Texts as numbers of categories, which are apart by semicolons."""
+    split = [[[c.strip() for c in t.split(";") if c.strip()] for t in own] for own in texts]
+    names = sorted({category for own in split for one in own for category in one})
+    number = {category: place for place, category in enumerate(names)}
+    return [[[number[category] for category in one] for one in own] for own in split]
+
+
+def _present(lists: Sequence[Any], categories: int) -> np.ndarray:
     """Whether each category is in each list of categories: 0 or 1, shape (N, categories)."""
     present = np.zeros((len(lists), categories), np.int8)
     for row, own in zip(present, lists, strict=True):
@@ -139,14 +210,17 @@ def _present(lists: np.ndarray, categories: int) -> np.ndarray:
     return present
 
 
-def check_sizes(file: Path, params: Params, modality: str, pool: int) -> None:
+def check_sizes(file: Path, params: Params, modality: str, tasks: list[Task]) -> None:
     """:class:`InputError` where there are not as many training inputs as the study asks for."""
-    too_many = [n for n in params.study(modality).downstream.n_examples if n > pool]
-    if too_many:
-        raise InputError(
-            f"{file}: {modality}.downstream.n_examples: {max(too_many)} is more than the {pool} "
-            "training inputs"
-        )
+    for task in tasks:
+        pool = len(task.fitted_on)
+        too_many = [n for n in params.study(modality).downstream.n_examples if n > pool]
+        if too_many:
+            labelled = f" with a label of {task.name}" if pool < task.sizes[0] else ""
+            raise InputError(
+                f"{file}: {modality}.downstream.n_examples: {max(too_many)} is more than the "
+                f"{pool} training inputs{labelled}"
+            )
 
 
 def draws(study: Study, view: str, classifier: str) -> list[tuple[int, int]]:

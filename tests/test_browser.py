@@ -6,8 +6,11 @@ import json
 import re
 import shutil
 import subprocess
+from html import escape, unescape
 from pathlib import Path
+from urllib.parse import parse_qsl
 
+import pandas as pd
 import pytest
 from test_results import make_study, run_all
 
@@ -59,14 +62,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return load_params(params).layout.results
 
 
-def ask(page: Path, width: int, act: str = "", read: str = "") -> dict:
+def ask(page: Path, width: int, act: str = "", read: str = "", part: str = "") -> dict:
     """What a page answers to the probe in a frame of a width: a window has a least one."""
     probed = page.with_name(f"probed-{page.name}")
     probe = PROBE.replace("ACT", act).replace("READ", read)
     probed.write_text(page.read_text().replace("</head>", probe + "</head>"))
     frame = page.with_name("frame.html")
     frame.write_text(
-        f'<body><iframe src="{probed.name}" style="border:0;width:{width}px;height:900px">'
+        f'<body><iframe src="{probed.name}{escape(part)}" '
+        f'style="border:0;width:{width}px;height:900px">'
         "</iframe><script>window.onload = () => setTimeout(() => { document.title = document"
         '.querySelector("iframe").contentDocument.getElementById("answer").textContent; }, 5000);'
         "</script></body>"
@@ -115,4 +119,40 @@ def test_every_link_leads_somewhere(results: Path) -> None:
             if link.startswith("#"):
                 assert f'id="{link[1:]}"' in words
             elif not link.startswith("https://"):  # a licence, the table library's own
-                assert (results / link).is_file(), link
+                assert (results / link.partition("#")[0]).is_file(), link
+
+
+def provenance(results: Path) -> list[tuple[str, str]]:
+    """The links of the numbers in the tables, and the numbers."""
+    found = re.findall(
+        r'<a href="browse.html(#[^"]+)"[^>]*>([^<]+)</a>', (results / "index.html").read_text()
+    )
+    return [(unescape(link), number) for link, number in found]
+
+
+def test_a_number_is_the_mean_of_the_scores_that_it_leads_to(results: Path) -> None:
+    tables = {n: pd.read_csv(results / f"{n}.csv", dtype=str) for n in ("scores", "pretext")}
+    links = provenance(results)
+    assert len(links) > 50
+    same = 0
+    for link, number in links:
+        wanted = dict(parse_qsl(link[1:]))
+        rows = tables[wanted.pop("table")]
+        for column, value in wanted.items():
+            rows = rows[rows[column] == value]
+        assert len(rows), link
+        mean = rows["value"].astype(float).mean()
+        places = len(number.partition(".")[2])
+        same += f"{mean:.{places}f}" == number
+    # The others are of the seeds and draws alone that all of a table's rows have.
+    assert same > 0.7 * len(links)
+
+
+@pytest.mark.parametrize("table", ["scores", "pretext"])
+def test_a_number_leads_to_its_scores(results: Path, table: str) -> None:
+    link, _ = next(own for own in provenance(results) if f"table={table}&" in own[0])
+    read = COLUMN.replace("#cells", f"#{table}")
+    answer = ask(results / "browse.html", 1600, read=read.replace("NAME", "view"), part=link)
+    assert answer["errors"] == []
+    assert set(answer["column"]) == {dict(parse_qsl(link[1:]))["view"]}
+    assert len(answer["column"]) < 25

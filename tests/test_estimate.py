@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from stages.params import Params, load_params
-from workflow.estimate import announcement
+from workflow import costs
+from workflow.estimate import announcement, inputs
 
 ROOT = Path(__file__).parent.parent
 Jobs = list[tuple[str, dict[str, str]]]
@@ -49,6 +51,29 @@ def test_more_work_takes_longer() -> None:
     assert minutes(Params.model_validate(content)) > 1.3 * minutes(params)
     content["audio"]["end_to_end"]["steps"] *= 10
     assert minutes(Params.model_validate(content)) > 2 * minutes(params)
+
+
+def test_what_is_measured_counts_every_job_and_grows_with_the_work() -> None:
+    params = load_params(ROOT / "presets/tiny.yaml")
+    work, disk = costs.estimate(params)
+    assert work["pretrain"][0] == work["embed"][0] == work["downstream"][0] == 4
+    assert work["end_to_end"][0] == 1
+    assert set(work) >= {"spectrograms", "frames", "images"}
+    assert all(seconds > 0 for _, seconds in work.values())
+    shapes = {m: np.prod(s.shape) * (2 if m == "audio" else 1) for m, s in params.studies.items()}
+    counts = {m: sum(inputs(params, m).values()) for m in params.studies}
+    assert disk["features"] == sum(shapes[m] * counts[m] for m in shapes)
+    content = params.model_dump(exclude_none=True)
+    content["video"]["pretrain"]["epochs"] *= 100
+    more, _ = costs.estimate(Params.model_validate(content))
+    assert more["pretrain"][1] > 1.3 * work["pretrain"][1]
+
+
+def test_the_papers_study_is_known_without_its_data(capsys) -> None:
+    params = load_params(ROOT / "presets/paper.yaml")
+    assert inputs(params, "images")["pretrain"] == 1_281_167
+    assert inputs(params, "audio")["train"] == round(289_205 * (1 - 2 * 0.0142))
+    assert re.match(r"\d+ jobs to run, roughly \d+ min", announcement(params, jobs(params), 8))
 
 
 def test_targets_are_no_jobs() -> None:

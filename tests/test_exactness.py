@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tiny_study import CHANGES, EVERYTHING, Study
 
@@ -63,3 +65,20 @@ class TestDvc(Exactness):
         assert "Snakemake has adopted" in made.adopt()
         assert made.snakemake() == set()
         assert made.dvc() == set()
+
+    def test_a_clone_that_pulls_finds_nothing_to_run(self, made: Study, tmp_path: Path) -> None:
+        """By way of a remote, from a study that is complete (after the test before)."""
+        made.call("dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
+        made.call("git", "add", "--all")
+        made.call(
+            "git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "a"
+        )
+        made.call("dvc", "push")
+        clone = made.clone(tmp_path / "clone")
+        assert not (clone.folder / "data").exists()
+        clone.call("dvc", "pull")
+        assert clone.dvc() == set()
+        assert "Snakemake has adopted" in clone.adopt()
+        assert clone.snakemake() == set()
+        name = "results/tiny/index.html"
+        assert (clone.folder / name).read_bytes() == (made.folder / name).read_bytes()

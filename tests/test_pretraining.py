@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from shuffle_to_learn.patches import cut, reorder, shift_channels, some_grey
 from shuffle_to_learn.pretraining import Pretraining
 from shuffle_to_learn.views import View
 
+ROOT = Path(__file__).parent.parent
 VIEW = View.parse("frequency-4")
 SMALL = {"width": 0.05, "tile_features": 8, "joined_features": 32}
 SETTINGS = {
@@ -421,3 +425,63 @@ def test_a_batch_larger_than_the_inputs_is_refused() -> None:
 def test_the_state_of_another_network_is_refused() -> None:
     with pytest.raises(ValueError, match="another network"):
         make().restore(make(cfn={"batch_normalization": True}).state())
+
+
+# several devices
+
+DEVICES = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
+tf.config.experimental.enable_op_determinism()
+from shuffle_to_learn.cfn import build_cfn
+from shuffle_to_learn.methods import METHODS
+from shuffle_to_learn.pretraining import Pretraining
+from shuffle_to_learn.views import View
+
+out, count, name = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+view = View.parse("frequency-5")
+method = METHODS[name](view.patches, **({} if name == "mse" else {"epsilon": 1.0}))
+devices = [f"CPU:{number}" for number in range(count)]
+strategy = tf.distribute.MirroredStrategy(devices) if count > 1 else tf.distribute.get_strategy()
+rng = np.random.default_rng(0)
+x = (np.arange(20)[:, None] / 20 + rng.random((64, 20, 12)) / 5).astype(np.float32)
+with strategy.scope():
+    model = build_cfn(5, (4, 12, 1), 5, width=0.05, tile_features=8, joined_features=16)
+training = Pretraining(
+    model, method, view, learning_rate=3e-3, epochs=4, batch_size=16, seed=1, strategy=strategy,
+    schedule="cosine",
+)
+records = [training.run_epoch(x) for _ in range(4)]
+loss = [record["loss"] for record in records]
+held_out = training.evaluate(x)
+np.savez(out, *[np.asarray(w) for w in model.get_weights()], loss=loss, held=held_out["loss"])
+"""
+
+
+@pytest.mark.parametrize("method", ["mse", "perturbed_fy_exact"])
+def test_several_devices_train_as_one_does(tmp_path: Path, method: str) -> None:
+    found = {}
+    for count in (1, 2, 4):
+        out = tmp_path / f"{count}.npz"
+        command = [sys.executable, "-c", DEVICES, str(out), str(count), method]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+        with np.load(out) as archive:
+            found[count] = dict(archive)
+    one = found.pop(1)
+    assert one["loss"][-1] < one["loss"][0]
+    for other in found.values():
+        assert other.keys() == one.keys()
+        for name, value in one.items():
+            assert np.allclose(other[name], value, rtol=1e-3, atol=1e-5), name
+
+
+def test_devices_that_cannot_share_a_batch_evenly_are_refused() -> None:
+    class Three:
+        num_replicas_in_sync = 3
+
+    with pytest.raises(ValueError, match="a batch of 16 cannot be shared evenly by 3 devices"):
+        Pretraining(None, None, None, epochs=1, batch_size=16, strategy=Three())

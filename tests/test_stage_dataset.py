@@ -266,8 +266,8 @@ def test_no_good_instrument(tmp_path):
 
 
 def test_an_unknown_dataset(tiny):
-    known = "notes, motions, scenes"
-    with pytest.raises(InputError, match=f"unknown dataset 'nsynht': the .* are: {known}"):
+    known = "notes, motions, scenes, folder, nsynth_full"
+    with pytest.raises(InputError, match=f"unknown dataset 'nsynht': use one of {known}"):
         stages.dataset.main(["--dataset", "nsynht", "--params", str(tiny)])
     with pytest.raises(InputError, match="--dataset nsynht: the params file has notes for the st"):
         stages.spectrograms.main(["--dataset", "nsynht", "--params", str(tiny)])

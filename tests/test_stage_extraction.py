@@ -477,18 +477,18 @@ def test_none_may_be_damaged_and_not_all(copied, dataset: str) -> None:
 def test_as_many_as_the_share_says_may_be_rejected(tmp_path, monkeypatch, share, count, most):
     """0.29 * 100 is less than 29 in floating point."""
     how = SimpleNamespace(max_rejected=share, unit="clips")
-    split = SimpleNamespace(num_examples=count)
-    builder = SimpleNamespace(info=SimpleNamespace(name="any", splits={"train": split}))
+    source = SimpleNamespace(name="any")
     layout = Paths(tmp_path, tmp_path)
 
     def with_rejected(number: int) -> None:
         def written(builder, split, how, threads, features, labels):
             features.touch()
             labels.touch()
-            return [{"split": split, "id": str(i), "reason": "empty"} for i in range(number)]
+            own = [{"split": split, "id": str(i), "reason": "empty"} for i in range(number)]
+            return own, count
 
         monkeypatch.setattr(stages.extraction, "_split", written)
-        stages.extraction.extract(builder, ("train",), how, threads=1, layout=layout)
+        stages.extraction.extract(source, ("train",), how, threads=1, layout=layout)
 
     with_rejected(most)
     assert len(pd.read_csv(layout.rejected("any"))) == most

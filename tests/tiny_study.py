@@ -56,15 +56,22 @@ class Study:
             (self.folder / file).write_text(text)
 
     def snakemake(self, *options: str) -> set[str]:
-        return ran(self._call("snakemake", "--cores", "2", *options))
+        return ran(self.call("snakemake", "--cores", "2", *options))
 
     def dvc(self) -> set[str]:
-        return ran(self._call("dvc", "repro"))
+        return ran(self.call("dvc", "repro"))
+
+    def clone(self, folder: Path) -> Study:
+        """A clone of the copy by git."""
+        self.call("git", "clone", "--quiet", str(self.folder), str(folder))
+        other = object.__new__(Study)
+        other.folder, other.originals = folder, {}
+        return other
 
     def adopt(self) -> str:
-        return self._call(sys.executable, "-m", "workflow.adopt")
+        return self.call(sys.executable, "-m", "workflow.adopt")
 
-    def _call(self, *command: str) -> str:
+    def call(self, *command: str) -> str:
         done = subprocess.run(
             command, cwd=self.folder, capture_output=True, text=True, timeout=1800, check=False
         )

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import prod
+from pathlib import Path
 
+from shuffle_to_learn import public
 from shuffle_to_learn.views import View
 from stages.params import Params
 
 START = 6.0  # seconds before a job's first work: Python and TensorFlow
 # An input: rendered into its dataset, and extracted.
-RENDERED = {"notes": 0.02, "motions": 0.03, "scenes": 0.01}
+RENDERED = {"notes": 0.02, "motions": 0.03, "scenes": 0.01, "folder": 0.02}
+RENDERED |= dict.fromkeys(public.SPLITS, 0.0005)
 EXTRACTED = {"spectrograms": 0.015, "frames": 0.01, "pictures": 0.004}
 # A pixel and channel of an input, an epoch, at an eighth of AlexNet's width.
 EPOCH = {"audio": 1.8e-7, "video": 2.9e-7, "images": 1.0e-7}
@@ -24,15 +27,39 @@ PROBES = {"audio": 0.8, "video": 0.4, "images": 0.8}
 
 def inputs(params: Params, modality: str) -> dict[str, int]:
     """About how many inputs each split has: of notes it is known only once they are rendered."""
-    dataset = getattr(params, params.study(modality).dataset)
+    study = params.study(modality)
+    if study.dataset == "folder":
+        return _shared(params, modality)
+    if study.dataset in public.SPLITS:
+        return _public(params, modality)
+    dataset = getattr(params, study.dataset)
     if modality == "audio":
         pitches = len(range(dataset.pitch_min, dataset.pitch_max + 1, dataset.pitch_step))
         notes = 0.8 * min(dataset.instruments, 93) * pitches  # as many as are kept
         return dict(
             zip(("train", "valid", "test"), (int(s * notes) for s in dataset.shares), strict=True)
         )
-    splits = params.study(modality).splits
-    return {split: getattr(dataset, split) for split in splits}
+    return {split: getattr(dataset, split) for split in study.splits}
+
+
+def _public(params: Params, modality: str) -> dict[str, int]:
+    study = params.study(modality)
+    held_out = getattr(params, study.dataset).held_out_share
+    return {
+        split: round(sum(public.COUNTS[p.dataset][p.split] * (p.high - p.low) for p in parts))
+        for split, parts in public.SPLITS[study.dataset](held_out).items()
+    }
+
+
+def _shared(params: Params, modality: str) -> dict[str, int]:
+    """Of a folder: its files, taken for one input each, of which all are labelled."""
+    own, study = params.folder, params.study(modality)
+    if own is None:
+        return dict.fromkeys(study.splits, 0)
+    number = sum(1 for path in Path(study.source).rglob("*") if path.is_file())
+    shares = dict(zip(("train", "valid", "test"), own.shares, strict=True))
+    shares |= {"pretrain": shares["train"], "pretrain_valid": shares["valid"]}
+    return {split: int(shares[split] * number) for split in study.splits}
 
 
 def core_seconds(params: Params, rule: str, wildcards: Mapping[str, str]) -> float:

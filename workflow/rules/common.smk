@@ -1,4 +1,5 @@
 # Validation, names of files, and what the rules need of the params file.
+import hashlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +75,23 @@ def settings(*sections):
 def dataset_of(modality):
     """The dataset of a modality, for a rule that is of this modality alone; none if it is off."""
     return STUDIES[modality].dataset if modality in STUDIES else "-"
+
+
+def of_dataset(wildcards):
+    """The modality of a dataset and its study."""
+    return next(
+        item for item in STUDIES.items() if item[1].dataset == wildcards.dataset
+    )
+
+
+def listing(wildcards):
+    """A digest of the names, sizes and times of the files in your own folder."""
+    _, study = of_dataset(wildcards)
+    if study.dataset != "folder":
+        return None
+    found = sorted(path for path in Path(study.source).rglob("*") if path.is_file())
+    lines = [f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in found]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def extracted(modality):

@@ -1,19 +1,21 @@
 # The datasets and the features that the networks see.
 # What takes longest has priority, here and further on, so that no core is idle at the end.
 
-# The library modules that each dataset is made by.
-DATASETS = {
-    "notes": ("notes", "rendered", "soundfont"),
-    "motions": ("glyphs", "motions", "rendered"),
-    "scenes": ("glyphs", "rendered", "scenes"),
+# The library modules that make a modality's dataset, beside its source.
+MAKERS = {
+    "audio": ("folder", "public", "rendered", "soundfont"),
+    "video": ("folder", "glyphs", "public", "rendered", "something_something"),
+    "images": ("folder", "glyphs", "public", "rendered"),
 }
 
 
 rule dataset:
     input:
+        source=lambda wildcards: of_dataset(wildcards)[1].source,
         code=lambda wildcards: [
             "stages/dataset.py",
-            *library(*DATASETS[wildcards.dataset]),
+            "stages/sources.py",
+            *library(*MAKERS[of_dataset(wildcards)[0]]),
         ],
     output:
         tfds=directory(PATHS.dataset("{dataset}")),
@@ -28,6 +30,7 @@ rule dataset:
         mem_mb=4000,
     params:
         settings=settings("{dataset}"),
+        listing=listing,
     shell:
         "python -m stages.dataset --dataset {wildcards.dataset}{OPTION} 2>&1 | tee {log}"
 
@@ -38,7 +41,8 @@ rule spectrograms:
         code=[
             "stages/spectrograms.py",
             "stages/extraction.py",
-            *library("spectrogram"),
+            "stages/sources.py",
+            *library("public", "spectrogram"),
         ],
     output:
         **extracted("audio"),
@@ -64,7 +68,8 @@ rule frames:
         code=[
             "stages/frames.py",
             "stages/extraction.py",
-            *library("squares", "video", "views"),
+            "stages/sources.py",
+            *library("public", "squares", "video", "views"),
         ],
     output:
         **extracted("video"),
@@ -90,7 +95,8 @@ rule pictures:
         code=[
             "stages/images.py",
             "stages/extraction.py",
-            *library("images", "squares"),
+            "stages/sources.py",
+            *library("images", "public", "squares"),
         ],
     output:
         **extracted("images"),

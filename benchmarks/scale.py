@@ -1,0 +1,151 @@
+"""What each stage costs as the data grows.
+
+    python -m benchmarks.scale
+
+Runs the stages of one encoder of each modality on a quarter of the default study's embedded data,
+on as much as it has, and on four times that (of notes there are no more than it has: on an
+eleventh, a third and all), with the default settings but for one epoch of pretraining. Writes
+benchmarks/scale.csv and docs/images/scale.svg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import yaml
+
+from stages.drawing import rc, save
+from stages.params import load_params
+
+ROOT = Path(__file__).parent.parent
+TIMES = (1, 4, 16)
+NOTES = {1: 12, 4: 3, 16: 1}  # semitones from a note to the next
+COUNTS = {
+    "motions": ("train", "valid", "test"),
+    "scenes": ("pretrain", "pretrain_valid", "train", "valid", "test"),
+}
+MARKERS = {"audio": "o", "video": "s", "images": "^"}
+MIB = 2**20
+
+
+def content(folder: Path, times: int) -> dict:
+    """The default study's settings on so many quarters of four of its data."""
+    own = yaml.safe_load((ROOT / "params.yaml").read_text())
+    own["paths"] = {"data": str(folder / "data"), "results": str(folder / "results")}
+    own["notes"]["pitch_step"] = NOTES[times]
+    for dataset, splits in COUNTS.items():
+        for split in splits:
+            own[dataset][split] = own[dataset][split] * times // 4
+    for modality in ("audio", "video", "images"):
+        own[modality]["pretrain"]["epochs"] = 1
+        examples = [own[modality]["downstream"]["n_examples"][0]]
+        own[modality]["downstream"]["n_examples"] = examples
+        own[modality]["downstream"]["others"]["n_examples"] = []
+        own[modality]["ablation"] = {key: [] for key in own[modality]["ablation"]}
+        own[modality]["end_to_end"] |= {"methods": [], "seeds": [], "n_examples": []}
+    return own
+
+
+def run(*command: str) -> tuple[float, float]:
+    """Seconds and the peak memory of the largest process, in MiB."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    said = process.stderr.read()
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(said)
+    # Of its children the largest is counted by their own parent.
+    return time.perf_counter() - start, used.ru_maxrss / 1024
+
+
+def size(path: Path) -> float:
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    return sum(file.stat().st_size for file in files) / MIB
+
+
+def measure(folder: Path, times: int) -> list[dict]:
+    folder.mkdir()
+    file = folder / "params.yaml"
+    file.write_text(yaml.safe_dump(content(folder, times)))
+    params, rows = load_params(file), []
+    for modality, study in params.studies.items():
+        view, dataset = study.views[0], study.dataset
+        e = params.encoder(modality, view, "mse", 0)
+        who = ["--modality", modality, "--view", view, "--method", "mse", "--seed", "0"]
+        layout = params.layout
+        for stage, options, written in (
+            ("dataset", ["--dataset", dataset], layout.dataset(dataset)),
+            (study.extraction, ["--dataset", dataset], layout.features(dataset, "train").parent),
+            ("pretrain", who, layout.model(e)),
+            ("embed", who, layout.embeddings(e, "train").parent),
+        ):
+            seconds, memory = run(f"stages.{stage}", *options, "--params", str(file))
+            inputs = sum(
+                len(pd.read_parquet(layout.labels(dataset, split), columns=["id"]))
+                for split in (study.splits if stage != "pretrain" else study.upstream[:1])
+                if layout.labels(dataset, split).exists()
+            )
+            rows.append(
+                {
+                    "modality": modality,
+                    "times": times,
+                    "stage": stage,
+                    "inputs": inputs,
+                    "seconds": round(seconds, 1),
+                    "peak_mib": round(memory),
+                    "written_mib": round(size(written), 1),
+                }
+            )
+            print(rows[-1], file=sys.stderr, flush=True)
+        if not rows[-4]["inputs"]:
+            rows[-4]["inputs"] = rows[-3]["inputs"]  # a dataset's are known once it is read
+    return rows
+
+
+def draw(table: pd.DataFrame) -> None:
+    with matplotlib.rc_context(rc()):
+        figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2))
+        for (modality, stage), rows in table.groupby(["modality", "stage"], sort=False):
+            label = f"{modality}: {stage}" if stage != modality else f"{modality}: extraction"
+            for axis, column in zip(axes, ("seconds", "peak_mib"), strict=True):
+                axis.plot(rows["inputs"], rows[column], marker=MARKERS[modality], label=label)
+        for axis, title in zip(axes, ("seconds", "peak memory, MiB"), strict=True):
+            axis.set(xscale="log", yscale="log", xlabel="inputs", title=title)
+        axes[1].set_ylim(bottom=100)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        save(figure, ROOT / "docs/images/scale.svg")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for times in TIMES:
+            rows += measure(Path(folder) / str(times), times)
+    table = pd.DataFrame(rows)
+    table.to_csv(ROOT / "benchmarks/scale.csv", index=False, lineterminator="\n")
+    draw(table)
+
+
+if __name__ == "__main__":
+    main()

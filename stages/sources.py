@@ -1,0 +1,127 @@
+"""Where the examples of a dataset are, and reading them in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from shuffle_to_learn import public
+from shuffle_to_learn.public import Part
+from stages import common
+from stages.errors import InputError
+
+
+class Source(NamedTuple):
+    """Where the examples of the splits are.
+
+    Attributes:
+        name: of the dataset.
+        parts: of each split the TFDS builders, and what of them is in it.
+        seed: of the drawing by ids.
+    """
+
+    name: str
+    parts: dict[str, list[tuple[Any, Part]]]
+    seed: int
+
+    @property
+    def builder(self) -> Any:
+        """Of the labelled inputs."""
+        return self.parts["train"][0][0]
+
+    def expected(self, split: str) -> int:
+        """About how many examples a split has; exactly, where none is drawn."""
+        counts = (
+            b.info.splits[part.split].num_examples * (part.high - part.low)
+            for b, part in self.parts[split]
+        )
+        return round(sum(counts))
+
+
+POINTER = "public.json"
+"""In the folder of a public dataset: where TFDS has it, and what is drawn from it."""
+
+
+def open_dataset(folder: Path, dataset: str, splits: tuple[str, ...]) -> Source:
+    """The dataset in a folder that the stage dataset wrote, which has to have these splits."""
+    if (folder / POINTER).is_file():
+        own = common.read_json(folder / POINTER, "dataset")
+        parts = public.SPLITS[dataset](own["held_out_share"])
+        builders = {
+            name: open_prepared(folder, Path(own["data_dir"]), name)
+            for name in {part.dataset for of in parts.values() for part in of}
+        }
+        found = {split: [(builders[p.dataset], p) for p in parts[split]] for split in splits}
+        return Source(dataset, found, own["seed"])
+    builder = _open(folder, "delete it and run the stage dataset")
+    with common.reading(folder, "dataset"):
+        if missing := [split for split in splits if split not in builder.info.splits]:
+            raise ValueError(f"no split {missing[0]}")
+    return Source(dataset, {s: [(builder, Part(dataset, s))] for s in splits}, 0)
+
+
+def open_prepared(folder: Path, data_dir: Path, name: str) -> Any:
+    """The newest version of a public dataset that TFDS prepared, or that the stage dataset did."""
+    if (folder / name).is_dir():
+        return _open(folder, "run the stage dataset again")
+    infos = data_dir.expanduser().glob(f"{name}/*/dataset_info.json")
+    versions = sorted(infos, key=lambda path: [int(n) for n in path.parent.name.split(".")])
+    how = public.PREPARE[name].format(data_dir, data_dir)
+    if not versions:
+        raise InputError(f"{data_dir / name} holds no dataset that TFDS prepared: {how}")
+    return _open(versions[-1].parent, how)
+
+
+def _open(folder: Path, otherwise: str) -> Any:
+    import tensorflow_datasets as tfds
+    from absl import logging
+
+    logging.set_verbosity(logging.FATAL)
+    infos = sorted(folder.glob("**/dataset_info.json"))
+    if len(infos) != 1:
+        raise InputError(f"{folder} does not hold one dataset_info.json: {otherwise}")
+    with common.reading(infos[0].parent, "dataset"):
+        return tfds.builder_from_directory(infos[0].parent)
+
+
+def read_examples(builder: Any, split: str, unit: str, decoders: Any = None) -> Iterator[dict]:
+    """The examples of a split of TFDS, in the order of its files.
+
+    Raises:
+        InputError: where a file is damaged.
+    """
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    unreadable = tf.errors.OpError
+    found = 0
+    try:
+        read = builder.as_dataset(split=split, read_config=config, decoders=decoders)
+        for example in tfds.as_numpy(read):
+            found += 1
+            yield example
+    except unreadable:
+        found = -1
+    if found != builder.info.splits[split].num_examples:
+        raise InputError(
+            f"{_damage(builder, split, unit)}: delete the dataset and run the stage dataset again"
+        )
+
+
+def _damage(builder: Any, split: str, unit: str) -> str:
+    """Names the file of a split that cannot be read to its end."""
+    import tensorflow as tf
+
+    info = builder.info.splits[split]
+    for path, length in zip(info.filepaths, info.shard_lengths, strict=True):
+        if not Path(path).is_file():
+            return f"{path} is missing"
+        try:
+            found = sum(1 for _ in tf.data.TFRecordDataset(str(path)))
+        except tf.errors.OpError:
+            return f"{path} is damaged"
+        if found != length:
+            return f"{path} is damaged ({found} {unit} in place of {length})"
+    return f"the split {split} in {builder.data_dir} is damaged"

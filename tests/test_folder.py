@@ -1,0 +1,533 @@
+"""The same study on files of one's own: recordings, clips and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+from conftest import tiny_content
+
+import stages.claims
+import stages.dataset
+import stages.downstream
+import stages.embed
+import stages.end_to_end
+import stages.examples
+import stages.figures
+import stages.frames
+import stages.images
+import stages.pretrain
+import stages.reorder
+import stages.scores
+import stages.site
+import stages.spectrograms
+import stages.tables
+from shuffle_to_learn import folder as library
+from stages import common
+from stages.params import load_params
+
+RATE = 8000
+SECONDS = 1.0
+
+
+def tone(hertz: float, seconds: float, rate: int) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
+
+
+def recordings(folder: Path) -> dict[str, str]:
+    """Sounds of four species, of other rates, channels, lengths and kinds; file and species."""
+    rng = np.random.default_rng(0)
+    species_of = {}
+    for number in range(48):
+        species = number % 4
+        rate = (8000, 11025, 22050)[number % 3]
+        suffix = ("wav", "flac", "ogg", "mp3")[number // 4 % 4]
+        sound = tone(400 * (species + 1), 2.0 + 0.6 * (number % 2), rate)
+        sound += 0.02 * rng.normal(size=len(sound))
+        if number % 5 == 0:
+            sound = np.stack([sound, sound], axis=1)
+        file = f"site{number % 2}/{number:02}.{suffix}"
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / file, sound, rate)
+        species_of[file] = f"species, {species}"
+    return species_of
+
+
+def clips(folder: Path) -> dict[str, str]:
+    """A bar that moves to one side or the other."""
+    way_of = {}
+    for number in range(40):
+        file = f"clips/{number:02}.{'mp4' if number % 2 else 'avi'}"
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        code = "mp4v" if number % 2 else "MJPG"
+        writer = cv2.VideoWriter(
+            str(folder / file), cv2.VideoWriter.fourcc(*code), 10, (32, 32), isColor=True
+        )
+        places = range(2, 26, 2) if number % 4 < 2 else range(24, 0, -2)
+        for place in places:
+            frame = np.full((32, 32, 3), 40 + number, np.uint8)
+            frame[:, place : place + 5] = 220
+            writer.write(frame)
+        writer.release()
+        way_of[file] = "right" if number % 4 < 2 else "left"
+    return way_of
+
+
+def pictures(folder: Path) -> dict[str, str]:
+    """Bars of colours on a shade: the categories are the colours."""
+    rng = np.random.default_rng(0)
+    colours_of = {}
+    names = np.array(["blue", "green", "red"])
+    for number in range(60):
+        there = rng.random(3) < 0.5
+        x = np.linspace(20, 120, 40)[:, None, None] + rng.integers(0, 15, (40, 40, 3))
+        for place in np.flatnonzero(there):
+            x[:, 13 * place : 13 * place + 5, place] += 100
+        file = f"{number:02}.{('jpg', 'png')[number % 2]}"
+        cv2.imwrite(str(folder / file), x.astype(np.uint8))
+        colours_of[file] = "; ".join(names[there])
+    return colours_of
+
+
+MAKERS = {"audio": recordings, "video": clips, "images": pictures}
+TASKS = {
+    "audio": {"species": "class", "weight": "number"},
+    "video": {"species": "class"},
+    "images": {"species": "categories"},
+}
+EXTRACTIONS = {"audio": stages.spectrograms, "video": stages.frames, "images": stages.images}
+
+
+def write_labels(folder: Path, labels: dict[str, str], unlabelled: int = 6) -> None:
+    rows = [
+        {"file": file, "species": species, "weight": f"{len(species)}.{number % 4}"}
+        for number, (file, species) in enumerate(sorted(labels.items())[unlabelled:])
+    ]
+    pd.DataFrame(rows).to_csv(folder / "labels.csv", index=False)
+
+
+def params_file(
+    folder: Path, modality: str, change: Callable[[dict], None] = lambda content: None
+) -> Path:
+    content = tiny_content(folder)
+    content["threads"] = dict.fromkeys(content["threads"], 1)
+    for other in {"audio", "video", "images"} - {modality}:
+        del content[other]
+    own = content[modality]
+    own |= {"dataset": "folder", "source": str(folder / "files"), "seeds": [0]}
+    own |= {"methods": ["random", "mse"]}
+    own["downstream"] |= {"tasks": TASKS[modality], "n_examples": [12, 16], "steps": 200}
+    own["downstream"]["others"] |= {"probes": ["knn"], "n_examples": [16]}
+    own["end_to_end"] |= {"n_examples": [12]}
+    content["folder"] |= {"sample_rate": RATE, "seconds": SECONDS}
+    content["folder"] |= {"valid_share": 0.2, "test_share": 0.3}
+    if modality == "audio":
+        own["spectrograms"] |= {"n_fft": 512, "hop_length": 512, "f_max": 4000.0}
+    change(content)
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _tensorflow_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stages set threads only before TensorFlow starts: here it starts once."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+
+def call(stage, *arguments: str | Path) -> None:
+    common.run(partial(stage.main, [str(argument) for argument in arguments]))
+
+
+def refusal(stage, *arguments: str | Path) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        call(stage, *arguments)
+    line = stopped.value.code
+    assert isinstance(line, str) and line.startswith("error: ")
+    assert len(line.splitlines()) == 1
+    return line
+
+
+# the library
+
+
+def test_files_are_found_in_folders_and_hidden_ones_left_out(tmp_path: Path) -> None:
+    for name in ("b.WAV", "a/c.flac", "a/.hidden.wav", ".git/d.wav", "notes.txt", "a/e.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert library.files(tmp_path, "audio") == ["a/c.flac", "b.WAV"]
+    assert library.files(tmp_path, "images") == ["a/e.jpg"]
+
+
+@pytest.mark.parametrize("count", [3, 4, 7, 100])
+def test_groups_are_in_one_split_and_every_split_has_some(count: int) -> None:
+    groups = [f"group {number % count}" for number in range(3 * count)]
+    splits = library.assign(groups, valid_share=0.1, test_share=0.2, seed=0)
+    found = {group: set() for group in groups}
+    for group, split in zip(groups, splits, strict=True):
+        found[group].add(split)
+    assert all(len(own) == 1 for own in found.values())
+    assert set(splits) == set(library.SPLITS)
+    if count == 100:
+        assert (splits.count("valid"), splits.count("test")) == (30, 60)
+        assert splits != library.assign(groups, valid_share=0.1, test_share=0.2, seed=1)
+    assert splits == library.assign(groups, valid_share=0.1, test_share=0.2, seed=0)
+
+
+def test_fewer_than_three_groups_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 3"):
+        library.assign(["a", "b", "a"], valid_share=0.1, test_share=0.2, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "starts"),
+    [(0.3, [0]), (1.0, [0]), (1.4, [0]), (1.6, [0, 1]), (3.0, [0, 1, 2]), (3.7, [0, 1, 2, 3])],
+)
+def test_windows_follow_one_another_and_a_half_one_counts(
+    tmp_path: Path, seconds: float, starts: list[float]
+) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(440, seconds, RATE), RATE)
+    assert library.window_starts(tmp_path / "a.wav", 1.0) == starts
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("rate", [8000, 22050, 48000])
+def test_a_window_has_the_rate_asked_for_and_the_pitch_that_was_played(
+    tmp_path: Path, suffix: str, rate: int
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    sound = np.concatenate([tone(500, 1.0, rate), tone(1500, 1.0, rate)])
+    soundfile.write(path, np.stack([sound, sound], axis=1), rate)
+    for start, hertz in ((0.0, 500), (1.0, 1500)):
+        window = library.read_window(path, start, 1.0, RATE)
+        assert window.dtype == np.float32 and window.shape == (RATE,)
+        middle = window[RATE // 4 : 3 * RATE // 4]
+        loudest = np.argmax(np.abs(np.fft.rfft(middle * np.hanning(len(middle)))))
+        assert loudest * RATE / len(middle) == pytest.approx(hertz, abs=3)
+        assert np.sqrt(np.mean(middle**2)) == pytest.approx(
+            0.5 / np.sqrt(2), rel=0.03 if suffix != "mp3" else 0.08
+        )
+
+
+def test_channels_are_averaged_and_what_lies_beyond_the_end_is_silence(tmp_path: Path) -> None:
+    left, right = tone(500, 0.6, RATE), np.zeros(round(0.6 * RATE))
+    soundfile.write(tmp_path / "a.wav", np.stack([left, right], axis=1), RATE, subtype="FLOAT")
+    window = library.read_window(tmp_path / "a.wav", 0.0, 1.0, RATE)
+    assert np.allclose(window[: len(left)], left / 2, atol=1e-6)
+    assert not window[len(left) :].any()
+
+
+def test_why_a_recording_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    path.write_bytes(b"no sound")
+    assert library.window_starts(path, 1.0).startswith("unreadable")
+    assert library.read_window(path, 0.0, 1.0, RATE).startswith("unreadable")
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), RATE)
+    assert library.window_starts(tmp_path / "none.wav", 1.0) == "empty"
+    rng = np.random.default_rng(0)
+    soundfile.write(path, rng.normal(size=4 * RATE) / 10, RATE)
+    path.write_bytes(path.read_bytes()[:20_000])
+    assert isinstance(library.read_window(path, 3.0, 1.0, RATE), str)
+    soundfile.write(tmp_path / "nan.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
+    assert "no numbers" in library.read_window(tmp_path / "nan.wav", 0.0, 1.0, RATE)
+
+
+# the study
+
+
+@pytest.mark.parametrize("modality", ["audio", "video", "images"])
+def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    labels = MAKERS[modality](source)
+    write_labels(source, labels)
+    path = params_file(tmp_path, modality)
+    params = load_params(path)
+    study, layout = params.study(modality), params.layout
+    view = study.views[0]
+
+    call(stages.dataset, "--dataset", "folder", "--params", path)
+    assert "6 files" not in capsys.readouterr().out
+    call(EXTRACTIONS[modality], "--dataset", "folder", "--params", path)
+    tables = {split: pd.read_parquet(layout.labels("folder", split)) for split in study.splits}
+    own = pd.concat([tables[split] for split in ("train", "valid", "test")])
+    files = own["id"].str.partition("@")[0]
+    assert set(files) == set(labels)
+    assert len(set(files[~own["labelled"]])) == 6
+    assert not own.loc[~own["labelled"], "id"].isin(tables["test"]["id"]).any()
+    in_split = [set(tables[s]["id"].str.partition("@")[0]) for s in ("train", "valid", "test")]
+    assert not in_split[0] & in_split[1] | in_split[0] & in_split[2] | in_split[1] & in_split[2]
+    for split, table in tables.items():
+        features = np.load(layout.features("folder", split))
+        assert len(features) == len(table) > 0
+        told = table[table["labelled"]]
+        assert (told["species"] == told["id"].str.partition("@")[0].map(labels)).all()
+    if modality == "images":
+        assert set(tables["pretrain"]["id"]) == in_split[0]
+
+    options = ["--modality", modality, "--view", view, "--seed", "0", "--params", path]
+    for method in study.methods:
+        for stage in (stages.pretrain, stages.embed, stages.downstream):
+            call(stage, *options, "--method", method)
+    call(stages.end_to_end, *options, "--method", "mse")
+    call(stages.examples, *options, "--method", "mse")
+    for stage in (stages.scores, stages.claims, stages.tables, stages.figures, stages.site):
+        call(stage, "--params", path)
+
+    scores = pd.read_csv(layout.all_scores)
+    assert set(scores["task"]) == set(TASKS[modality])
+    metric = {"audio": "accuracy", "video": "accuracy", "images": "auc"}[modality]
+    best = scores[(scores["metric"] == metric) & (scores["n_examples"] == 16)]["value"].max()
+    assert best > {"audio": 0.6, "video": 0.7, "images": 0.7}[modality]
+    claims = pd.read_csv(layout.claims)
+    assert set(claims["verdict"]) == {"not_run"}
+    page = (layout.results / "index.html").read_text()
+    assert "a folder of your own" in page
+    assert ("Species accuracy" if metric == "accuracy" else "Species mean AUC") in page
+
+    # what a user does next: new files, with the trained encoder
+    model = layout.model(params.encoder(modality, view, "mse", 0))
+    output = tmp_path / "embeddings.parquet"
+    (source / f"broken{Path(min(labels)).suffix}").write_bytes(b"broken")
+    capsys.readouterr()
+    what = ["--model", model, "--params", path]
+    call(stages.embed, *what, "--input", source, "--output", output)
+    said = capsys.readouterr().err
+    assert "left out: broken" in said and "left out: 1" in said
+    found = pd.read_parquet(output)
+    by_id = {
+        row.file
+        if row.start == 0 and f"{row.file}@0" not in set(own["id"])
+        else f"{row.file}@{row.start:.10g}": row.embedding
+        for row in found.itertuples()
+    }
+    assert set(by_id) == set(own["id"])
+    embedded = np.load(layout.embeddings(params.encoder(modality, view, "mse", 0), "test"))
+    wanted = np.stack([by_id[name] for name in tables["test"]["id"]])
+    # The dataset's spectrograms are rounded to half precision.
+    scale = np.abs(embedded).max()
+    assert np.abs(wanted - embedded).max() < (0.02 if modality == "audio" else 1e-5) * scale
+
+    picture = tmp_path / "reordered.png"
+    capsys.readouterr()
+    call(stages.reorder, *what, "--input", source / min(labels), "--output", picture)
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(lines[0].split()[1:]) == sorted(map(str, range(1, len(lines[0].split()))))
+    assert len(lines[1].split()) == len(lines[0].split())
+    assert cv2.imread(str(picture)).std() > 5
+    assert (
+        "unreadable"
+        in (
+            line := refusal(
+                stages.reorder, *what, "--input", source / f"broken{Path(min(labels)).suffix}"
+            )
+        )
+        or "no picture" in line
+        or "JPEG" in line
+    )
+
+
+def test_without_labels_the_directories_are_classes_and_a_column_can_give_the_splits(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    labels = recordings(source)
+
+    def by_directory(content: dict) -> None:
+        content["audio"]["downstream"]["tasks"] = {"directory": "class"}
+
+    path = params_file(tmp_path, "audio", by_directory)
+    call(stages.dataset, "--dataset", "folder", "--params", path)
+    manifest = pd.read_parquet(load_params(path).layout.manifest("folder"))
+    assert manifest["labelled"].all()
+    assert set(manifest["directory"]) == {"site0", "site1"}
+    assert manifest["kept"].all()
+    # 24 recordings of 2 windows, and 24 of 2.6 s: 3
+    assert len(manifest) == 24 * 2 + 24 * 3
+
+    files = sorted(labels)
+    given = [("train", "valid", "test")[number % 3] for number in range(len(files))]
+    pd.DataFrame({"file": files, "split": given}).to_csv(source / "labels.csv", index=False)
+    call(stages.dataset, "--dataset", "folder", "--params", path)
+    manifest = pd.read_parquet(load_params(path).layout.manifest("folder"))
+    assert dict(zip(manifest["file"], manifest["split"], strict=True)) == dict(
+        zip(files, given, strict=True)
+    )
+
+
+def test_groups_of_a_column_stay_together(tmp_path: Path) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    labels = recordings(source)
+    rows = [{"file": file, "bird": f"{number % 7}"} for number, file in enumerate(sorted(labels))]
+    pd.DataFrame(rows).to_csv(source / "labels.csv", index=False)
+
+    def grouped(content: dict) -> None:
+        content["folder"]["group"] = "bird"
+        content["audio"]["downstream"]["tasks"] = {"bird": "class"}
+
+    path = params_file(tmp_path, "audio", grouped)
+    call(stages.dataset, "--dataset", "folder", "--params", path)
+    manifest = pd.read_parquet(load_params(path).layout.manifest("folder"))
+    birds = manifest["file"].map({row["file"]: row["bird"] for row in rows})
+    assert (manifest.groupby(birds)["split"].nunique() == 1).all()
+    assert manifest["split"].nunique() == 3
+
+
+WRONG: dict[str, tuple[Callable[[Path, dict], None], str]] = {
+    "no folder": (
+        lambda folder, content: content["audio"].update(source=str(folder / "absent")),
+        "audio.source: {}/absent does not exist",
+    ),
+    "no files": (
+        lambda folder, content: [path.unlink() for path in folder.rglob("*.*")],
+        "{} holds no files of audio",
+    ),
+    "no column file": (
+        lambda folder, content: (folder / "labels.csv").write_text("name,species\na.wav,x\n"),
+        "has no column file",
+    ),
+    "twice": (
+        lambda folder, content: (folder / "labels.csv").write_text("file\n1.wav\n./1.wav\n"),
+        "has 1.wav twice",
+    ),
+    "absent file": (
+        lambda folder, content: (folder / "labels.csv").write_text("file\nx/9.wav\n"),
+        "the first is x/9.wav",
+    ),
+    "not a table": (
+        lambda folder, content: (folder / "labels.csv").write_text('file,a\n"1.wav\n'),
+        "labels.csv: ",
+    ),
+    "unknown split": (
+        lambda folder, content: (folder / "labels.csv").write_text("file,split\n1.wav,dev\n"),
+        "the split of 1.wav is 'dev'",
+    ),
+    "absent split": (
+        lambda folder, content: (folder / "labels.csv").write_text("file,split\n1.wav,test\n"),
+        "no file is in the split train",
+    ),
+    "no column of groups": (
+        lambda folder, content: (
+            (folder / "labels.csv").write_text("file\n1.wav\n2.wav\n3.wav\n"),
+            content["folder"].update(group="bird"),
+        ),
+        "has no column bird",
+    ),
+    "two files": (
+        lambda folder, content: (folder / "labels.csv").write_text("file\n1.wav\n2.wav\n"),
+        "at least 3",
+    ),
+    "damaged": (
+        lambda folder, content: [(folder / f"{n}.wav").write_bytes(b"x") for n in (1, 2)],
+        "2 of 5 inputs cannot be read, 5% may be (folder.max_rejected); the first is 1.wav",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_folder_that_will_not_do_is_told_in_one_line(tmp_path: Path, what: str) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    for number in range(1, 6):
+        soundfile.write(source / f"{number}.wav", tone(440, 1.0, RATE), RATE)
+    change, said = WRONG[what]
+    path = params_file(tmp_path, "audio", lambda content: change(source, content) and None)
+    assert said.format(source) in refusal(stages.dataset, "--dataset", "folder", "--params", path)
+    assert not (tmp_path / "data" / "folder" / "tfds").exists()
+
+
+def test_damaged_recordings_within_the_share_are_listed(tmp_path: Path, capsys) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    for number in range(1, 6):
+        soundfile.write(source / f"{number}.wav", tone(440, 1.0, RATE), RATE)
+    (source / "2.wav").write_bytes(b"x")
+    path = params_file(
+        tmp_path, "audio", lambda content: content["folder"].update(max_rejected=0.3)
+    )
+    call(stages.dataset, "--dataset", "folder", "--params", path)
+    assert "left out: 1" in capsys.readouterr().err
+    manifest = pd.read_parquet(load_params(path).layout.manifest("folder")).set_index("file")
+    assert not manifest.loc["2.wav", "kept"] and "unreadable" in manifest.loc["2.wav", "reason"]
+    assert manifest.drop("2.wav")["kept"].all()
+
+
+PARAMS: dict[str, tuple[Callable[[dict], None], str]] = {
+    "tasks are a list": (
+        lambda content: content["audio"]["downstream"].update(tasks=["species"]),
+        "audio.downstream: tasks: of the dataset folder it is {column",
+    ),
+    "kind": (
+        lambda content: content["audio"]["downstream"].update(tasks={"species": "colour"}),
+        "audio.downstream.tasks",
+    ),
+    "reserved": (
+        lambda content: content["audio"]["downstream"].update(tasks={"id": "class"}),
+        "id cannot be a task",
+    ),
+    "tilde": (
+        lambda content: content["audio"].update(source="~/recordings"),
+        "without ~",
+    ),
+    "of the embedded dataset": (
+        lambda content: content["audio"].update(
+            dataset="notes", downstream=content["audio"]["downstream"] | {"tasks": ["pitch"]}
+        ),
+        "source: of the dataset notes it is shuffle_to_learn/notes.py",
+    ),
+    "frequency": (
+        lambda content: content["audio"]["spectrograms"].update(f_max=4001.0),
+        "4001 is more than half the sample rate, 4000 Hz",
+    ),
+    "no section": (lambda content: content.pop("folder"), "folder: missing"),
+}
+
+
+@pytest.mark.parametrize("what", PARAMS)
+def test_settings_that_make_no_sense_are_told_in_one_line(tmp_path: Path, what: str) -> None:
+    change, said = PARAMS[what]
+    path = params_file(tmp_path, "audio", lambda content: change(content) and None)
+    assert said in refusal(stages.dataset, "--dataset", "folder", "--params", path)
+
+
+def test_a_folder_has_one_modality(tmp_path: Path) -> None:
+    content = tiny_content(tmp_path)
+    for modality in ("audio", "video"):
+        content[modality] |= {"dataset": "folder", "source": "files"}
+        content[modality]["downstream"]["tasks"] = {"species": "class"}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content))
+    line = refusal(stages.dataset, "--dataset", "folder", "--params", path)
+    assert "video.dataset: the folder is audio's" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"species": "number"}, "labels.csv: species: 'species, 0' is not a number"),
+        ({"colour": "class"}, "has no column colour: the columns of labels.csv are"),
+    ],
+)
+def test_a_task_that_the_labels_do_not_suit(tmp_path: Path, change: dict, said: str) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    write_labels(source, dict.fromkeys(recordings(source), "species, 0"))
+    path = params_file(
+        tmp_path, "audio", lambda content: content["audio"]["downstream"].update(tasks=change)
+    )
+    call(stages.dataset, "--dataset", "folder", "--params", path)
+    call(stages.spectrograms, "--dataset", "folder", "--params", path)
+    view = load_params(path).audio.views[0]
+    options = ["--modality", "audio", "--view", view, "--seed", "0", "--params", path]
+    for stage in (stages.pretrain, stages.embed):
+        call(stage, *options, "--method", "random")
+    assert said in refusal(stages.downstream, *options, "--method", "random")
