@@ -13,11 +13,11 @@ unexport PARAMS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help study estimate test lint browse compare dvc adopt lock clean
+.PHONY: help study estimate test lint browse compare dvc adopt slurm s3 moto lock clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [PARAMS=presets/smoke.yaml] [CORES=2]"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 .venv/.installed: requirements.lock
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or 3.12 with venv; name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
@@ -53,9 +53,18 @@ compare: .venv/.installed  ## set two studies beside each other (A=results/smoke
 adopt: .venv/.installed  ## let the other runner take over what one has made, after a check
 	python -m workflow.adopt
 
+slurm s3 moto: .venv/.installed
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r workflow/envs/$@.txt
+slurm:  ## add what runs the study on a Slurm cluster (docs/slurm.md)
+s3:  ## add what takes DVC to S3
+moto:  ## add an S3 of one's own to test it with
+
 lock: .venv/.installed  ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra study --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --overrides workflow/envs/overrides.txt -o requirements.lock
+	for extra in slurm s3 moto; do uv pip compile workflow/envs/$$extra.in --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements.lock \
+		$$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) -o workflow/envs/$$extra.txt || exit 1; done
 
 clean:  ## remove .venv and caches; data and results stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -91,7 +91,12 @@ def measure(folder: Path, times: int) -> list[dict]:
         layout = params.layout
         for stage, options, written in (
             ("dataset", ["--dataset", dataset], layout.dataset(dataset)),
-            (study.extraction, ["--dataset", dataset], layout.features(dataset, "train").parent),
+            (
+                study.extraction,
+                ["--dataset", dataset, "--shard", "0"],
+                layout.shard(dataset, 0, "train.npy").parent,
+            ),
+            ("join", ["--dataset", dataset], layout.features(dataset, "train").parent),
             ("pretrain", who, layout.model(e)),
             ("embed", who, layout.embeddings(e, "train").parent),
         ):
@@ -113,8 +118,8 @@ def measure(folder: Path, times: int) -> list[dict]:
                 }
             )
             print(rows[-1], file=sys.stderr, flush=True)
-        if not rows[-4]["inputs"]:
-            rows[-4]["inputs"] = rows[-3]["inputs"]  # a dataset's are known once it is read
+        for row in rows[-5:-3]:
+            row["inputs"] = rows[-3]["inputs"]  # known once the features are joined
     return rows
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
@@ -38,6 +38,22 @@ def embed(
 
     Source: Shuffle to Learn, section 4.1.
     """
+    return np.concatenate(
+        list(embed_batches(model, inputs, view, layer, gap=gap, batch_size=batch_size, wrap=wrap))
+    )
+
+
+def embed_batches(
+    model: keras.Model,
+    inputs: np.ndarray,
+    view: View,
+    layer: str = "joined",
+    *,
+    gap: int = 0,
+    batch_size: int = 250,
+    wrap: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> Iterator[np.ndarray]:
+    """The embeddings of inputs, a batch at a time: see :func:`embed`."""
     encoder = keras.Model(model.input, model.get_layer(layer).output)
 
     @tf.function(reduce_retracing=True)
@@ -45,7 +61,5 @@ def embed(
         x = patches.cut(patches.as_images(batch), view, gap)
         return tf.cast(encoder(x, training=False), tf.float32)
 
-    starts = range(0, len(inputs), batch_size)
-    return np.concatenate(
-        [forward(tf.constant(inputs[s : s + batch_size])).numpy() for s in wrap(starts)]
-    )
+    for start in wrap(range(0, len(inputs), batch_size)):
+        yield forward(tf.constant(inputs[start : start + batch_size])).numpy()

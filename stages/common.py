@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 IDENTITY = {
     "dataset": dict(help="the dataset, as named in the params file (e.g. notes)"),
+    "shard": dict(type=int, help="which part of the dataset, as listed in the params file"),
     "modality": dict(help="audio, video or images"),
     "view": dict(help="how an input becomes patches, e.g. frequency-10, grid-3x3, frames-20"),
     "method": dict(help="the pretraining method, e.g. perturbed_fy; random is the untrained CFN"),
@@ -149,6 +150,33 @@ def read_array(path: str | Path, made_by: str) -> np.ndarray:
         if not isinstance(array, np.ndarray):
             raise ValueError("not one array")
         return array
+
+
+@contextmanager
+def growing_array(
+    path: Path, dtype: str, shape: tuple[int, ...]
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write a ``.npy`` file by adding rows of a shape, any number at a time."""
+    import numpy as np
+
+    count = 0
+
+    def header() -> dict:
+        return {"descr": dtype, "fortran_order": False, "shape": (count, *shape)}
+
+    # Written, not mapped: on a full disk a mapped file ends the process without a word.
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header())
+
+        def add(rows: np.ndarray) -> None:
+            nonlocal count
+            rows = np.reshape(rows, (-1, *shape))
+            file.write(rows.astype(dtype).tobytes())
+            count += len(rows)
+
+        yield add
+        file.seek(0)  # numpy leaves room in a header for any number of rows
+        np.lib.format.write_array_header_1_0(file, header())
 
 
 def read_table(path: str | Path, made_by: str) -> pd.DataFrame:

@@ -12,8 +12,6 @@ from contextlib import ExitStack
 from functools import partial
 from importlib import import_module
 
-import numpy as np
-
 from shuffle_to_learn.views import View
 from stages import common
 from stages.features import read_features
@@ -36,18 +34,18 @@ def main(argv: list[str] | None = None) -> None:
     common.need(paths.model(encoder), "pretrain")
 
     start_tensorflow(common.threads(params.threads.embed))
-    from shuffle_to_learn.embedding import embed
+    from shuffle_to_learn.embedding import embed_batches
 
     view, gap = View.parse(encoder.view), study.pretrain.gap
     tile = view.tile_shape(study.shape, gap)
     model = load_model(paths.model(encoder), (view.patches, *tile))
     with ExitStack() as outputs:  # all splits or none
         for split, inputs in features.items():
-            result = embed(
+            batches = embed_batches(
                 model,
                 inputs,
                 view,
-                layer=study.embed.layer,
+                study.embed.layer,
                 gap=gap,
                 wrap=partial(
                     common.progress,
@@ -56,9 +54,11 @@ def main(argv: list[str] | None = None) -> None:
                     unit="batches",
                 ),
             )
-            path = paths.embeddings(encoder, split)
-            temporary = outputs.enter_context(common.atomic(path))
-            np.save(temporary, result, allow_pickle=False)
+            temporary = outputs.enter_context(common.atomic(paths.embeddings(encoder, split)))
+            shape = model.get_layer(study.embed.layer).output.shape[1:]
+            with common.growing_array(temporary, "<f4", shape) as add:
+                for batch in batches:
+                    add(batch)
 
 
 if __name__ == "__main__":

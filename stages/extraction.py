@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shuffle_to_learn import public
 from stages import common
 from stages.errors import InputError
+from stages.params import Study
 from stages.paths import Paths
-from stages.sources import Source, read_examples
+from stages.sources import Shard, Source
 
 CHUNK = 64  # examples a worker in memory at a time: of audio 16 MiB
 
@@ -27,20 +29,14 @@ class Extraction(NamedTuple):
         content: what of an example goes to a worker.
         transform: a worker's part; returns an array, or in a few words why there is none.
         labels: the row of an example in the table of labels; its ``id`` comes first.
-        shape: of an array.
         dtype: as numpy writes it.
-        unit: what is counted.
-        max_rejected: the share of a split's examples that may have no features.
         decoders: of the TFDS features that are read as they are stored.
     """
 
     content: Callable[[dict], Any]
     transform: Callable[[Any], Any]
     labels: Callable[[dict], dict]
-    shape: tuple[int, ...]
     dtype: str
-    unit: str
-    max_rejected: float = 0.0
     decoders: Any = None
 
 
@@ -56,57 +52,84 @@ def own_labels(example: dict) -> dict:
 
 
 def extract(
-    source: Source, splits: tuple[str, ...], how: Extraction, *, threads: int, layout: Paths
+    source: Source, study: Study, how: Extraction, *, number: int, threads: int, layout: Paths
 ) -> None:
-    """Write the features and labels of these splits, and what was rejected, all or none.
+    """Write the features and labels of a shard of each split, and what was rejected, all or none.
 
     Raises:
-        InputError: where a split is damaged, or too many of its examples are.
+        InputError: where a split is damaged, or the disk is too small.
     """
     import pandas as pd
 
     # joblib's word about the rest of its work, after an error of ours.
     warnings.filterwarnings("ignore", message=".*tasks have been successfully executed")
-    dataset, rejected, total = source.name, [], 0
+    if number not in study.shards:
+        raise InputError(f"--shard {number}: use one of the params file's: {study.shards}")
+    shard, rejected, total = Shard(number, len(study.shards)), [], 0
+    paths = [layout.shard(source.name, number, f"{split}.npy") for split in study.splits]
+    _check_disk(source, study, how, shard, paths[0].parent)
     with ExitStack() as outputs:
-        for split in splits:
+        for split, path in zip(study.splits, paths, strict=True):
             features, labels = (
-                outputs.enter_context(common.atomic(path(dataset, split)))
-                for path in (layout.features, layout.labels)
+                outputs.enter_context(common.atomic(path.with_suffix(suffix)))
+                for suffix in (".npy", ".parquet")
             )
             try:
-                own, count = _split(source, split, how, threads, features, labels)
+                own, count = _split(source, split, shard, study, how, threads, features, labels)
             except BrokenProcessPool:
                 raise InputError(
-                    f"{split}: a process that reads {how.unit} was killed: give the machine more "
+                    f"{split}: a process that reads {study.unit} was killed: give the machine more "
                     f"memory, or fewer cores with threads"
                 ) from None
-            if own and (len(own) / count > how.max_rejected or len(own) == count):
-                share = f"{100 * how.max_rejected:g}% may be" if how.max_rejected else "none may be"
-                raise InputError(
-                    f"{split}: {len(own)} of {count} {how.unit} cannot be used, {share} "
-                    f"(max_rejected); the first is {own[0]['id']}: {own[0]['reason']}"
-                )
             rejected += own
             total += count
+        path = layout.shard(source.name, number, "rejected.csv")
         table = pd.DataFrame(rejected, columns=["split", "id", "reason"])
-        table.to_csv(outputs.enter_context(common.atomic(layout.rejected(dataset))), index=False)
+        table.to_csv(outputs.enter_context(common.atomic(path)), index=False)
     print(
-        f"{dataset}: features of {total - len(rejected)} of {total} {how.unit}; "
-        f"rejected: {len(rejected)}" + (f", see {layout.rejected(dataset)}" if rejected else ""),
+        f"{source.name}: features of {total - len(rejected)} of {total} {study.unit}; "
+        f"rejected: {len(rejected)}",
         file=sys.stderr,
     )
 
 
+def _check_disk(source: Source, study: Study, how: Extraction, shard: Shard, folder: Path) -> None:
+    """Say how much disk the features take, and stop where there is less."""
+    import numpy as np
+
+    count = sum(source.expected(split, shard) for split in study.splits)
+    needed = count * prod(study.shape) * np.dtype(how.dtype).itemsize
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    mib = 2**20
+    part = f", shard {shard.number} of {shard.count}" if shard.count > 1 else ""
+    print(
+        f"{source.name}{part}: features of {count} {study.unit} take {needed / mib:,.0f} MiB of "
+        f"disk, {free / mib:,.0f} MiB are free",
+        file=sys.stderr,
+    )
+    if needed > free:
+        raise InputError(
+            f"{folder}: the disk has {free / mib:,.0f} MiB, and the features take "
+            f"{needed / mib:,.0f} MiB"
+        )
+
+
 def _split(
-    source: Source, split: str, how: Extraction, threads: int, features: Path, labels: Path
+    source: Source,
+    split: str,
+    shard: Shard,
+    study: Study,
+    how: Extraction,
+    threads: int,
+    features: Path,
+    labels: Path,
 ) -> tuple[list[dict], int]:
     """Write one split; what was rejected and why, and of how many examples."""
-    import numpy as np
     import pandas as pd
     from joblib import Parallel, delayed
 
-    examples = _examples(source, split, how)
+    examples = source.examples(split, shard, study.unit, how.decoders)
     rows: list[dict] = []
     work = delayed(how.transform)
 
@@ -122,36 +145,15 @@ def _split(
                 )
                 yield from parallel(work(how.content(example)) for example, _ in chunk)
 
-    count = source.expected(split)
+    count = source.expected(split, shard)
     kept, rejected = [], []
-
-    def header(number: int) -> dict:
-        return {"descr": how.dtype, "fortran_order": False, "shape": (number, *how.shape)}
-
-    # Written, not mapped: on a full disk a mapped file ends the process without a word.
-    with features.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header(count))
-        shown = common.progress(results(), total=count, label=split, unit=how.unit)
+    with common.growing_array(features, how.dtype, study.shape) as add:
+        shown = common.progress(results(), total=count, label=split, unit=study.unit)
         for place, result in enumerate(shown):
             if isinstance(result, str):
                 rejected.append({"split": split, "id": rows[place]["id"], "reason": result})
             else:
                 kept.append(place)
-                file.write(result.astype(how.dtype).tobytes())
-        file.seek(0)  # numpy leaves room in a header for any number of rows
-        np.lib.format.write_array_header_1_0(file, header(len(kept)))
+                add(result)
     pd.DataFrame([rows[place] for place in kept]).to_parquet(labels, index=False)
     return rejected, len(rows)
-
-
-def _examples(
-    source: Source, split: str, how: Extraction
-) -> Iterator[tuple[dict, tuple[str, ...]]]:
-    """A split's examples as numpy arrays, in the order of its files, and the labels left out."""
-    for builder, part in source.parts[split]:
-        for example in read_examples(builder, part.split, how.unit, how.decoders):
-            drawn = (part.low, part.high) != (0.0, 1.0)
-            if drawn:
-                at = public.place(example[public.IDS[part.dataset]], source.seed)
-            if not drawn or part.low <= at < part.high:
-                yield example, part.untold

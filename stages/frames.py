@@ -1,14 +1,12 @@
 """Turn a dataset's video files into frames, sampled uniformly, and tables of labels.
 
-Reads the TFDS dataset that the stage dataset wrote and the video files in its folder. Writes, below
-the data folder of the params file, for each of the splits train, valid and test, in the order of
-the dataset's files,
+Reads a shard of the TFDS dataset that the stage dataset wrote and the video files in its folder.
+Writes, below the data folder of the params file, for each of the splits train, valid and test, in
+the order of the dataset's files,
 
-  <dataset>/features/<split>.npy       uint8, (clips, frames, height, width, channels)
-  <dataset>/features/<split>.parquet   the labels, a row a clip
-  <dataset>/features/rejected.csv      the clips left out (damaged, too short, ...) and why
-
-Stops where more clips of a split are left out than the params file allows (max_rejected).
+  <dataset>/shards/<shard>/<split>.npy       uint8, (clips, frames, height, width, channels)
+  <dataset>/shards/<shard>/<split>.parquet   the labels, a row a clip
+  <dataset>/shards/<shard>/rejected.csv      the clips left out (damaged, too short, ...) and why
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    args = common.parser(__doc__, "dataset").parse_args(arguments)
+    args = common.parser(__doc__, "dataset", "shard").parse_args(arguments)
     params = load_params(args.params)
     study = params.study_of(args.dataset, "frames")
     folder = common.need(params.layout.dataset(args.dataset), "dataset")
@@ -54,12 +52,9 @@ def main(arguments: list[str] | None = None) -> None:
             background=settings.background,
         ),
         labels=own_labels if own else partial(_labels, names=builder.info.features["label"]),
-        shape=study.shape,
         dtype="|u1",
-        unit="clips",
-        max_rejected=settings.max_rejected,
     )
-    extract(source, study.splits, how, threads=threads, layout=params.layout)
+    extract(source, study, how, number=args.shard, threads=threads, layout=params.layout)
 
 
 def read(

@@ -1,14 +1,12 @@
 """Turn a dataset's picture files into square pictures of one size, and tables of labels.
 
-Reads the TFDS dataset that the stage dataset wrote. Writes, below the data folder of the params
-file, for each of the splits pretrain, pretrain_valid, train, valid and test, in the order of the
-dataset's files,
+Reads a shard of the TFDS dataset that the stage dataset wrote. Writes, below the data folder of the
+params file, for each of the splits pretrain, pretrain_valid, train, valid and test, in the order of
+the dataset's files,
 
-  <dataset>/features/<split>.npy       uint8, (pictures, height, width, channels)
-  <dataset>/features/<split>.parquet   the labels, a row a picture
-  <dataset>/features/rejected.csv      the pictures left out (damaged, ...) and why
-
-Stops where more pictures of a split are left out than the params file allows (max_rejected).
+  <dataset>/shards/<shard>/<split>.npy       uint8, (pictures, height, width, channels)
+  <dataset>/shards/<shard>/<split>.parquet   the labels, a row a picture
+  <dataset>/shards/<shard>/rejected.csv      the pictures left out (damaged, ...) and why
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    args = common.parser(__doc__, "dataset").parse_args(arguments)
+    args = common.parser(__doc__, "dataset", "shard").parse_args(arguments)
     params = load_params(args.params)
     study = params.study_of(args.dataset, "images")
     folder = common.need(params.layout.dataset(args.dataset), "dataset")
@@ -43,13 +41,10 @@ def main(arguments: list[str] | None = None) -> None:
         content=lambda example: example["image"],
         transform=partial(read, size=settings.size, channels=settings.channels),
         labels=own_labels if args.dataset == "folder" else _labels(builder),
-        shape=study.shape,
         dtype="|u1",
-        unit="pictures",
-        max_rejected=settings.max_rejected,
         decoders={"image": tfds.decode.SkipDecoding()},  # TensorFlow's knows no EXIF, no CMYK
     )
-    extract(source, study.splits, how, threads=threads, layout=params.layout)
+    extract(source, study, how, number=args.shard, threads=threads, layout=params.layout)
 
 
 def read(content: bytes, size: int, channels: str) -> np.ndarray | str:

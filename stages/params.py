@@ -349,6 +349,8 @@ class Study(Section):
     """The splits that pretraining learns from and is evaluated on."""
     extraction: ClassVar[str]
     """The stage that makes the features, and the section of its settings."""
+    unit: ClassVar[str]
+    """What its inputs are called."""
     known: ClassVar[dict[str, tuple[str, ...]]]
     """The tasks of the embedded dataset and what each is scored by."""
 
@@ -358,6 +360,8 @@ class Study(Section):
     views: Annotated[list[str], Field(min_length=1)]
     methods: Annotated[list[str], Field(min_length=1)]
     seeds: Annotated[list[Seed], Field(min_length=1)]
+    shards: Annotated[list[int], Field(min_length=1)]
+    """The jobs that features are extracted in, numbered."""
     ablation: Ablation
     shown: str
     pretrain: Pretrain
@@ -383,6 +387,13 @@ class Study(Section):
     def splits(self) -> tuple[str, ...]:
         """Every split that features are extracted of."""
         return tuple(dict.fromkeys((*self.upstream, *SPLITS)))
+
+    @field_validator("shards")
+    @classmethod
+    def _numbered(cls, shards: list[int]) -> list[int]:
+        if shards != list(range(len(shards))):
+            raise ValueError("is a list of numbers from 0 on: [0, 1, 2] for three jobs")
+        return shards
 
     @field_validator("views", "methods", "seeds")
     @classmethod
@@ -527,7 +538,7 @@ class Study(Section):
 class Audio(Study):
     """The audio study."""
 
-    extraction = "spectrograms"
+    extraction, unit = "spectrograms", "notes"
     known: ClassVar = {
         "instrument": ("accuracy",),
         "family": ("accuracy",),
@@ -541,7 +552,7 @@ class Audio(Study):
 class Video(Study):
     """The video study."""
 
-    extraction = "frames"
+    extraction, unit = "frames", "clips"
     known: ClassVar = {"action": ("accuracy",)}
 
     dataset: Literal["motions", "folder", "something_something_v2"]
@@ -552,7 +563,7 @@ class Images(Study):
     """The image study; it pretrains on other pictures than the probes are fitted on."""
 
     upstream = ("pretrain", "pretrain_valid")
-    extraction = "images"
+    extraction, unit = "images", "pictures"
     known: ClassVar = {"objects": ("auc",)}
 
     dataset: Literal["scenes", "folder", "imagenet_voc"]
@@ -631,13 +642,14 @@ class Params(Section):
 
     def study_of(self, dataset: str, extraction: str) -> Study:
         """The study whose features a stage extracts from a dataset."""
-        for study in self.studies.values():
-            if (study.dataset, study.extraction) == (dataset, extraction):
+        own = [s for s in self.studies.values() if extraction in (s.extraction, "join")]
+        for study in own:
+            if study.dataset == dataset:
                 return study
-        own = [s.dataset for s in self.studies.values() if s.extraction == extraction]
+        names = ", ".join(s.dataset for s in own)
         raise InputError(
             f"--dataset {dataset}: the params file has "
-            + (f"{', '.join(own)} for the stage {extraction}" if own else f"none of {extraction}")
+            + (f"{names} for the stage {extraction}" if own else f"none of {extraction}")
         )
 
     def own_folder(self) -> tuple[str, Study]:

@@ -41,6 +41,10 @@ class Paths:
         return self.data / name / "manifest.parquet"
 
     # spectrograms, frames, images
+    def shard(self, dataset: str, shard: int | str, file: str) -> Path:
+        return self.data / dataset / "shards" / str(shard) / file
+
+    # join
     def features(self, dataset: str, split: str) -> Path:
         return self.data / dataset / "features" / f"{split}.npy"
 

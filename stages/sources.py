@@ -12,6 +12,13 @@ from stages import common
 from stages.errors import InputError
 
 
+class Shard(NamedTuple):
+    """One of equal parts of a dataset that follow one another."""
+
+    number: int
+    count: int
+
+
 class Source(NamedTuple):
     """Where the examples of the splits are.
 
@@ -30,13 +37,34 @@ class Source(NamedTuple):
         """Of the labelled inputs."""
         return self.parts["train"][0][0]
 
-    def expected(self, split: str) -> int:
-        """About how many examples a split has; exactly, where none is drawn."""
-        counts = (
-            b.info.splits[part.split].num_examples * (part.high - part.low)
-            for b, part in self.parts[split]
+    def ranges(self, split: str, shard: Shard) -> Iterator[tuple[Any, Part, range]]:
+        """Of each part of a split the examples in a shard: shards in turn are the split."""
+        counts = [b.info.splits[part.split].num_examples for b, part in self.parts[split]]
+        first, last = (
+            sum(counts) * number // shard.count for number in (shard.number, shard.number + 1)
         )
-        return round(sum(counts))
+        for (builder, part), count in zip(self.parts[split], counts, strict=True):
+            own = range(min(max(first, 0), count), min(max(last, 0), count))
+            if own:
+                yield builder, part, own
+            first, last = first - count, last - count
+
+    def expected(self, split: str, shard: Shard) -> int:
+        """About how many examples a shard of a split has; exactly, where none is drawn."""
+        found = self.ranges(split, shard)
+        return round(sum(len(own) * (part.high - part.low) for _, part, own in found))
+
+    def examples(
+        self, split: str, shard: Shard, unit: str, decoders: Any = None
+    ) -> Iterator[tuple[dict, tuple[str, ...]]]:
+        """The examples in a shard of a split, in the order of the files, and labels left out."""
+        for builder, part, own in self.ranges(split, shard):
+            for example in read_examples(builder, part.split, unit, decoders, own):
+                drawn = (part.low, part.high) != (0.0, 1.0)
+                if drawn:
+                    at = public.place(example[public.IDS[part.dataset]], self.seed)
+                if not drawn or part.low <= at < part.high:
+                    yield example, part.untold
 
 
 POINTER = "public.json"
@@ -85,8 +113,10 @@ def _open(folder: Path, otherwise: str) -> Any:
         return tfds.builder_from_directory(infos[0].parent)
 
 
-def read_examples(builder: Any, split: str, unit: str, decoders: Any = None) -> Iterator[dict]:
-    """The examples of a split of TFDS, in the order of its files.
+def read_examples(
+    builder: Any, split: str, unit: str, decoders: Any = None, own: range | None = None
+) -> Iterator[dict]:
+    """The examples of a split of TFDS, or a range of them, in the order of its files.
 
     Raises:
         InputError: where a file is damaged.
@@ -97,14 +127,18 @@ def read_examples(builder: Any, split: str, unit: str, decoders: Any = None) -> 
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     unreadable = tf.errors.OpError
     found = 0
+    expected = builder.info.splits[split].num_examples
+    wanted = split
+    if own is not None and len(own) != expected:
+        wanted, expected = f"{split}[{own.start}:{own.stop}]", len(own)
     try:
-        read = builder.as_dataset(split=split, read_config=config, decoders=decoders)
+        read = builder.as_dataset(split=wanted, read_config=config, decoders=decoders)
         for example in tfds.as_numpy(read):
             found += 1
             yield example
     except unreadable:
         found = -1
-    if found != builder.info.splits[split].num_examples:
+    if found != expected:
         raise InputError(
             f"{_damage(builder, split, unit)}: delete the dataset and run the stage dataset again"
         )

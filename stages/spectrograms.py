@@ -1,11 +1,11 @@
 """Turn a dataset's notes into log-mel spectrograms and tables of labels.
 
-Reads the TFDS dataset that the stage dataset wrote. Writes, below the data folder of the params
-file, for each of the splits train, valid and test, in the order of the dataset's files,
+Reads a shard of the TFDS dataset that the stage dataset wrote. Writes, below the data folder of the
+params file, for each of the splits train, valid and test, in the order of the dataset's files,
 
-  <dataset>/features/<split>.npy       float16 in [0, 1], (notes, mel bands, frames)
-  <dataset>/features/<split>.parquet   the labels, a row a note
-  <dataset>/features/rejected.csv      the notes left out: none
+  <dataset>/shards/<shard>/<split>.npy       float16 in [0, 1], (notes, mel bands, frames)
+  <dataset>/shards/<shard>/<split>.parquet   the labels, a row a note
+  <dataset>/shards/<shard>/rejected.csv      the notes left out: none
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stages.sources import open_dataset
 
 
 def main(arguments: list[str] | None = None) -> None:
-    args = common.parser(__doc__, "dataset").parse_args(arguments)
+    args = common.parser(__doc__, "dataset", "shard").parse_args(arguments)
     params = load_params(args.params)
     study = params.study_of(args.dataset, "spectrograms")
     folder = common.need(params.layout.dataset(args.dataset), "dataset")
@@ -46,11 +46,9 @@ def main(arguments: list[str] | None = None) -> None:
         content=lambda example: example["audio"],
         transform=transform,
         labels=own_labels if args.dataset == "folder" else _labels(builder),
-        shape=study.shape,
         dtype="<f2",
-        unit="notes",
     )
-    extract(source, study.splits, how, threads=threads, layout=params.layout)
+    extract(source, study, how, number=args.shard, threads=threads, layout=params.layout)
 
 
 def _labels(builder: Any) -> Callable[[dict], dict]:

@@ -21,7 +21,10 @@ def jobs(params: Params) -> Jobs:
     found: Jobs = [("all", {}), ("tables", {})]
     extraction = {"audio": "spectrograms", "video": "frames", "images": "pictures"}
     for modality, study in params.studies.items():
-        found += [(rule, {"dataset": study.dataset}) for rule in ("dataset", extraction[modality])]
+        found.append(("dataset", {"dataset": study.dataset}))
+        own = {"dataset": study.dataset}
+        found += [(extraction[modality], own | {"shard": str(shard)}) for shard in study.shards]
+        found.append(("join" if modality == "audio" else f"join_{modality}", own))
         found.append(("examples", {"modality": modality}))
     for e in params.encoders():
         own = {"modality": e.modality, "view": e.view, "method": e.method, "seed": str(e.seed)}
@@ -58,11 +61,12 @@ def test_what_is_measured_counts_every_job_and_grows_with_the_work() -> None:
     work, disk = costs.estimate(params)
     assert work["pretrain"][0] == work["embed"][0] == work["downstream"][0] == 4
     assert work["end_to_end"][0] == 1
+    assert work["spectrograms"][0] == 2
     assert set(work) >= {"spectrograms", "frames", "images"}
     assert all(seconds > 0 for _, seconds in work.values())
     shapes = {m: np.prod(s.shape) * (2 if m == "audio" else 1) for m, s in params.studies.items()}
     counts = {m: sum(inputs(params, m).values()) for m in params.studies}
-    assert disk["features"] == sum(shapes[m] * counts[m] for m in shapes)
+    assert disk["features, in shards and joined"] == 2 * sum(shapes[m] * counts[m] for m in shapes)
     content = params.model_dump(exclude_none=True)
     content["video"]["pretrain"]["epochs"] *= 100
     more, _ = costs.estimate(Params.model_validate(content))
@@ -73,7 +77,8 @@ def test_the_papers_study_is_known_without_its_data(capsys) -> None:
     params = load_params(ROOT / "presets/paper.yaml")
     assert inputs(params, "images")["pretrain"] == 1_281_167
     assert inputs(params, "audio")["train"] == round(289_205 * (1 - 2 * 0.0142))
-    assert re.match(r"\d+ jobs to run, roughly \d+ min", announcement(params, jobs(params), 8))
+    said = announcement(params, jobs(params), 8)
+    assert re.match(r"\d+ jobs to run, roughly \d+ min on 8 cores; \d+\.\d GiB of features,", said)
 
 
 def test_targets_are_no_jobs() -> None:

@@ -66,6 +66,14 @@ class TestDvc(Exactness):
         assert made.snakemake() == set()
         assert made.dvc() == set()
 
+    def test_another_number_of_shards_makes_the_same_features(self, made: Study) -> None:
+        """So nothing is trained again (after the test before, from a complete study)."""
+        made.change("params.yaml", "audio.shards", [0, 1, 2])
+        spectrograms = {f"spectrograms notes {shard}" for shard in range(3)}
+        assert made.dvc() == {*spectrograms, "join notes", "site"}
+        made.restore()
+        assert made.dvc() == set()
+
     def test_a_clone_that_pulls_finds_nothing_to_run(self, made: Study, tmp_path: Path) -> None:
         """By way of a remote, from a study that is complete (after the test before)."""
         made.call("dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))

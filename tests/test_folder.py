@@ -23,6 +23,7 @@ import stages.examples
 import stages.figures
 import stages.frames
 import stages.images
+import stages.join
 import stages.pretrain
 import stages.reorder
 import stages.scores
@@ -255,7 +256,9 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
 
     call(stages.dataset, "--dataset", "folder", "--params", path)
     assert "6 files" not in capsys.readouterr().out
-    call(EXTRACTIONS[modality], "--dataset", "folder", "--params", path)
+    for shard in map(str, study.shards):
+        call(EXTRACTIONS[modality], "--dataset", "folder", "--shard", shard, "--params", path)
+    call(stages.join, "--dataset", "folder", "--params", path)
     tables = {split: pd.read_parquet(layout.labels("folder", split)) for split in study.splits}
     own = pd.concat([tables[split] for split in ("train", "valid", "test")])
     files = own["id"].str.partition("@")[0]
@@ -525,7 +528,8 @@ def test_a_task_that_the_labels_do_not_suit(tmp_path: Path, change: dict, said: 
         tmp_path, "audio", lambda content: content["audio"]["downstream"].update(tasks=change)
     )
     call(stages.dataset, "--dataset", "folder", "--params", path)
-    call(stages.spectrograms, "--dataset", "folder", "--params", path)
+    call(stages.spectrograms, "--dataset", "folder", "--shard", "0", "--params", path)
+    call(stages.join, "--dataset", "folder", "--params", path)
     view = load_params(path).audio.views[0]
     options = ["--modality", "audio", "--view", view, "--seed", "0", "--params", path]
     for stage in (stages.pretrain, stages.embed):

@@ -26,6 +26,7 @@ import stages.examples
 import stages.figures
 import stages.frames
 import stages.images
+import stages.join
 import stages.pretrain
 import stages.scores
 import stages.site
@@ -204,7 +205,7 @@ def params_file(
         del content[other]
     own, name = content[modality], OWN[modality]
     own |= {"dataset": name, "source": "shuffle_to_learn/public.py", "seeds": [0]}
-    own |= {"methods": ["random", "mse"]}
+    own |= {"methods": ["random", "mse"], "shards": [0, 1, 2]}
     own["downstream"] |= {
         "n_examples": [12, 20],
         "steps": 200,
@@ -262,7 +263,9 @@ def test_the_study_on_what_its_own_loader_prepared(
     study, layout, name = params.study(modality), params.layout, OWN[modality]
 
     call(stages.dataset, "--dataset", name, "--params", path)
-    call(EXTRACTIONS[modality], "--dataset", name, "--params", path)
+    for shard in map(str, study.shards):
+        call(EXTRACTIONS[modality], "--dataset", name, "--shard", shard, "--params", path)
+    call(stages.join, "--dataset", name, "--params", path)
     tables = {split: pd.read_parquet(layout.labels(name, split)) for split in study.splits}
     for split, table in tables.items():
         assert len(np.load(layout.features(name, split))) == len(table) > 0
@@ -340,5 +343,7 @@ def test_videos_that_are_not_there_are_told(tmp_path: Path) -> None:
         video.unlink()
     path = params_file(tmp_path, "video")
     call(stages.dataset, "--dataset", "something_something_v2", "--params", path)
-    line = refusal(stages.frames, "--dataset", "something_something_v2", "--params", path)
+    own = ["--dataset", "something_something_v2", "--params", path]
+    call(stages.frames, *own, "--shard", "0")
+    line = refusal(stages.join, *own)
     assert "cannot be used" in line and "missing" in line

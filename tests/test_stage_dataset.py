@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import stages.dataset
+import stages.join
 import stages.spectrograms
 from shuffle_to_learn import soundfont
 from shuffle_to_learn.spectrogram import log_mel
@@ -46,12 +47,14 @@ def params_file(folder, threads, **notes):
 
 
 def extract(path):
-    stages.spectrograms.main(["--dataset", "notes", "--params", str(path)])
+    stages.spectrograms.main(["--dataset", "notes", "--shard", "0", "--params", str(path)])
+    stages.join.main(["--dataset", "notes", "--params", str(path)])
 
 
 def command(stage, path):
+    shard = ["--shard", "0"] if stage == "spectrograms" else []
     return subprocess.run(
-        [sys.executable, "-m", f"stages.{stage}", "--dataset", "notes", "--params", path],
+        [sys.executable, "-m", f"stages.{stage}", "--dataset", "notes", *shard, "--params", path],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -102,7 +105,7 @@ def test_same_bytes_in_another_process_with_one_worker(tiny, tmp_path):
     extract(path)
     once, again = digests(tiny.parent / "data"), digests(tmp_path / "data")
     assert once == again
-    assert len(once) == 16
+    assert len(once) == 23
     rejected = tmp_path / "data" / "notes" / "features" / "rejected.csv"
     assert rejected.read_text() == "split,id,reason\n"
 
@@ -207,10 +210,11 @@ def test_a_truncated_record_is_one_line(tiny, tmp_path):
     damaged.write_bytes(damaged.read_bytes()[:-1000])
     done = command("spectrograms", path)
     assert done.returncode == 1
-    errors = [line for line in done.stderr.splitlines() if not line.startswith("train: ")]
-    assert len(errors) == 1
-    assert errors[0].startswith(f"error: {damaged} is damaged")
-    assert "run the stage dataset again" in errors[0]
+    size, *shown, error = done.stderr.splitlines()
+    assert size.startswith("notes: features of 44 notes take 0 MiB of disk")
+    assert all(line.startswith("train: ") for line in shown)
+    assert error.startswith(f"error: {damaged} is damaged")
+    assert "run the stage dataset again" in error
     assert digests(layout.data / "notes" / "features") == before
 
 
@@ -270,4 +274,4 @@ def test_an_unknown_dataset(tiny):
     with pytest.raises(InputError, match=f"unknown dataset 'nsynht': use one of {known}"):
         stages.dataset.main(["--dataset", "nsynht", "--params", str(tiny)])
     with pytest.raises(InputError, match="--dataset nsynht: the params file has notes for the st"):
-        stages.spectrograms.main(["--dataset", "nsynht", "--params", str(tiny)])
+        stages.spectrograms.main(["--dataset", "nsynht", "--shard", "0", "--params", str(tiny)])

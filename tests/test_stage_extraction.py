@@ -24,6 +24,7 @@ import stages.dataset
 import stages.extraction
 import stages.frames
 import stages.images
+import stages.join
 from shuffle_to_learn.images import read_image
 from shuffle_to_learn.motions import LABELS
 from shuffle_to_learn.motions import encode as write_video
@@ -78,7 +79,14 @@ def params_file(folder: Path, threads: int = 2, **changes: dict) -> Path:
 
 
 def run(stage: Any, dataset: str, params: Path) -> None:
-    stage.main(["--dataset", dataset, "--params", str(params)])
+    """Run a stage; of an extraction all shards, and join them."""
+    own = ["--dataset", dataset, "--params", str(params)]
+    if stage is stages.dataset:
+        return stage.main(own)
+    section = {stages.frames: "video", stages.images: "images"}[stage]
+    for shard in yaml.safe_load(params.read_text()).get(section, {}).get("shards", [0]):
+        stage.main([*own, "--shard", str(shard)])
+    stages.join.main(own)
 
 
 @pytest.fixture(scope="module")
@@ -437,20 +445,24 @@ def test_too_much_damage_is_one_line(copied) -> None:
     for number in range(3):
         path = videos(layout, "test")[number]
         path.write_bytes(path.read_bytes()[: -400 if number else 100])
-    done = subprocess.run(
-        [sys.executable, "-m", "stages.frames", "--dataset", "motions", "--params", str(params)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+
+    def command(*words: str) -> subprocess.CompletedProcess:
+        whole = [sys.executable, "-m", *words, "--dataset", "motions", "--params", str(params)]
+        return subprocess.run(whole, cwd=ROOT, capture_output=True, text=True)
+
+    done = command("stages.frames", "--shard", "0")
+    assert done.returncode == 0
+    size, *shown, last = done.stderr.splitlines()
+    assert size.startswith("motions: features of 18 clips take 0 MiB of disk, ")
+    assert all(" clips/s, " in one for one in shown), done.stderr
+    assert last == "motions: features of 15 of 18 clips; rejected: 3"
+    done = command("stages.join")
     assert done.returncode == 1
     assert done.stdout == ""
-    *shown, line = done.stderr.splitlines()
-    assert all(" clips/s, " in one for one in shown), done.stderr
-    assert line.startswith(
+    assert done.stderr.startswith(
         "error: test: 3 of 5 clips cannot be used, 20% may be (max_rejected); the first is "
     )
-    assert line.endswith(": truncated")
+    assert done.stderr.endswith(": truncated\n") and len(done.stderr.splitlines()) == 1
 
 
 @both
@@ -474,27 +486,29 @@ def test_none_may_be_damaged_and_not_all(copied, dataset: str) -> None:
 @pytest.mark.parametrize(
     ("share", "count", "most"), [(0.29, 100, 29), (0.05, 20, 1), (0.07, 100, 7), (0.57, 100, 57)]
 )
-def test_as_many_as_the_share_says_may_be_rejected(tmp_path, monkeypatch, share, count, most):
+def test_as_many_as_the_share_says_may_be_rejected(tmp_path, share, count, most):
     """0.29 * 100 is less than 29 in floating point."""
-    how = SimpleNamespace(max_rejected=share, unit="clips")
-    source = SimpleNamespace(name="any")
-    layout = Paths(tmp_path, tmp_path)
+    params = params_file(tmp_path, frames={"max_rejected": share})
+    layout = load_params(params).layout
+    layout.shard("motions", 0, "").mkdir(parents=True)
 
     def with_rejected(number: int) -> None:
-        def written(builder, split, how, threads, features, labels):
-            features.touch()
-            labels.touch()
-            own = [{"split": split, "id": str(i), "reason": "empty"} for i in range(number)]
-            return own, count
-
-        monkeypatch.setattr(stages.extraction, "_split", written)
-        stages.extraction.extract(source, ("train",), how, threads=1, layout=layout)
+        for split, size in {"train": count - number, "valid": 1, "test": 1}.items():
+            path = layout.shard("motions", 0, f"{split}.npy")
+            np.save(path, np.zeros((size, 20, 16, 16, 1), np.uint8))
+            labels = pd.DataFrame({"id": [str(i) for i in range(size)]})
+            labels.to_parquet(path.with_suffix(".parquet"))
+        own = [{"split": "train", "id": f"{i:03}", "reason": "empty"} for i in range(number)]
+        path = layout.shard("motions", 0, "rejected.csv")
+        pd.DataFrame(own, columns=["split", "id", "reason"]).to_csv(path, index=False)
+        stages.join.main(["--dataset", "motions", "--params", str(params)])
 
     with_rejected(most)
-    assert len(pd.read_csv(layout.rejected("any"))) == most
+    before = layout.rejected("motions").read_text()
+    assert before.splitlines()[1] == "train,000,empty" and len(before.splitlines()) == most + 1
     with pytest.raises(InputError, match=f"train: {most + 1} of {count} clips cannot be used"):
         with_rejected(most + 1)
-    assert len(pd.read_csv(layout.rejected("any"))) == most
+    assert layout.rejected("motions").read_text() == before
 
 
 @both
@@ -515,6 +529,77 @@ def test_a_damaged_record_is_named(copied, dataset: str) -> None:
     with pytest.raises(InputError, match=rf"^{victim} is missing: delete the dataset and run the"):
         run(STAGE[dataset], dataset, params)
     assert digests(layout.data / dataset / "features") == former
+
+
+# shards
+
+
+@both
+def test_shards_joined_are_what_one_job_makes(made, copied, dataset: str) -> None:
+    """Also with more shards than inputs, and with damage in several."""
+    modality = {"motions": "video", "scenes": "images"}[dataset]
+    for count in (3, 11):
+        params = copied()
+        content = yaml.safe_load(params.read_text())
+        content[modality]["shards"] = list(range(count))
+        params.write_text(yaml.safe_dump(content))
+        layout = load_params(params).layout
+        shutil.rmtree(layout.data / dataset / "features")
+        run(STAGE[dataset], dataset, params)
+        own = digests(layout.data / dataset / "features")
+        assert own == digests(load_params(made).layout.data / dataset / "features")
+        sizes = [len(np.load(layout.shard(dataset, shard, "train.npy"))) for shard in range(count)]
+        assert sum(sizes) == 10 and max(sizes) - min(sizes) <= 1
+    spoil(layout, dataset, "train", (1, 8))
+    spoil(layout, dataset, "test", (4,))
+    run(STAGE[dataset], dataset, params)
+    several = digests(layout.data / dataset / "features")
+    assert [split for split, _, _ in rejected(layout, dataset)] == ["train", "train", "test"]
+    content[modality]["shards"] = [0]
+    params.write_text(yaml.safe_dump(content))
+    run(STAGE[dataset], dataset, params)
+    assert digests(layout.data / dataset / "features") == several
+
+
+def test_labels_unknown_in_a_whole_shard_join_as_in_one_job(tmp_path: Path) -> None:
+    tables = [
+        pd.DataFrame([{"id": "a", "pitch": None, "name": None, "objects": []}]),
+        pd.DataFrame(columns=[]),
+        pd.DataFrame([{"id": "b", "pitch": 3, "name": "x", "objects": [1, 2]}] * 2),
+    ]
+    parts = [tmp_path / f"{number}.parquet" for number in range(3)]
+    for part, table in zip(parts, tables, strict=True):
+        table.to_parquet(part, index=False)
+    study = load_params(params_file(tmp_path)).video
+    assert stages.join._join_labels(parts, tmp_path / "all.parquet", study) == 3
+    own = pd.read_parquet(tmp_path / "all.parquet")
+    rows = [row for table in (tables[0], tables[2]) for row in table.to_dict("records")]
+    pd.DataFrame(rows).to_parquet(tmp_path / "one.parquet", index=False)
+    pd.testing.assert_frame_equal(own, pd.read_parquet(tmp_path / "one.parquet"))
+
+
+def test_a_shard_that_is_missing_unknown_or_of_another_size(copied, capsys) -> None:
+    params = copied()
+    layout = load_params(params).layout
+    with pytest.raises(InputError, match=r"--shard 1: use one of the params file's: \[0\]"):
+        stages.frames.main(["--dataset", "motions", "--shard", "1", "--params", str(params)])
+    path = layout.shard("motions", 0, "test.npy")
+    np.save(path, np.zeros((5, 20, 8, 8, 1), np.uint8))
+    former = digests(layout.data / "motions" / "features")
+    join = ["--dataset", "motions", "--params", str(params)]
+    with pytest.raises(InputError, match=r"holds clips of \(20, 8, 8, 1\), the params file asks"):
+        stages.join.main(join)
+    path.unlink()
+    with pytest.raises(InputError, match=f"{path} does not exist: run the stage frames first"):
+        stages.join.main(join)
+    assert digests(layout.data / "motions" / "features") == former
+
+
+def test_a_disk_too_small_is_told_before_the_work(copied, monkeypatch) -> None:
+    usage = SimpleNamespace(free=1000)
+    monkeypatch.setattr(stages.extraction.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(InputError, match=r"shards/0: the disk has 0 MiB, and the features take 0"):
+        run(stages.frames, "motions", copied())
 
 
 # mistakes

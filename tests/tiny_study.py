@@ -14,8 +14,10 @@ import yaml
 ROOT = Path(__file__).parent.parent
 RESULTS = {"scores", "tables", "claims", "figures", "site"}
 ENCODER = {"pretrain", "embed", "downstream"}
-COMMAND = re.compile(r"python -m stages\.(\w+)((?: --(?:dataset|modality|view|method|seed) \S+)*)")
-NAMED = re.compile(r"--(?:dataset|modality|method) (\S+)")
+COMMAND = re.compile(
+    r"python -m stages\.(\w+)((?: --(?:dataset|shard|modality|view|method|seed) \S+)*)"
+)
+NAMED = re.compile(r"--(?:dataset|shard|modality|method) (\S+)")
 
 
 class Study:
@@ -104,7 +106,8 @@ AUDIO |= {"end_to_end audio random"}
 VIDEO = jobs(TRAINED, "video", "perturbed_fy")
 IMAGES = jobs(TRAINED, "images", "perturbed_fy")
 DATA = {"dataset notes", "dataset motions", "dataset scenes"}
-DATA |= {"spectrograms notes", "frames motions", "images scenes"}
+SPECTROGRAMS = {"spectrograms notes 0", "spectrograms notes 1", "join notes"}
+DATA |= SPECTROGRAMS | {"frames motions 0", "join motions", "images scenes 0", "join scenes"}
 EVERYTHING = DATA | AUDIO | VIDEO | IMAGES | RESULTS
 
 # (what changes, file, its key or old text, new value or text, the jobs that must run)
@@ -144,6 +147,6 @@ CHANGES = [
         "params.yaml",
         "audio.spectrograms.f_min",
         120.0,
-        {"spectrograms notes"} | AUDIO | RESULTS,
+        SPECTROGRAMS | AUDIO | RESULTS,
     ),
 ]

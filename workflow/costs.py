@@ -25,7 +25,7 @@ from shuffle_to_learn.views import View
 from stages import common
 from stages.params import Params, Study, load_params
 from stages.runtime import start_tensorflow
-from workflow.estimate import START, inputs
+from workflow.estimate import START, WIDTH, inputs
 
 LEAST = 2.0  # seconds that a measurement takes at least
 GIB = 2**30
@@ -134,9 +134,10 @@ def estimate(params: Params) -> tuple[dict[str, list[float]], dict[str, float]]:
 
     for modality, study in params.studies.items():
         counts = inputs(params, modality)
-        add(study.extraction, sum(counts.values()) * extraction(params, modality))
-        width = 2 if modality == "audio" else 1
-        disk["features"] += sum(counts.values()) * prod(study.shape) * width
+        own = sum(counts.values()) / len(study.shards) * extraction(params, modality)
+        add(study.extraction, own, len(study.shards))
+        size = sum(counts.values()) * prod(study.shape) * WIDTH[modality]
+        disk["features, in shards and joined"] += 2 * size
         measured = cache(partial(Encoder, study))
         probe = cache(partial(probes, study))
         scored = sum(counts[split] for split in ("train", "valid", "test"))
@@ -187,8 +188,8 @@ def main(arguments: list[str] | None = None) -> None:
     if not gpus:
         print(f"{'':<14}{'':>6}{total / cores:>10.1f}   on {cores} cores")
     for what, size in disk.items():
-        print(f"{what:<14}{size / GIB:>16.1f} GiB")
-    print(f"{'on disk':<14}{sum(disk.values()) / GIB:>16.1f} GiB   datasets apart")
+        print(f"{what:<30}{size / GIB:>9.1f} GiB")
+    print(f"{'on disk':<30}{sum(disk.values()) / GIB:>9.1f} GiB   datasets apart")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ START = 6.0  # seconds before a job's first work: Python and TensorFlow
 RENDERED = {"notes": 0.02, "motions": 0.03, "scenes": 0.01, "folder": 0.02}
 RENDERED |= dict.fromkeys(public.SPLITS, 0.0005)
 EXTRACTED = {"spectrograms": 0.015, "frames": 0.01, "pictures": 0.004}
+WIDTH = {"audio": 2, "video": 1, "images": 1}  # bytes of a pixel and channel
 # A pixel and channel of an input, an epoch, at an eighth of AlexNet's width.
 EPOCH = {"audio": 1.8e-7, "video": 2.9e-7, "images": 1.0e-7}
 # A probe of one task, of 400 steps at most.
@@ -71,7 +72,8 @@ def core_seconds(params: Params, rule: str, wildcards: Mapping[str, str]) -> flo
         return START + RENDERED[wildcards["dataset"]] * sum(inputs(params, modality).values())
     if rule in EXTRACTED:
         (modality,) = (m for m, s in params.studies.items() if s.dataset == wildcards["dataset"])
-        return START + EXTRACTED[rule] * sum(inputs(params, modality).values())
+        count = sum(inputs(params, modality).values())
+        return START + EXTRACTED[rule] * count / len(params.study(modality).shards)
     if "modality" not in wildcards or rule == "examples":
         return START
     modality = wildcards["modality"]
@@ -97,10 +99,32 @@ def core_seconds(params: Params, rule: str, wildcards: Mapping[str, str]) -> flo
     return START + trained * counts[study.upstream[0]] * each
 
 
+def disk(params: Params, rule: str, wildcards: Mapping[str, str]) -> float:
+    """How many bytes of features, embeddings and networks a job writes, roughly."""
+    if rule in EXTRACTED or rule.startswith("join"):
+        (modality,) = (m for m, s in params.studies.items() if s.dataset == wildcards["dataset"])
+        study = params.study(modality)
+        size = sum(inputs(params, modality).values()) * prod(study.shape) * WIDTH[modality]
+        return size / (len(study.shards) if rule in EXTRACTED else 1)
+    if rule not in ("embed", "pretrain"):
+        return 0.0
+    study = params.study(wildcards["modality"])
+    patches, own = View.parse(wildcards["view"]).patches, study.pretrain
+    tiles = patches * own.tile_features
+    if rule == "pretrain":
+        return 4 * tiles * own.joined_features
+    counts = inputs(params, wildcards["modality"])
+    features = tiles if study.embed.layer == "tiles" else own.joined_features
+    return 4 * features * sum(counts[split] for split in ("train", "valid", "test"))
+
+
 def announcement(params: Params, jobs: Iterable[tuple[str, Mapping[str, str]]], cores: int) -> str:
-    """How many jobs there are and roughly how long they take on so many cores."""
+    """How many jobs there are, roughly how long they take on so many cores, and how much disk."""
+    jobs = list(jobs)
     seconds = [core_seconds(params, *job) for job in jobs if job[0] not in ("all", *params.studies)]
     minutes = sum(seconds) / max(cores, 1) / 60
     long = f"{minutes:.0f} min" if minutes >= 1 else "a minute"
     number = f"{len(seconds)} job{'' if len(seconds) == 1 else 's'}"
-    return f"{number} to run, roughly {long} on {cores} core{'' if cores == 1 else 's'}"
+    gib = sum(disk(params, *job) for job in jobs) / 2**30
+    size = f"; {gib:.1f} GiB of features, networks and embeddings" if gib >= 0.05 else ""
+    return f"{number} to run, roughly {long} on {cores} core{'' if cores == 1 else 's'}{size}"

@@ -44,6 +44,7 @@ wildcard_constraints:
     view=r"[a-z]+-[0-9x]+",
     method=r"[a-z][a-z0-9_]*",
     seed=r"\d+",
+    shard=r"\d+",
 
 
 # The identity of an encoder as wildcards, to write its paths once in stages/paths.py.
@@ -94,12 +95,41 @@ def listing(wildcards):
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def splits(modality):
+    """The splits that a modality's features are extracted of."""
+    return STUDIES[modality].splits if modality in STUDIES else SPLITS
+
+
 def extracted(modality):
-    """The outputs of the stage that extracts a modality's features."""
-    splits = STUDIES[modality].splits if modality in STUDIES else SPLITS
+    """The outputs of the stage that extracts a shard of a modality's features."""
     return {
-        "features": [PATHS.features("{dataset}", split) for split in splits],
-        "labels": [PATHS.labels("{dataset}", split) for split in splits],
+        "features": [
+            PATHS.shard("{dataset}", "{shard}", f"{split}.npy")
+            for split in splits(modality)
+        ],
+        "labels": [
+            PATHS.shard("{dataset}", "{shard}", f"{split}.parquet")
+            for split in splits(modality)
+        ],
+        "rejected": PATHS.shard("{dataset}", "{shard}", "rejected.csv"),
+    }
+
+
+def shards(modality):
+    """Every file of every shard of a modality's features."""
+    made = extracted(modality)
+    return expand(
+        [*made["features"], *made["labels"], made["rejected"]],
+        shard=STUDIES[modality].shards if modality in STUDIES else [],
+        allow_missing=True,
+    )
+
+
+def joined(modality):
+    """The outputs of the stage that joins the shards of a modality's features."""
+    return {
+        "features": [PATHS.features("{dataset}", split) for split in splits(modality)],
+        "labels": [PATHS.labels("{dataset}", split) for split in splits(modality)],
         "rejected": PATHS.rejected("{dataset}"),
     }
 

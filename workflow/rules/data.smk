@@ -47,9 +47,9 @@ rule spectrograms:
     output:
         **extracted("audio"),
     log:
-        LOGS / "spectrograms/{dataset}.log",
+        LOGS / "spectrograms/{dataset}/{shard}.log",
     benchmark:
-        BENCHMARKS / "spectrograms/{dataset}.tsv"
+        BENCHMARKS / "spectrograms/{dataset}/{shard}.tsv"
     wildcard_constraints:
         dataset=dataset_of("audio"),
     priority: 3
@@ -57,9 +57,10 @@ rule spectrograms:
     resources:
         mem_mb=4000,
     params:
-        settings=settings("audio.spectrograms"),
+        settings=settings("audio.spectrograms", "audio.shards"),
     shell:
-        "python -m stages.spectrograms --dataset {wildcards.dataset}{OPTION} 2>&1 | tee {log}"
+        "python -m stages.spectrograms --dataset {wildcards.dataset} --shard {wildcards.shard}"
+        "{OPTION} 2>&1 | tee {log}"
 
 
 rule frames:
@@ -74,9 +75,9 @@ rule frames:
     output:
         **extracted("video"),
     log:
-        LOGS / "frames/{dataset}.log",
+        LOGS / "frames/{dataset}/{shard}.log",
     benchmark:
-        BENCHMARKS / "frames/{dataset}.tsv"
+        BENCHMARKS / "frames/{dataset}/{shard}.tsv"
     wildcard_constraints:
         dataset=dataset_of("video"),
     priority: 3
@@ -84,9 +85,10 @@ rule frames:
     resources:
         mem_mb=4000,
     params:
-        settings=settings("video.frames"),
+        settings=settings("video.frames", "video.shards"),
     shell:
-        "python -m stages.frames --dataset {wildcards.dataset}{OPTION} 2>&1 | tee {log}"
+        "python -m stages.frames --dataset {wildcards.dataset} --shard {wildcards.shard}"
+        "{OPTION} 2>&1 | tee {log}"
 
 
 rule pictures:
@@ -101,9 +103,9 @@ rule pictures:
     output:
         **extracted("images"),
     log:
-        LOGS / "images/{dataset}.log",
+        LOGS / "images/{dataset}/{shard}.log",
     benchmark:
-        BENCHMARKS / "images/{dataset}.tsv"
+        BENCHMARKS / "images/{dataset}/{shard}.tsv"
     wildcard_constraints:
         dataset=dataset_of("images"),
     priority: 3
@@ -111,6 +113,52 @@ rule pictures:
     resources:
         mem_mb=4000,
     params:
-        settings=settings("images.images"),
+        settings=settings("images.images", "images.shards"),
     shell:
-        "python -m stages.images --dataset {wildcards.dataset}{OPTION} 2>&1 | tee {log}"
+        "python -m stages.images --dataset {wildcards.dataset} --shard {wildcards.shard}"
+        "{OPTION} 2>&1 | tee {log}"
+
+
+rule join:
+    input:
+        shards=shards("audio"),
+        code=["stages/join.py"],
+    output:
+        **joined("audio"),
+    log:
+        LOGS / "join/{dataset}.log",
+    benchmark:
+        BENCHMARKS / "join/{dataset}.tsv"
+    wildcard_constraints:
+        dataset=dataset_of("audio"),
+    priority: 3
+    resources:
+        mem_mb=1000,
+    params:
+        settings=settings("audio.shards"),
+    shell:
+        "python -m stages.join --dataset {wildcards.dataset}{OPTION} 2>&1 | tee {log}"
+
+
+use rule join as join_video with:
+    input:
+        shards=shards("video"),
+        code=["stages/join.py"],
+    output:
+        **joined("video"),
+    wildcard_constraints:
+        dataset=dataset_of("video"),
+    params:
+        settings=settings("video.shards", "video.frames.max_rejected"),
+
+
+use rule join as join_images with:
+    input:
+        shards=shards("images"),
+        code=["stages/join.py"],
+    output:
+        **joined("images"),
+    wildcard_constraints:
+        dataset=dataset_of("images"),
+    params:
+        settings=settings("images.shards", "images.images.max_rejected"),

@@ -1,0 +1,104 @@
+"""Join the shards of a dataset's features.
+
+Reads what the stages spectrograms, frames or images wrote, a shard each. Writes, below the data
+folder of the params file, for each split,
+
+  <dataset>/features/<split>.npy       the features of all shards, one after the other
+  <dataset>/features/<split>.parquet   the labels, a row an input
+  <dataset>/features/rejected.csv      the inputs left out (damaged, too short, ...) and why
+
+Stops where more inputs of a split are left out than the params file allows (max_rejected).
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pandas as pd
+
+from stages import common
+from stages.errors import InputError
+from stages.params import Study, load_params
+
+CHUNK = 256  # inputs in memory at a time: of video 20 MiB
+
+
+def main(arguments: list[str] | None = None) -> None:
+    args = common.parser(__doc__, "dataset").parse_args(arguments)
+    params = load_params(args.params)
+    study, layout = params.study_of(args.dataset, "join"), params.layout
+
+    def shards(file: str) -> list[Path]:
+        paths = [layout.shard(args.dataset, number, file) for number in study.shards]
+        return [common.need(path, study.extraction) for path in paths]
+
+    listed = []
+    for path in shards("rejected.csv"):
+        with common.reading(path, study.extraction):  # an id of digits stays as it is
+            listed.append(pd.read_csv(path, dtype=str, keep_default_na=False))
+    found = pd.concat(listed)
+    rejected = pd.concat([found[found["split"] == split] for split in study.splits])
+    kept = 0
+    with ExitStack() as outputs:  # all splits or none
+        for split in study.splits:
+            features, labels = (
+                outputs.enter_context(common.atomic(path(args.dataset, split)))
+                for path in (layout.features, layout.labels)
+            )
+            rows = _join_labels(shards(f"{split}.parquet"), labels, study)
+            kept += rows
+            _check(split, rows, rejected[rejected["split"] == split], study)
+            _join_features(shards(f"{split}.npy"), features, study)
+        path = layout.rejected(args.dataset)
+        rejected.to_csv(outputs.enter_context(common.atomic(path)), index=False)
+    print(
+        f"{args.dataset}: features of {kept} of {kept + len(rejected)} {study.unit}; "
+        f"rejected: {len(rejected)}" + (f", see {path}" if len(rejected) else ""),
+        file=sys.stderr,
+    )
+
+
+def _check(split: str, kept: int, rejected: pd.DataFrame, study: Study) -> None:
+    """Refuse a split of which too much was left out."""
+    left_out, count = len(rejected), kept + len(rejected)
+    allowed = getattr(getattr(study, study.extraction), "max_rejected", 0.0)
+    if left_out and (left_out / count > allowed or not kept):
+        share = f"{100 * allowed:g}% may be" if allowed else "none may be"
+        raise InputError(
+            f"{split}: {left_out} of {count} {study.unit} cannot be used, {share} "
+            f"(max_rejected); the first is {rejected['id'].iloc[0]}: {rejected['reason'].iloc[0]}"
+        )
+
+
+def _join_labels(parts: list[Path], path: Path, study: Study) -> int:
+    """Write the labels of all shards; how many rows there are."""
+    tables = [common.read_table(part, study.extraction) for part in parts]
+    # A label that is unknown in a whole shard has no type there.
+    known = [table.dropna(axis="columns", how="all") for table in tables if len(table)]
+    if known:
+        columns = next(table.columns for table in tables if len(table))
+        pd.concat(known, ignore_index=True).reindex(columns=columns).to_parquet(path, index=False)
+    else:
+        tables[0].to_parquet(path, index=False)
+    return sum(map(len, tables))
+
+
+def _join_features(parts: list[Path], path: Path, study: Study) -> None:
+    """Write the features of all shards."""
+    arrays = [common.read_array(part, study.extraction) for part in parts]
+    for part, array in zip(parts, arrays, strict=True):
+        if array.shape[1:] != study.shape:
+            raise InputError(
+                f"{part} holds {study.unit} of {array.shape[1:]}, the params file asks for "
+                f"{study.shape}: run the stage {study.extraction} again"
+            )
+    with common.growing_array(path, arrays[0].dtype.str, study.shape) as add:
+        for array in arrays:
+            for start in range(0, len(array), CHUNK):
+                add(array[start : start + CHUNK])
+
+
+if __name__ == "__main__":
+    common.run(main)
