@@ -24,7 +24,8 @@ onstart:
     jobs = [
         (job.rule.name, job.wildcards_dict) for job in workflow.dag.needrun_jobs()
     ]
-    print(announcement(PARAMS, jobs, workflow.cores), file=sys.stderr)
+    cores = workflow.resource_settings.cores  # none on a cluster
+    print(announcement(PARAMS, jobs, cores), file=sys.stderr)
 
 
 rule all:

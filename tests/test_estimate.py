@@ -85,3 +85,5 @@ def test_targets_are_no_jobs() -> None:
     params = load_params(ROOT / "presets/tiny.yaml")
     said = announcement(params, [("all", {}), ("audio", {}), ("site", {})], 1)
     assert said == "1 job to run, roughly a minute on 1 core"
+    said = announcement(params, [("site", {})], None)  # on a cluster
+    assert said == "1 job to run, roughly a minute of one core's work"

@@ -21,9 +21,9 @@ NAMED = re.compile(r"--(?:dataset|shard|modality|method) (\S+)")
 
 
 class Study:
-    """A copy of the repository whose params.yaml is the tiny preset."""
+    """A copy of the repository whose params.yaml is a preset."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, preset: str = "tiny") -> None:
         self.folder = folder
         self.originals: dict[str, str] = {}
         tracked = _git("ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
@@ -31,7 +31,7 @@ class Study:
             if (ROOT / name).exists():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
-        shutil.copy2(ROOT / "presets/tiny.yaml", folder / "params.yaml")
+        shutil.copy2(ROOT / f"presets/{preset}.yaml", folder / "params.yaml")
         subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
 
     def change(self, file: str, at: str, new: Any) -> None:

@@ -118,13 +118,16 @@ def disk(params: Params, rule: str, wildcards: Mapping[str, str]) -> float:
     return 4 * features * sum(counts[split] for split in ("train", "valid", "test"))
 
 
-def announcement(params: Params, jobs: Iterable[tuple[str, Mapping[str, str]]], cores: int) -> str:
+def announcement(
+    params: Params, jobs: Iterable[tuple[str, Mapping[str, str]]], cores: int | None
+) -> str:
     """How many jobs there are, roughly how long they take on so many cores, and how much disk."""
     jobs = list(jobs)
     seconds = [core_seconds(params, *job) for job in jobs if job[0] not in ("all", *params.studies)]
-    minutes = sum(seconds) / max(cores, 1) / 60
+    minutes = sum(seconds) / (cores or 1) / 60
     long = f"{minutes:.0f} min" if minutes >= 1 else "a minute"
     number = f"{len(seconds)} job{'' if len(seconds) == 1 else 's'}"
     gib = sum(disk(params, *job) for job in jobs) / 2**30
     size = f"; {gib:.1f} GiB of features, networks and embeddings" if gib >= 0.05 else ""
-    return f"{number} to run, roughly {long} on {cores} core{'' if cores == 1 else 's'}{size}"
+    where = "of one core's work" if cores is None else f"on {cores} core{'s' * (cores != 1)}"
+    return f"{number} to run, roughly {long} {where}{size}"

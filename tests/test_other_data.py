@@ -1,0 +1,93 @@
+"""Real runs of both runners on the paper's datasets, as tiny files of the same formats, and on a
+folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+from test_folder import pictures, write_labels
+from test_public import HELD_OUT, OWN, SEED, make
+from tiny_study import EVERYTHING, IMAGES, Study, ran
+
+DATASETS = {"notes": "nsynth_full", "motions": "something_something_v2", "scenes": "imagenet_voc"}
+
+
+def rewrite(study: Study, change: Any) -> None:
+    path = study.folder / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    change(content)
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def test_the_papers_datasets_under_both_runners(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "tfds"
+
+    def change(content: dict) -> None:
+        for modality, name in OWN.items():
+            content[name] = {"data_dir": str(data), "held_out_share": HELD_OUT, "seed": SEED}
+            content[modality] |= {"dataset": name, "source": "shuffle_to_learn/public.py"}
+        content["video"]["frames"] |= {"count": 6}
+        content["video"]["views"] = ["frames-4"]
+
+    for modality in OWN:
+        make(modality, data / modality, monkeypatch)
+    for own in data.iterdir():  # each was prepared in a folder of its own
+        for path in own.rglob("*"):
+            target = data / path.relative_to(own)
+            if path.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.rename(target)
+
+    def named(jobs: set[str]) -> set[str]:
+        return {" ".join(DATASETS.get(word, word) for word in job.split(" ")) for job in jobs}
+
+    scores = []
+    for runner in ("snakemake", "dvc"):
+        study = Study(tmp_path / runner)
+        rewrite(study, change)
+        run = getattr(study, runner)
+        assert run() == named(EVERYTHING)
+        assert run() == set()
+        scores.append((study.folder / "results/tiny/scores.csv").read_bytes())
+    assert scores[0] == scores[1]
+    table = pd.read_csv(study.folder / "results/tiny/scores.csv")
+    assert set(table["dataset"]) == set(OWN.values())
+    assert (study.folder / "results/tiny/tables/table1.csv").is_file()
+    page = (study.folder / "results/tiny/index.html").read_text()
+    assert "NSynth" in page and "embedded dataset" not in page
+
+
+def test_a_folder_under_both_runners(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    source = tmp_path / "pictures"
+    source.mkdir()
+    write_labels(source, pictures(source))
+    folder = yaml.safe_load((ROOT / "presets/folder.yaml").read_text())["folder"]
+    folder |= {"group": "", "valid_share": 0.15, "test_share": 0.3}
+
+    def change(content: dict) -> None:
+        own = content["images"]
+        content["folder"] = folder
+        own |= {"dataset": "folder", "source": "pictures"}
+        own["pretrain"]["batch_size"] = 8
+        own["downstream"] |= {"tasks": {"species": "categories"}, "n_examples": [20]}
+
+    rewrite(study, change)
+    wanted = {"dataset folder", "images folder 0", "join folder"}
+    wanted |= IMAGES - {"examples images perturbed_fy"}
+
+    assert study.snakemake("images") == wanted
+    (source / "00.jpg").write_bytes((source / "02.jpg").read_bytes())
+    assert ran(study.call("snakemake", "-n", "images")) == wanted
+    shutil.rmtree(tmp_path / "data")
+    assert ran(study.call("dvc", "repro", "downstream-images")) == wanted
+    (source / "02.jpg").write_bytes((source / "04.jpg").read_bytes())
+    assert "> python -m stages.dataset" in study.call("dvc", "repro", "--dry", "dataset-images")
