@@ -5,7 +5,8 @@
 Runs the stages of one encoder of each modality on a quarter of the default study's embedded data,
 on as much as it has, and on four times that (of notes there are no more than it has: on an
 eleventh, a third and all), with the default settings but for one epoch of pretraining. Writes
-benchmarks/scale.csv and docs/images/scale.svg.
+benchmarks/scale.csv, docs/images/scale.svg, and in docs/scale.md what is between its marks. Takes
+about 16 minutes on two cores, which should have nothing else to do.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import yaml
 
+from benchmarks.ranking import machine, read_page, write_page
+from benchmarks.ranking import table as in_markdown
+from shuffle_to_learn import public
 from stages.drawing import rc, save
 from stages.params import load_params
 
@@ -39,6 +43,8 @@ COUNTS = {
 }
 MARKERS = {"audio": "o", "video": "s", "images": "^"}
 MIB = 2**20
+PAGE, CSV = ROOT / "docs/scale.md", ROOT / "benchmarks/scale.csv"
+PUBLIC = {"audio": "nsynth_full", "video": "something_something_v2", "images": "imagenet_voc"}
 
 
 def content(folder: Path, times: int) -> dict:
@@ -137,19 +143,63 @@ def draw(table: pd.DataFrame) -> None:
         save(figure, ROOT / "docs/images/scale.svg")
 
 
+def words(found: pd.DataFrame, where: str) -> str:
+    """The measurements, and what the two larger say of the public datasets."""
+    rows, public_rows = [], []
+    for (modality, stage), own in found.groupby(["modality", "stage"], sort=False):
+        counts, seconds, memory, written = (
+            [f"{value:,.0f}" if value >= 10 else f"{value:.1f}" for value in own[column]]
+            for column in ("inputs", "seconds", "peak_mib", "written_mib")
+        )
+        (less, more), (sooner, later) = own["inputs"].iloc[1:], own["seconds"].iloc[1:]
+        each = (later - sooner) / (more - less)
+        rows.append([f"{modality}: {stage}", *map(" / ".join, (counts, seconds, memory, written))])
+        rows[-1].append(f"{1000 * each:.2g}")
+        if stage in ("spectrograms", "frames", "images", "join"):
+            parts = public.SPLITS[PUBLIC[modality]](0.0).values()
+            count = sum(public.COUNTS[p.dataset][p.split] for of in parts for p in of if p.high)
+            size = own["written_mib"].iloc[-1] / own["inputs"].iloc[-1] * count
+            public_rows.append(
+                [
+                    f"{PUBLIC[modality]}: {stage}",
+                    f"{count:,}",
+                    f"{each * count / 60:,.0f}",
+                    f"{size / 1024:,.1f}",
+                ]
+            )
+    head = "stage | inputs | seconds | peak memory, MiB | written, MiB | ms an input".split(" | ")
+    second = "stage | inputs | minutes | GiB written".split(" | ")
+    return "\n".join(
+        [
+            "Each cell: of 1, 4 and 16 times the least data. The last column is of the steps from 4 to "
+            "16 times, without what a job takes to start.",
+            "",
+            *in_markdown(head, rows),
+            "",
+            "At that rate, on two cores:",
+            "",
+            *in_markdown(second, public_rows),
+            "",
+            f"{where}.",
+        ]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.parse_args()
+    by_hand, where = read_page(PAGE, "What it costs as data grows"), machine()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for times in TIMES:
             rows += measure(Path(folder) / str(times), times)
     table = pd.DataFrame(rows)
-    table.to_csv(ROOT / "benchmarks/scale.csv", index=False, lineterminator="\n")
+    table.to_csv(CSV, index=False, lineterminator="\n")
     draw(table)
+    write_page(PAGE, by_hand, words(table, where))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,6 @@ OWN = {
     "video": "something_something_v2",
     "images": "imagenet_voc",
 }
-TASKS = {"audio": ["instrument", "family", "pitch"], "video": ["action"], "images": ["objects"]}
 
 
 def nsynth(data_dir: Path) -> None:

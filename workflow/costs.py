@@ -61,6 +61,7 @@ def extraction(params: Params, modality: str) -> float:
         content = cv2.imencode(".jpg", picture)[1].tobytes()
         own = params.studies["images"].images
         return timed(lambda: read_picture(content, own.size, own.channels))
+    from shuffle_to_learn.motions import encode
     from stages.frames import read as read_clip
 
     own = params.studies["video"].frames.model_dump(exclude={"count", "max_rejected"})
@@ -68,10 +69,7 @@ def extraction(params: Params, modality: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.webm"
         small = cv2.resize(picture, (320, 240))
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"VP80"), 12, (320, 240))
-        for place in range(48):
-            writer.write(np.roll(small, 4 * place, axis=1))
-        writer.release()
+        encode(np.stack([np.roll(small, 4 * place, axis=1) for place in range(48)]), path)
         return timed(lambda: read_clip(path, **own))
 
 
