@@ -171,8 +171,8 @@ def words(found: pd.DataFrame, where: str) -> str:
     second = "stage | inputs | minutes | GiB written".split(" | ")
     return "\n".join(
         [
-            "Each cell: of 1, 4 and 16 times the least data. The last column is of the steps from 4 to "
-            "16 times, without what a job takes to start.",
+            "Each cell: of 1, 4 and 16 times the least data. The last column is of the step from 4 "
+            "to 16 times, without what a job takes to start.",
             "",
             *in_markdown(head, rows),
             "",
