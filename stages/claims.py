@@ -3,9 +3,9 @@
 Reads stages/claims.yaml, which writes each claim down as a comparison with a threshold, and
 results/scores.csv and results/pretext.csv. Writes one row a claim: claim, source, statement,
 effect, ci_low, ci_high, verdict (supported, contradicted, inconclusive or not_run), then what was
-compared with what, the threshold, and of how many examples, seeds and draws. An effect is positive
-where the claim's first side is better, in the unit of the metric; its 95 % interval is paired, over
-seeds and draws (shuffle_to_learn/statistics.py).
+compared with what, the threshold, of how many examples, seeds and draws, and of which scores. An
+effect is positive where the claim's first side is better, in the unit of the metric; its 95 %
+interval is paired, over seeds and draws (shuffle_to_learn/statistics.py).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from stages.style import measure_of
 FILE = Path(__file__).with_suffix(".yaml")
 COLUMNS = ["claim", "source", "statement", "effect", "ci_low", "ci_high", "verdict"]
 COLUMNS += ["modality", "comparison", "threshold", "n_examples", "n_seeds", "n_replicates"]
+COLUMNS += ["task", "metric", "views"]
 
 
 class Claim(Section):
@@ -98,7 +99,11 @@ def judge(
         effect, comparison, examples, shape = _effect(claim, params, scores, pretext)
     except Missing as missing:
         return row | {"verdict": "not_run", "comparison": f"needs {missing}"}
+    study = params.study(claim.modality)
     return row | {
+        "task": claim.task,
+        "metric": study.metrics[claim.task][0],
+        "views": " and ".join(claim.views or study.views[:1]),
         "effect": effect.mean,
         "ci_low": effect.low,
         "ci_high": effect.high,

@@ -16,6 +16,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pandas as pd
 import yaml
@@ -310,8 +311,20 @@ def claims(params: Params) -> list[dict[str, Any]]:
         for key in ("effect", "ci_low", "ci_high"):
             value = row[key]
             row[key] = None if value is None else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+        row["rows"] = _compared(row)
         row["n_seeds"] = None if row.get("n_seeds") is None else int(row["n_seeds"])
     return rows
+
+
+def _compared(row: dict[str, Any]) -> str | None:
+    """The part of an address that names the scores that a claim is judged by, or more of them."""
+    if row.get("views") is None:
+        return None
+    of = {"table": "scores", **{key: row[key] for key in ("modality", "task", "metric")}}
+    examples = row["n_examples"]  # a number, where all claims are of one number
+    examples = examples if isinstance(examples, str) else str(int(examples))
+    several = {"view": row["views"], "n_examples": examples}
+    return urlencode(of | {key: value for key, value in several.items() if " and " not in value})
 
 
 def page(params: Params) -> str:

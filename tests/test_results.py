@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
@@ -1248,7 +1249,15 @@ def test_page_shows_every_claim_with_its_verdict(study: Path) -> None:
     for row in table.itertuples():
         assert str(row.statement) in part
         if row.verdict != "not_run":
-            assert f"{row.effect:+.3f}".replace("-", "\N{MINUS SIGN}") in part
+            effect = f"{row.effect:+.3f}".replace("-", "\N{MINUS SIGN}")
+            of = {"table": "scores", "modality": row.modality, "task": row.task}
+            of |= {"metric": row.metric, "view": row.views, "n_examples": row.n_examples}
+            of = {key: str(value) for key, value in of.items() if " and " not in str(value)}
+            address = urlencode(of).replace("&", "&amp;")
+            assert f'<a href="browse.html#{address}"' in part and f">{effect}</a>" in part
+            scores = pd.read_csv(load_params(study).layout.all_scores)
+            del of["table"]
+            assert all((scores[key].astype(str) == value).any() for key, value in of.items())
     assert '<a href="claims.csv">' in part
 
 
