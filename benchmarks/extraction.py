@@ -10,13 +10,14 @@ writes it to benchmarks/extraction.md. Rates are medians over the rounds.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -25,11 +26,14 @@ from typing import Any
 import numpy as np
 
 from stages import spectrograms
+from stages.extraction import Extraction, extract
 from stages.params import load_params
 from stages.paths import Paths
 from stages.runtime import start_tensorflow
+from stages.sources import open_dataset
 
 ROUNDS = 3
+PARAMS = Path(__file__).parent.parent / "params.yaml"
 OUTPUT = Path(__file__).with_suffix(".md")
 
 
@@ -75,7 +79,7 @@ def measure(notes: int, workers: int, folder: Path) -> list[tuple[str, float, st
 
     logging.set_verbosity(logging.ERROR)
     tfds.disable_progress_bar()
-    settings = load_params(Path(__file__).parent.parent / "params.yaml").audio.spectrograms
+    settings = load_params(PARAMS).audio.spectrograms
     pitches = range(40, 70)
     chosen = soundfont.candidates(soundfont.spread(-(-notes // len(pitches))), pitches, seed=0)
     chosen = chosen[:notes]
@@ -106,30 +110,31 @@ def measure(notes: int, workers: int, folder: Path) -> list[tuple[str, float, st
                 rates.setdefault("write", []).append(rate(len(chosen), write))
             rates.setdefault("render", []).append(rate(count, render))
 
-    dataset = spectrograms.open_dataset(folder / "tfds0")
+    study = load_params(PARAMS).study("audio")
+    source = open_dataset(folder / "tfds0", "notes", study.splits)
     transform = partial(log_mel, sample_rate=soundfont.SAMPLE_RATE, **settings.model_dump())
+    how = Extraction(
+        content=lambda example: example["audio"],
+        transform=transform,
+        labels=spectrograms._labels(source.builder),
+        dtype="<f2",
+    )
+    layout = Paths(folder / "data", folder / "results")
 
     def stage() -> None:
-        spectrograms.extract(
-            dataset,
-            "train",
-            transform,
-            shape=(settings.n_mels, settings.frames),
-            threads=workers,
-            layout=Paths(folder / "data", folder / "results"),
-            dataset="notes",
-        )
+        with redirect_stderr(io.StringIO()):
+            extract(source, study, how, number=0, threads=workers, layout=layout)
 
     def transform_alone() -> None:
         for samples in audio:
             transform(samples)
 
-    rates["cold"] = [rate(count, stage)]
+    rates["cold"] = [rate(len(chosen), stage)]
     one_file_at_a_time(files, settings)  # librosa compiles and loads at its first use
     for _ in range(ROUNDS):
         baseline = partial(one_file_at_a_time, files, settings)
         rates.setdefault("baseline", []).append(rate(count, baseline))
-        rates.setdefault("stage", []).append(rate(count, stage))
+        rates.setdefault("stage", []).append(rate(len(chosen), stage))
         rates.setdefault("log_mel", []).append(rate(count, transform_alone))
 
     median = {name: statistics.median(values) for name, values in rates.items()}

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from math import prod
 from pathlib import Path
 
 import matplotlib
@@ -30,9 +31,11 @@ import yaml
 
 from benchmarks.ranking import machine, read_page, write_page
 from benchmarks.ranking import table as in_markdown
-from shuffle_to_learn import public
 from stages.drawing import rc, save
 from stages.params import load_params
+from stages.paths import SPLITS
+from workflow.costs import extraction
+from workflow.estimate import WIDTH, inputs
 
 ROOT = Path(__file__).parent.parent
 TIMES = (1, 4, 16)
@@ -44,7 +47,7 @@ COUNTS = {
 MARKERS = {"audio": "o", "video": "s", "images": "^"}
 MIB = 2**20
 PAGE, CSV = ROOT / "docs/scale.md", ROOT / "benchmarks/scale.csv"
-PUBLIC = {"audio": "nsynth_full", "video": "something_something_v2", "images": "imagenet_voc"}
+PAPER = ROOT / "presets/paper.yaml"
 
 
 def content(folder: Path, times: int) -> dict:
@@ -109,7 +112,9 @@ def measure(folder: Path, times: int) -> list[dict]:
             seconds, memory = run(f"stages.{stage}", *options, "--params", str(file))
             inputs = sum(
                 len(pd.read_parquet(layout.labels(dataset, split), columns=["id"]))
-                for split in (study.splits if stage != "pretrain" else study.upstream[:1])
+                for split in {"pretrain": study.upstream[:1], "embed": SPLITS}.get(
+                    stage, study.splits
+                )
                 if layout.labels(dataset, split).exists()
             )
             rows.append(
@@ -144,7 +149,7 @@ def draw(table: pd.DataFrame) -> None:
 
 
 def words(found: pd.DataFrame, where: str) -> str:
-    """The measurements, and what the two larger say of the public datasets."""
+    """The measurements, and what extraction of the public datasets comes to."""
     rows, public_rows = [], []
     for (modality, stage), own in found.groupby(["modality", "stage"], sort=False):
         counts, seconds, memory, written = (
@@ -155,20 +160,24 @@ def words(found: pd.DataFrame, where: str) -> str:
         each = (later - sooner) / (more - less)
         rows.append([f"{modality}: {stage}", *map(" / ".join, (counts, seconds, memory, written))])
         rows[-1].append(f"{1000 * each:.2g}")
-        if stage in ("spectrograms", "frames", "images", "join"):
-            parts = public.SPLITS[PUBLIC[modality]](0.0).values()
-            count = sum(public.COUNTS[p.dataset][p.split] for of in parts for p in of if p.high)
-            size = own["written_mib"].iloc[-1] / own["inputs"].iloc[-1] * count
-            public_rows.append(
-                [
-                    f"{PUBLIC[modality]}: {stage}",
-                    f"{count:,}",
-                    f"{each * count / 60:,.0f}",
-                    f"{size / 1024:,.1f}",
-                ]
-            )
     head = "stage | inputs | seconds | peak memory, MiB | written, MiB | ms an input".split(" | ")
-    second = "stage | inputs | minutes | GiB written".split(" | ")
+    second = "dataset | inputs | shards | minutes | GiB, joined | MiB a shard".split(" | ")
+    params = load_params(PAPER)
+    for modality, study in params.studies.items():
+        count = sum(inputs(params, modality).values())
+        size = count * prod(study.shape) * WIDTH[modality]
+        minutes = count * extraction(params, modality) / (os.cpu_count() or 1) / 60
+        shards = len(study.shards)
+        public_rows.append(
+            [
+                study.dataset,
+                f"{count:,}",
+                f"{shards}",
+                f"{minutes:,.0f}",
+                f"{size / 2**30:.1f}",
+                f"{size / shards / MIB:,.0f}",
+            ]
+        )
     return "\n".join(
         [
             "Each cell: of 1, 4 and 16 times the least data. The last column is of the step from 4 "
@@ -176,7 +185,8 @@ def words(found: pd.DataFrame, where: str) -> str:
             "",
             *in_markdown(head, rows),
             "",
-            "At that rate, on two cores:",
+            "Extraction with the settings of `presets/paper.yaml`, by what one input takes here "
+            f"(as `make estimate` measures it), on {os.cpu_count()} cores:",
             "",
             *in_markdown(second, public_rows),
             "",

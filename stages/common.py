@@ -152,6 +152,20 @@ def read_array(path: str | Path, made_by: str) -> np.ndarray:
         return array
 
 
+def check_disk(folder: Path, size: float, what: str) -> None:
+    """Say how much disk an output takes, and stop where there is less."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free, mib = shutil.disk_usage(folder).free, 2**20
+    print(
+        f"{what} take {size / mib:,.0f} MiB of disk, {free / mib:,.0f} MiB are free",
+        file=sys.stderr,
+    )
+    if size > free:
+        raise InputError(
+            f"{folder}: the disk has {free / mib:,.0f} MiB, and {what} take {size / mib:,.0f} MiB"
+        )
+
+
 @contextmanager
 def growing_array(
     path: Path, dtype: str, shape: tuple[int, ...]
@@ -170,7 +184,9 @@ def growing_array(
 
         def add(rows: np.ndarray) -> None:
             nonlocal count
-            rows = np.reshape(rows, (-1, *shape))
+            if rows.shape == shape:
+                rows = rows[None]
+            assert rows.shape[1:] == shape, f"{rows.shape} is no row or rows of {shape}"
             file.write(rows.astype(dtype).tobytes())
             count += len(rows)
 

@@ -35,8 +35,8 @@ def main(argv: list[str] | None = None) -> None:
         if len(inputs) != rows:
             raise InputError(
                 f"{paths.features(study.dataset, part)} has {len(inputs)} inputs and "
-                f"{paths.labels(study.dataset, part)} {rows}: run the stage "
-                f"{study.extraction} again"
+                f"{paths.labels(study.dataset, part)} {rows}: run the stages "
+                f"{study.extraction} and join again"
             )
     check_sizes(args.params, params, args.modality, tasks)
     common.need(paths.model(encoder), "pretrain")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -67,7 +66,7 @@ def extract(
         raise InputError(f"--shard {number}: use one of the params file's: {study.shards}")
     shard, rejected, total = Shard(number, len(study.shards)), [], 0
     paths = [layout.shard(source.name, number, f"{split}.npy") for split in study.splits]
-    _check_disk(source, study, how, shard, paths[0].parent)
+    _check_disk(source, study, how, shard, layout)
     with ExitStack() as outputs:
         for split, path in zip(study.splits, paths, strict=True):
             features, labels = (
@@ -93,26 +92,18 @@ def extract(
     )
 
 
-def _check_disk(source: Source, study: Study, how: Extraction, shard: Shard, folder: Path) -> None:
-    """Say how much disk the features take, and stop where there is less."""
+def _check_disk(source: Source, study: Study, how: Extraction, shard: Shard, layout: Paths) -> None:
+    """Say how much disk the features take; there has to be enough for all shards yet to be made."""
     import numpy as np
 
     count = sum(source.expected(split, shard) for split in study.splits)
-    needed = count * prod(study.shape) * np.dtype(how.dtype).itemsize
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    mib = 2**20
-    part = f", shard {shard.number} of {shard.count}" if shard.count > 1 else ""
-    print(
-        f"{source.name}{part}: features of {count} {study.unit} take {needed / mib:,.0f} MiB of "
-        f"disk, {free / mib:,.0f} MiB are free",
-        file=sys.stderr,
-    )
-    if needed > free:
-        raise InputError(
-            f"{folder}: the disk has {free / mib:,.0f} MiB, and the features take "
-            f"{needed / mib:,.0f} MiB"
-        )
+    size = count * prod(study.shape) * np.dtype(how.dtype).itemsize
+    listed = [layout.shard(source.name, number, "rejected.csv") for number in study.shards]
+    others = sum(not path.exists() for path in listed) - (not listed[shard.number].exists())
+    what = f"{source.name}: features of {count} {study.unit}"
+    if shard.count > 1:
+        what += f", in shard {shard.number} of {shard.count}, and {others} shards yet to be made"
+    common.check_disk(listed[shard.number].parent, (1 + others) * size, what)
 
 
 def _split(

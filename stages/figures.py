@@ -387,10 +387,12 @@ def answers(params: Params, modality: str) -> pd.DataFrame:
     if task not in study.downstream.tasks:
         return pd.DataFrame(columns=columns)
     path = params.layout.labels(study.dataset, study.downstream.evaluate_on)
-    labels = read_table(path, study.extraction)
+    labels = read_table(path, "join")
     named = task if study.dataset == "folder" else f"{task}_name"
     if named not in labels:
-        raise InputError(f"{path} has no column {named}: run the stage {study.extraction} again")
+        raise InputError(
+            f"{path} has no column {named}: run the stages {study.extraction} and join again"
+        )
     names = dict(zip(labels[task], labels[named], strict=True))
     parts = []
     for e in params.encoders(modality):

@@ -7,11 +7,13 @@ folder of the params file, for each split,
   <dataset>/features/<split>.parquet   the labels, a row an input
   <dataset>/features/rejected.csv      the inputs left out (damaged, too short, ...) and why
 
-Stops where more inputs of a split are left out than the params file allows (max_rejected).
+Stops where more inputs of a split are left out than the params file allows (max_rejected). Removes
+shards that the params file does not have any more.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -41,6 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
     found = pd.concat(listed)
     rejected = pd.concat([found[found["split"] == split] for split in study.splits])
     kept = 0
+    arrays = [path for split in study.splits for path in shards(f"{split}.npy")]
+    size = sum(path.stat().st_size for path in arrays)
+    common.check_disk(layout.rejected(args.dataset).parent, size, f"{args.dataset}: features")
     with ExitStack() as outputs:  # all splits or none
         for split in study.splits:
             features, labels = (
@@ -53,6 +58,10 @@ def main(arguments: list[str] | None = None) -> None:
             _join_features(shards(f"{split}.npy"), features, study)
         path = layout.rejected(args.dataset)
         rejected.to_csv(outputs.enter_context(common.atomic(path)), index=False)
+    own = {str(number) for number in study.shards}
+    for folder in layout.shard(args.dataset, 0, "").parent.iterdir():
+        if folder.name not in own:
+            shutil.rmtree(folder)
     print(
         f"{args.dataset}: features of {kept} of {kept + len(rejected)} {study.unit}; "
         f"rejected: {len(rejected)}" + (f", see {path}" if len(rejected) else ""),
@@ -77,11 +86,9 @@ def _join_labels(parts: list[Path], path: Path, study: Study) -> int:
     tables = [common.read_table(part, study.extraction) for part in parts]
     # A label that is unknown in a whole shard has no type there.
     known = [table.dropna(axis="columns", how="all") for table in tables if len(table)]
-    if known:
-        columns = next(table.columns for table in tables if len(table))
-        pd.concat(known, ignore_index=True).reindex(columns=columns).to_parquet(path, index=False)
-    else:
-        tables[0].to_parquet(path, index=False)
+    columns = dict.fromkeys(column for table in tables for column in table.columns)
+    joined = pd.concat(known, ignore_index=True) if known else tables[0]
+    joined.reindex(columns=list(columns)).to_parquet(path, index=False)
     return sum(map(len, tables))
 
 

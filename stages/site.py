@@ -185,14 +185,15 @@ def contents(params: Params, study: Study) -> dict[str, Any]:
 def _extracted(params: Params, study: Study, kept: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     """The inputs of a dataset that extraction made features of, and why it left others out."""
     path = params.layout.rejected(study.dataset)
-    table = _columns(path, study.extraction, ["split", "id", "reason"]).astype(str)
+    table = _columns(path, "join", ["split", "id", "reason"]).astype(str)
     left_out = set(zip(table["split"], table["id"], strict=True))
     own = list(zip(kept["split"].astype(str), kept["id"].astype(str), strict=True))
     if unknown := sorted(left_out.difference(own)):
         split, name = unknown[0]
         raise InputError(
             f"{path} leaves out {name} of {split}, which is not in "
-            f"{params.layout.manifest(study.dataset)}: run the stage {study.extraction} again"
+            f"{params.layout.manifest(study.dataset)}: run the stages {study.extraction} and join "
+            "again"
         )
     return kept[[key not in left_out for key in own]], table["reason"]
 

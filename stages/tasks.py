@@ -107,14 +107,14 @@ def read_tasks(params: Params, modality: str) -> list[Task]:
     tables = {}
     for split in ("train", study.downstream.evaluate_on):
         path = paths.labels(study.dataset, split)
-        tables[split] = common.read_table(path, study.extraction)
+        tables[split] = common.read_table(path, "join")
         if missing := [task for task in study.downstream.tasks if task not in tables[split]]:
             raise InputError(
                 f"{path} has no column {missing[0]}"
                 + (
                     f": the columns of labels.csv are {_columns(tables[split])}"
                     if study.dataset == "folder"
-                    else f": run the stage {study.extraction} again"
+                    else f": run the stages {study.extraction} and join again"
                 )
             )
     return [

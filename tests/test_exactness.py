@@ -71,7 +71,11 @@ class TestDvc(Exactness):
         made.change("params.yaml", "audio.shards", [0, 1, 2])
         spectrograms = {f"spectrograms notes {shard}" for shard in range(3)}
         assert made.dvc() == {*spectrograms, "join notes", "site"}
+        folder = made.folder / "data/tiny/notes/shards"
+        assert {path.name for path in folder.iterdir()} == {"0", "1", "2"}
         made.restore()
+        assert made.dvc() <= {"join notes"}
+        assert {path.name for path in folder.iterdir()} == {"0", "1"}
         assert made.dvc() == set()
 
     def test_a_clone_that_pulls_finds_nothing_to_run(self, made: Study, tmp_path: Path) -> None:

@@ -1173,8 +1173,8 @@ def test_counts_agree(study: Path, modality: str) -> None:
     ("rejected", "message"),
     [
         ("split,id,reason\ntest,input-00,short\n", "leaves out input-00 of test, which is not in"),
-        ("split,id\ntest,input-08\n", "has no column reason: run the stage frames again"),
-        (None, "run the stage frames first"),
+        ("split,id\ntest,input-08\n", "has no column reason: run the stage join again"),
+        (None, "run the stage join first"),
     ],
 )
 def test_site_refuses_a_list_of_another_dataset(

@@ -78,22 +78,26 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("slurm")
     for name in ("state", "spool"):
         (folder / name).mkdir()
-    CONF.parent.mkdir(exist_ok=True)
-    mib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
-    text = SETTINGS
-    for name, value in {"DIR": folder, "HOST": socket.gethostname(), "MIB": mib * 9 // 10}.items():
-        text = text.replace(f"@{name}@", str(value))
-    CONF.write_text(text)
     started = []
-    if not say("pgrep", "-x", "munged"):
-        run = Path("/run/munge")
-        run.mkdir(exist_ok=True)
-        shutil.chown(run, "munge")
-        as_munge = ["setpriv", "--reuid=munge", "--regid=munge", "--clear-groups"]
-        munged = subprocess.Popen([*as_munge, "munged", "-F"], stderr=subprocess.DEVNULL)
-        started.append(munged)
-        wait_for("munge", lambda: say("munge", "-n"))
     try:
+        CONF.parent.mkdir(exist_ok=True)
+        mib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20
+        text = SETTINGS
+        for name, value in {
+            "DIR": folder,
+            "HOST": socket.gethostname(),
+            "MIB": mib * 9 // 10,
+        }.items():
+            text = text.replace(f"@{name}@", str(value))
+        CONF.write_text(text)
+        if not say("pgrep", "-x", "munged"):
+            run = Path("/run/munge")
+            run.mkdir(exist_ok=True)
+            shutil.chown(run, "munge")
+            as_munge = ["setpriv", "--reuid=munge", "--regid=munge", "--clear-groups"]
+            munged = subprocess.Popen([*as_munge, "munged", "-F"], stderr=subprocess.DEVNULL)
+            started.append(munged)
+            wait_for("munge", lambda: say("munge", "-n"))
         started.append(subprocess.Popen(["slurmctld", "-D"], stderr=subprocess.DEVNULL))
         started.append(subprocess.Popen(["slurmd", "-D"], stderr=subprocess.DEVNULL))
         wait_for("idle node", lambda: "idle" in say("sinfo", "-h", "-o", "%t"))
@@ -103,7 +107,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for process in reversed(started):
             process.terminate()
             process.wait(30)
-        CONF.unlink()
+        CONF.unlink(missing_ok=True)
 
 
 def test_a_study_on_slurm_with_a_job_killed_and_retried(slurm: None, tmp_path: Path) -> None:

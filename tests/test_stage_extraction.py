@@ -563,17 +563,18 @@ def test_shards_joined_are_what_one_job_makes(made, copied, dataset: str) -> Non
 
 def test_labels_unknown_in_a_whole_shard_join_as_in_one_job(tmp_path: Path) -> None:
     tables = [
+        pd.DataFrame([{"id": "a", "objects": []}]),  # a file without labels
         pd.DataFrame([{"id": "a", "pitch": None, "name": None, "objects": []}]),
         pd.DataFrame(columns=[]),
         pd.DataFrame([{"id": "b", "pitch": 3, "name": "x", "objects": [1, 2]}] * 2),
     ]
-    parts = [tmp_path / f"{number}.parquet" for number in range(3)]
+    parts = [tmp_path / f"{number}.parquet" for number in range(len(tables))]
     for part, table in zip(parts, tables, strict=True):
         table.to_parquet(part, index=False)
     study = load_params(params_file(tmp_path)).video
-    assert stages.join._join_labels(parts, tmp_path / "all.parquet", study) == 3
+    assert stages.join._join_labels(parts, tmp_path / "all.parquet", study) == 4
     own = pd.read_parquet(tmp_path / "all.parquet")
-    rows = [row for table in (tables[0], tables[2]) for row in table.to_dict("records")]
+    rows = [row for table in tables for row in table.to_dict("records")]
     pd.DataFrame(rows).to_parquet(tmp_path / "one.parquet", index=False)
     pd.testing.assert_frame_equal(own, pd.read_parquet(tmp_path / "one.parquet"))
 
@@ -596,10 +597,22 @@ def test_a_shard_that_is_missing_unknown_or_of_another_size(copied, capsys) -> N
 
 
 def test_a_disk_too_small_is_told_before_the_work(copied, monkeypatch) -> None:
-    usage = SimpleNamespace(free=1000)
-    monkeypatch.setattr(stages.extraction.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(InputError, match=r"shards/0: the disk has 0 MiB, and the features take 0"):
-        run(stages.frames, "motions", copied())
+    params = copied()
+    usage = SimpleNamespace(free=18 * 20 * 16 * 16 - 1)
+    monkeypatch.setattr(stages.common.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(InputError, match=r"shards/0: the disk has 0 MiB, and motions: features of"):
+        run(stages.frames, "motions", params)
+    with pytest.raises(InputError, match=r"features: the disk has 0 MiB, and motions: features ta"):
+        stages.join.main(["--dataset", "motions", "--params", str(params)])
+    usage.free += 2000  # for the heads of the files
+    stages.join.main(["--dataset", "motions", "--params", str(params)])
+    content = yaml.safe_load(params.read_text())
+    content["video"]["shards"] = [0, 1]  # the second is yet to be made
+    params.write_text(yaml.safe_dump(content))
+    usage.free = 18 * 20 * 16 * 16 - 1
+    own = ["--dataset", "motions", "--shard", "0", "--params", str(params)]
+    with pytest.raises(InputError, match="in shard 0 of 2, and 1 shards yet to be made take"):
+        stages.frames.main(own)
 
 
 # mistakes

@@ -896,23 +896,23 @@ def test_embeddings_that_are_no_numbers_are_named(tiny_study, outputs) -> None:
 
 READS = {  # each file that a stage reads, and the stage that made it
     pretrain: [
-        (lambda s: s.layout.features("notes", "train"), "spectrograms"),
-        (lambda s: s.layout.features("notes", "valid"), "spectrograms"),
+        (lambda s: s.layout.features("notes", "train"), "join"),
+        (lambda s: s.layout.features("notes", "valid"), "join"),
     ],
     embed: [
-        (lambda s: s.layout.features("notes", "test"), "spectrograms"),
+        (lambda s: s.layout.features("notes", "test"), "join"),
         (lambda s: s.layout.model(s.encoder()), "pretrain"),
     ],
     downstream: [
         (lambda s: s.layout.embeddings(s.encoder(), "train"), "embed"),
         (lambda s: s.layout.embeddings(s.encoder(), "test"), "embed"),
-        (lambda s: s.layout.labels("notes", "train"), "spectrograms"),
-        (lambda s: s.layout.labels("notes", "test"), "spectrograms"),
+        (lambda s: s.layout.labels("notes", "train"), "join"),
+        (lambda s: s.layout.labels("notes", "test"), "join"),
     ],
     end_to_end: [
         (lambda s: s.layout.model(s.encoder()), "pretrain"),
-        (lambda s: s.layout.features("notes", "train"), "spectrograms"),
-        (lambda s: s.layout.labels("notes", "test"), "spectrograms"),
+        (lambda s: s.layout.features("notes", "train"), "join"),
+        (lambda s: s.layout.labels("notes", "test"), "join"),
     ],
 }
 GIVEN = {
@@ -986,7 +986,9 @@ def test_labels_of_another_length_or_without_a_task_are_refused(tiny_study, outp
     assert "test.npy has 40 rows and" in line
     assert f"{path} 39" in line
     line = tiny_study.refusal(end_to_end)
-    assert f"test.npy has 40 inputs and {path} 39: run the stage spectrograms again" in line
+    assert (
+        f"test.npy has 40 inputs and {path} 39: run the stages spectrograms and join again" in line
+    )
     labels.drop(columns="family").to_parquet(path)
     assert f"{path} has no column family" in tiny_study.refusal(downstream)
 

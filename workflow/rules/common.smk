@@ -196,6 +196,11 @@ def cores(setting):
     return os.cpu_count() if setting == "all" else setting
 
 
+def memory(mb):
+    """A job's memory in MB: more with each time that it is tried again."""
+    return lambda wildcards, attempt: mb * attempt
+
+
 def library(*modules):
     """Source files of the library, as inputs."""
     return [f"shuffle_to_learn/{module}.py" for module in modules]

@@ -1,6 +1,12 @@
 # The datasets and the features that the networks see.
 # What takes longest has priority, here and further on, so that no core is idle at the end.
 
+# What features are made by: how many inputs may be rejected is join's.
+FRAMES = [
+    f"video.frames.{key}" for key in ("count", "skip", "size", "channels", "background")
+]
+PICTURES = ["images.images.size", "images.images.channels"]
+
 # The library modules that make a modality's dataset, beside its source.
 MAKERS = {
     "audio": ("folder", "public", "rendered", "soundfont"),
@@ -27,7 +33,7 @@ rule dataset:
     priority: 3
     threads: cores(PARAMS.threads.dataset)
     resources:
-        mem_mb=4000,
+        mem_mb=memory(4000),
     params:
         settings=settings("{dataset}"),
         listing=listing,
@@ -55,7 +61,7 @@ rule spectrograms:
     priority: 3
     threads: cores(PARAMS.threads.spectrograms)
     resources:
-        mem_mb=4000,
+        mem_mb=memory(6000),
     params:
         settings=settings("audio.spectrograms", "audio.shards"),
     shell:
@@ -83,9 +89,9 @@ rule frames:
     priority: 3
     threads: cores(PARAMS.threads.frames)
     resources:
-        mem_mb=4000,
+        mem_mb=memory(6000),
     params:
-        settings=settings("video.frames", "video.shards"),
+        settings=settings(*FRAMES, "video.shards"),
     shell:
         "python -m stages.frames --dataset {wildcards.dataset} --shard {wildcards.shard}"
         "{OPTION} 2>&1 | tee {log}"
@@ -111,9 +117,9 @@ rule pictures:
     priority: 3
     threads: cores(PARAMS.threads.images)
     resources:
-        mem_mb=4000,
+        mem_mb=memory(6000),
     params:
-        settings=settings("images.images", "images.shards"),
+        settings=settings(*PICTURES, "images.shards"),
     shell:
         "python -m stages.images --dataset {wildcards.dataset} --shard {wildcards.shard}"
         "{OPTION} 2>&1 | tee {log}"
@@ -133,7 +139,7 @@ rule join:
         dataset=dataset_of("audio"),
     priority: 3
     resources:
-        mem_mb=1000,
+        mem_mb=memory(2000),
     params:
         settings=settings("audio.shards"),
     shell:

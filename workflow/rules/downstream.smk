@@ -26,7 +26,7 @@ rule downstream:
         BENCHMARKS / f"downstream/{IDENTITY}.tsv"
     threads: cores(PARAMS.threads.downstream)
     resources:
-        mem_mb=3000,
+        mem_mb=memory(3000),
     params:
         settings=lambda wildcards: settings(
             "{modality}.downstream", *counted(wildcards)
@@ -55,7 +55,7 @@ rule end_to_end:
     priority: 1
     threads: cores(PARAMS.threads.end_to_end)
     resources:
-        mem_mb=3000,
+        mem_mb=memory(3000),
     params:
         settings=settings(*(f"{{modality}}.{key}" for key in END_TO_END)),
     shell:

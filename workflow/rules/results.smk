@@ -39,7 +39,7 @@ rule scores:
     benchmark:
         BENCHMARKS / "scores.tsv"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
     params:
         settings=settings(*STUDY),
     shell:
@@ -79,7 +79,7 @@ rule tables:
     benchmark:
         BENCHMARKS / "tables.tsv"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
     params:
         settings=settings(*STUDY),
     shell:
@@ -104,7 +104,7 @@ rule claims:
     benchmark:
         BENCHMARKS / "claims.tsv"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
     params:
         settings=settings(*STUDY),
     shell:
@@ -142,7 +142,7 @@ rule figures:
     benchmark:
         BENCHMARKS / "figures.tsv"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
     params:
         settings=settings(*STUDY),
     shell:
@@ -182,7 +182,7 @@ rule examples:
     benchmark:
         BENCHMARKS / "examples/{modality}.tsv"
     resources:
-        mem_mb=2000,
+        mem_mb=memory(2000),
     params:
         settings=settings(
             *(
@@ -227,7 +227,7 @@ rule site:
     benchmark:
         BENCHMARKS / "site.tsv"
     resources:
-        mem_mb=1000,
+        mem_mb=memory(1000),
     params:
         settings=settings(*(study.dataset for study in STUDIES.values()), *STUDIES),
     shell:

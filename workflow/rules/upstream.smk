@@ -29,7 +29,7 @@ rule pretrain:
     priority: 2
     threads: cores(PARAMS.threads.pretrain)
     resources:
-        mem_mb=3000,
+        mem_mb=memory(3000),
     params:
         settings=settings("{modality}.pretrain", "{modality}.method.{method}"),
     shell:
@@ -50,7 +50,7 @@ rule embed:
         BENCHMARKS / f"embed/{IDENTITY}.tsv"
     threads: cores(PARAMS.threads.embed)
     resources:
-        mem_mb=3000,
+        mem_mb=memory(3000),
     params:
         settings=settings("{modality}.embed", "{modality}.pretrain.gap"),
     shell:
