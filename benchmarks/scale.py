@@ -27,7 +27,9 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 import pandas as pd
+import seaborn
 import yaml
+from matplotlib.lines import Line2D
 
 from benchmarks.ranking import machine, read_page, write_page
 from benchmarks.ranking import table as in_markdown
@@ -44,6 +46,7 @@ COUNTS = {
     "motions": ("train", "valid", "test"),
     "scenes": ("pretrain", "pretrain_valid", "train", "valid", "test"),
 }
+STAGES = ("dataset", "extraction", "join", "pretrain", "embed")
 MARKERS = {"audio": "o", "video": "s", "images": "^"}
 MIB = 2**20
 PAGE, CSV = ROOT / "docs/scale.md", ROOT / "benchmarks/scale.csv"
@@ -135,16 +138,21 @@ def measure(folder: Path, times: int) -> list[dict]:
 
 
 def draw(table: pd.DataFrame) -> None:
+    """Seconds and memory by inputs: a colour a stage, a marker a modality."""
+    colours = dict(zip(STAGES, seaborn.color_palette("colorblind"), strict=False))
     with matplotlib.rc_context(rc()):
         figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2))
         for (modality, stage), rows in table.groupby(["modality", "stage"], sort=False):
-            label = f"{modality}: {stage}" if stage != modality else f"{modality}: extraction"
+            look = {"marker": MARKERS[modality], "color": colours.get(stage, colours["extraction"])}
             for axis, column in zip(axes, ("seconds", "peak_mib"), strict=True):
-                axis.plot(rows["inputs"], rows[column], marker=MARKERS[modality], label=label)
+                axis.plot(rows["inputs"], rows[column], **look)
         for axis, title in zip(axes, ("seconds", "peak memory, MiB"), strict=True):
             axis.set(xscale="log", yscale="log", xlabel="inputs", title=title)
         axes[1].set_ylim(bottom=100)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        lines = [Line2D([], [], color=colour, label=stage) for stage, colour in colours.items()]
+        for modality, marker in MARKERS.items():
+            lines.append(Line2D([], [], color="black", marker=marker, ls="", label=modality))
+        figure.legend(handles=lines, loc="outside lower center", ncols=len(colours))
         save(figure, ROOT / "docs/images/scale.svg")
 
 
