@@ -102,7 +102,9 @@ def _check_disk(source: Source, study: Study, how: Extraction, shard: Shard, lay
     others = sum(not path.exists() for path in listed) - (not listed[shard.number].exists())
     what = f"{source.name}: features of {count} {study.unit}"
     if shard.count > 1:
-        what += f", in shard {shard.number} of {shard.count}, and {others} shards yet to be made"
+        what += (
+            f", in shard {shard.number} of {shard.count} and as many in each of {others} to come"
+        )
     common.check_disk(listed[shard.number].parent, (1 + others) * size, what)
 
 

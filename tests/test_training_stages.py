@@ -317,7 +317,7 @@ def assert_embedded(study: TinyStudy, patches: Callable[[np.ndarray], np.ndarray
 @other_modalities
 def test_other_modalities_read_their_own_splits(tiny_other, carried, modality: str) -> None:
     """A file that a stage needs and has not is named, with the stage that makes it."""
-    made_by, upstream = OTHERS[modality]
+    _, upstream = OTHERS[modality]
     layout, dataset = tiny_other.layout, tiny_other.dataset
     needed = {
         pretrain: [layout.features(dataset, split) for split in upstream],
@@ -335,7 +335,7 @@ def test_other_modalities_read_their_own_splits(tiny_other, carried, modality: s
             content = path.read_bytes()
             path.unlink()
             line = tiny_other.refusal(stage)
-            assert line == f"error: {path} does not exist: run the stage {made_by} first"
+            assert line == f"error: {path} does not exist: run the stage join first"
             path.write_bytes(content)
         others = [
             path
@@ -360,7 +360,7 @@ def test_other_modalities_features_of_other_settings(tiny_other, modality: str) 
     asked = (*shape[:-3], 16, 16, shape[-1])
     assert tiny_other.refusal(pretrain) == (
         f"error: {path} holds {made_by} of {shape}, the params file asks for {asked}: run the "
-        f"stage {made_by} again"
+        f"stages {made_by} and join again"
     )
 
 
