@@ -34,6 +34,8 @@ def test_the_papers_datasets_under_both_runners(
         for modality, name in OWN.items():
             content[name] = {"data_dir": str(data), "held_out_share": HELD_OUT, "seed": SEED}
             content[modality] |= {"dataset": name, "source": "shuffle_to_learn/public.py"}
+        content["audio"] |= {"methods": ["perturbed_fy"]}
+        content["audio"]["end_to_end"] |= {"methods": []}
         content["video"]["frames"] |= {"count": 6}
         content["video"]["views"] = ["frames-4"]
 
@@ -54,7 +56,7 @@ def test_the_papers_datasets_under_both_runners(
         study = Study(tmp_path / runner)
         rewrite(study, change)
         run = getattr(study, runner)
-        assert run() == named(EVERYTHING)
+        assert run() == named({job for job in EVERYTHING if "random" not in job})
         assert run() == set()
         scores.append((study.folder / "results/tiny/scores.csv").read_bytes())
     assert scores[0] == scores[1]

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from tiny_study import Study, ran
 
+os.environ["PATH"] += ":/usr/sbin"  # where daemons are, which not everyone looks for
 CONF = Path("/etc/slurm/slurm.conf")  # inside a job no variable can name another
 OURS = "ClusterName=shuffle-to-learn-test"
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo")
