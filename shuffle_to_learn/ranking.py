@@ -222,7 +222,14 @@ def _in_rows(function: Callable[[tf.Tensor, int], tf.Tensor], values: tf.Tensor)
     rows, n = as_rows(values)
     rows = tf.cast(rows, _wide(values.dtype))
     finite = tf.reduce_all(tf.math.is_finite(rows), axis=-1, keepdims=True)
-    result = function(tf.where(finite, rows, 0), n)
+
+    # Of the rows that are not finite only the gradient needs care; replacing them first would be
+    # done again for each pair by XLA.
+    @tf.custom_gradient
+    def guarded(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        return rows, lambda upstream: tf.where(finite, upstream, 0)
+
+    result = function(guarded(rows), n)
     result = tf.where(finite, result, tf.constant(math.nan, rows.dtype))
     result = tf.reshape(tf.cast(result, values.dtype), tf.shape(values))
     return tf.ensure_shape(result, values.shape)
@@ -241,9 +248,13 @@ def _beaten(rows: tf.Tensor) -> tf.Tensor:
 
 def _inverse(order: tf.Tensor) -> tf.Tensor:
     """The inverse of each row's permutation; int32, shape (batch, n)."""
-    n = order.shape[-1]
+    return _inverse_in_all(order) - _offsets(order)
+
+
+def _inverse_in_all(order: tf.Tensor) -> tf.Tensor:
+    """As :func:`_inverse`, as places in all rows laid end to end."""
     flat = tf.reshape(order + _offsets(order), [-1])
-    return tf.reshape(tf.math.invert_permutation(flat), [-1, n]) - _offsets(order)
+    return tf.reshape(tf.math.invert_permutation(flat), tf.shape(order))
 
 
 def _offsets(rows: tf.Tensor) -> tf.Tensor:
@@ -252,20 +263,22 @@ def _offsets(rows: tf.Tensor) -> tf.Tensor:
     return tf.range(batch)[:, None] * n
 
 
-def _take(rows: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    return tf.gather(rows, index, batch_dims=1)
+def _take(rows: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """Values at places in all rows laid end to end; takes less time than by the row."""
+    return tf.gather(tf.reshape(rows, [-1]), place)
 
 
 def _descending(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Each row from high to low, and the place of each value in that order."""
+    """Each row from high to low, and the place of each value there, all rows laid end to end."""
     n = rows.shape[-1]
     if n > _PAIRS:
         ordered, order = tf.math.top_k(rows, n)
-        return ordered, _inverse(order)
+        return ordered, _inverse_in_all(order)
     place = n - 1 - _beaten(rows)
     here = tf.equal(place[:, :, None], tf.range(n))
-    order = tf.reduce_sum(tf.where(here, tf.range(n)[:, None], 0), axis=1)
-    return _take(rows, order), place
+    # Of NaN, which share a place, one; their row is NaN in the end.
+    order = tf.reduce_max(tf.where(here, tf.range(n)[:, None], 0), axis=1)
+    return _take(rows, order + _offsets(order)), place + _offsets(place)
 
 
 # Soft ranks
@@ -286,68 +299,91 @@ def _project(rows: tf.Tensor, n: int, epsilon: float) -> tf.Tensor:
         # blocks, where the distance between them does not matter: bounded, it keeps the sums
         # within precision at any epsilon.
         gaps = tf.minimum((ordered[:, :-1] - ordered[:, 1:]) / epsilon, 0.5 * n + 1.0)
-        s = tf.pad(_cumulative(-gaps), [[0, 0], [1, 0]])
-        sums = tf.pad(_cumulative(s - tf.range(n, 0, -1, tf.float64)), [[0, 0], [1, 0]])
-        few = n <= _PAIRS
-        slope, *block = _fit_by_pairs(sums) if few else _fit_by_chords(sums)
-        in_order = tf.stack([s - slope, *block], axis=-1)
-        result, *block = tf.unstack(_take(in_order, place), axis=-1)
-        block_mean = _mean_by_pairs if few else _mean_by_sums
+        s, sums = _sums_by_pairs(gaps) if n <= _PAIRS else _sums(gaps)
+        fit = _fit_by_pairs if n <= _PAIRS else _fit_by_chords
+        result, block_mean = fit(s, sums, place, rows.dtype)
 
         def vjp(upstream: tf.Tensor) -> tf.Tensor:
-            return (upstream - block_mean(upstream, *block)) / epsilon
+            return (upstream - block_mean(upstream)) / epsilon
 
-        result = tf.cast(result, rows.dtype)
         return result, vjp
 
     return project(rows)
 
 
-def _cumulative(rows: tf.Tensor) -> tf.Tensor:
-    """Cumulative sums of each row."""
-    n = rows.shape[-1]
-    if n > _PAIRS:
-        return tf.cumsum(rows, axis=-1)
-    return tf.matmul(rows, tf.constant(np.tri(n).T, rows.dtype))
-
-
-def _fit_by_pairs(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The decreasing fit v_i = max over k >= i of min over j <= i of mean(y_j..y_k).
+def _sums(gaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The values s, the highest 0, with such gaps; 0 and the cumulative sums of s - w.
 
     Args:
-        sums: 0 and the cumulative sums of y, float64, shape (batch, n + 1).
+        gaps: float64, shape (batch, n - 1).
 
     Returns:
-        The fit, and what :func:`_mean_by_pairs` takes, each of shape (batch, n).
+        float64, of shapes (batch, n) and (batch, n + 1).
     """
-    n = sums.shape[-1] - 1
+    n = gaps.shape[-1] + 1
+    s = tf.pad(tf.cumsum(-gaps, axis=-1), [[0, 0], [1, 0]])
+    return s, tf.pad(tf.cumsum(s - tf.range(n, 0, -1, tf.float64), axis=-1), [[0, 0], [1, 0]])
+
+
+def _sums_by_pairs(gaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """As :func:`_sums`, as one product."""
+    n = gaps.shape[-1] + 1
+    to_s = -np.tri(n, n - 1, -1).T
+    to_sums = np.tri(n + 1, n, -1).T
+    both = tf.matmul(gaps, tf.constant(np.concatenate([to_s, to_s @ to_sums], axis=1)))
+    return both[:, :n], both[:, n:] - np.arange(n, 0, -1.0) @ to_sums
+
+
+# The mean of values, in their own order, over the block of the fit that each is in.
+_BlockMean = Callable[[tf.Tensor], tf.Tensor]
+
+
+def _fit_by_pairs(
+    s: tf.Tensor, sums: tf.Tensor, place: tf.Tensor, dtype: tf.DType
+) -> tuple[tf.Tensor, _BlockMean]:
+    """s - v for the decreasing fit v_i = max over k >= i of min over j <= i of mean(y_j..y_k).
+
+    Args:
+        s: float64, shape (batch, n).
+        sums: 0 and the cumulative sums of y, float64, shape (batch, n + 1).
+        place: of each value, where its s is, all rows laid end to end, shape (batch, n).
+        dtype: of the result.
+
+    Returns:
+        s - v in the values' own order, shape (batch, n), and what takes means over blocks.
+    """
+    n = s.shape[-1]
     start, end = np.arange(n)[:, None], np.arange(1, n + 1)[None]
     inside = start < end
     share = np.divide(1.0, end - start, where=inside, out=np.zeros(inside.shape))
     mean = (sums[:, None, 1:] - sums[:, :-1, None]) * share + np.where(inside, 0.0, np.inf)
     # The minimum over all j <= k, not i, is no larger, and equal where k ends a block.
     lowest = tf.reduce_min(mean, axis=1)
-    fit = tf.reduce_max(lowest[:, :, None] + np.where(np.tri(n), 0.0, -np.inf), axis=1)
-    return fit, fit
+    later = tf.range(n)[:, None] >= (place - _offsets(place))[:, None, :]
+    fit = tf.reduce_max(tf.where(later, lowest[:, :, None], -math.inf), axis=1)
+
+    def block_mean(values: tf.Tensor) -> tf.Tensor:
+        # Within a block the fit is one number, copied.
+        same = tf.cast(tf.equal(fit[:, :, None], fit[:, None, :]), values.dtype)
+        return tf.reduce_sum(same * values[:, :, None], axis=1) / tf.reduce_sum(same, axis=1)
+
+    return tf.cast(_take(s, place) - fit, dtype), block_mean
 
 
-def _mean_by_pairs(values: tf.Tensor, fit: tf.Tensor) -> tf.Tensor:
-    """The mean of the values in the block of each; within a block the fit is one number, copied."""
-    same = tf.cast(tf.equal(fit[:, :, None], fit[:, None, :]), values.dtype)
-    return tf.reduce_sum(same * values[:, :, None], axis=1) / tf.reduce_sum(same, axis=1)
-
-
-def _fit_by_chords(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """As :func:`_fit_by_pairs`, for many values and :func:`_mean_by_sums`."""
+def _fit_by_chords(
+    s: tf.Tensor, sums: tf.Tensor, place: tf.Tensor, dtype: tf.DType
+) -> tuple[tf.Tensor, _BlockMean]:
+    """As :func:`_fit_by_pairs`, for many values."""
     slope, begin, length = _majorant(sums)
-    return slope, begin, 1.0 / length
+    block = _take(tf.cast(begin, tf.int32) + _offsets(begin), place)
 
+    def block_mean(values: tf.Tensor) -> tf.Tensor:
+        # A block is known by where it begins.
+        flat = tf.reshape(values, [-1])
+        total = tf.math.unsorted_segment_sum(flat, tf.reshape(block, [-1]), tf.size(values))
+        return tf.gather(total / tf.cast(tf.reshape(length, [-1]), values.dtype), block)
 
-def _mean_by_sums(values: tf.Tensor, begin: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
-    """The mean of the values in the block of each, a block known by where it begins."""
-    block = tf.reshape(tf.cast(begin, tf.int32) + _offsets(begin), [-1])
-    total = tf.math.unsorted_segment_sum(tf.reshape(values, [-1]), block, tf.size(values))
-    return tf.reshape(tf.gather(total, block), tf.shape(values)) * tf.cast(share, values.dtype)
+    return _take(tf.cast(s - slope, dtype), place), block_mean
 
 
 def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -370,16 +406,14 @@ def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     size = tf.size(flat)
     tolerance = 1e-13 * (1.0 + tf.reduce_max(tf.abs(sums), axis=1, keepdims=True))
 
-    def excess(chord: tf.Tensor) -> tf.Tensor:
-        begin, height, slope, _ = tf.unstack(chord, axis=-1)
+    def excess(begin: tf.Tensor, height: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
         return sums - height - slope * (index - begin)
 
-    def unfinished(chord: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_any(excess(chord) > tolerance)
+    def unfinished(*chord: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_any(excess(*chord[:3]) > tolerance)
 
-    def split(chord: tf.Tensor) -> tf.Tensor:
-        above = excess(chord)
-        begin = chord[..., 0]
+    def split(*chord: tf.Tensor) -> list[tf.Tensor]:
+        begin, above = chord[0], excess(*chord[:3])
         block = tf.reshape(tf.cast(begin, tf.int32) + offsets, [-1])
         highest = tf.math.unsorted_segment_max(tf.reshape(above, [-1]), block, size)
         furthest = tf.equal(above, tf.reshape(tf.gather(highest, block), tf.shape(above)))
@@ -392,15 +426,15 @@ def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         place = tf.cast(at % points, tf.float64)
         length = tf.maximum(tf.roll(place, -1, 0) - place, 1.0)  # 1 at the end of a row
         slope = (tf.roll(height, -1, 0) - height) / length
-        table = tf.stack([place, height, slope, length], axis=-1)
-        return tf.reshape(tf.gather(table, number), tf.shape(chord))
+        number = tf.reshape(number, tf.shape(above))
+        return [tf.gather(column, number) for column in (place, height, slope, length)]
 
     first, last = sums[:, :1], sums[:, -1:]
     zero = tf.zeros_like(sums)
-    whole = tf.stack([zero, zero + first, zero + (last - first) / n, zero + n], axis=-1)
+    whole = [zero, zero + first, zero + (last - first) / n, zero + n]
     # The last point is a chord of its own, of length 1 and without a step.
-    (chord,) = tf.while_loop(unfinished, lambda c: (split(c),), (whole,), parallel_iterations=1)
-    begin, _, slope, length = tf.unstack(chord[:, :-1], axis=-1)
+    chord = tf.while_loop(unfinished, split, whole, parallel_iterations=1)
+    begin, _, slope, length = (column[:, :-1] for column in chord)
     return slope, begin, length
 
 
