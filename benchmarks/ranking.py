@@ -612,8 +612,8 @@ def draw(results: dict[str, dict[tuple[int, int], dict[str, Cell]]]) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-    from stages.figures import save
-    from stages.style import LOOKS, rc
+    from stages.drawing import rc, save
+    from stages.style import LOOKS
 
     rows = 32
     numbers = [n for r, n in CASES if r == rows]

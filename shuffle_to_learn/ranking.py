@@ -13,7 +13,7 @@ from operator import index
 import numpy as np
 import tensorflow as tf
 
-# Up to so many values sorting compares all pairs; beyond, other algorithms take less time
+# Up to so many values sorting compares all pairs; beyond, other algorithms mostly take less time
 # (benchmarks/ranking.md), and memory for the pairs would grow as n^2.
 _PAIRS = 32
 # Sums over all pairs are taken in parts of about so many, for a batch of this size if unknown.
