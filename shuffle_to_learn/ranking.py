@@ -286,22 +286,12 @@ def _descending(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _project(rows: tf.Tensor, n: int, epsilon: float) -> tf.Tensor:
     """The projection of rows / epsilon onto the permutahedron, shape (batch, n)."""
+    fit = _fit_by_pairs if n <= _PAIRS else _fit_at_length
 
     @tf.custom_gradient
     def project(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        # With the values s from high to low and w = (n, ..., 1) the projection is s - v, where v
-        # solves min ||v - (s - w)||^2 subject to v_1 >= ... >= v_n: the slopes of the least
-        # concave majorant of the cumulative sums of s - w.
         # Eager tapes would keep each step, which only the product below is made of.
-        ordered, place = _descending(tf.stop_gradient(rows))
-        ordered = tf.cast(ordered, tf.float64)
-        # s - w rises by at most 1 a step, so neighbours more than n / 2 apart are in different
-        # blocks, where the distance between them does not matter: bounded, it keeps the sums
-        # within precision at any epsilon.
-        gaps = tf.minimum((ordered[:, :-1] - ordered[:, 1:]) / epsilon, 0.5 * n + 1.0)
-        s, sums = _sums_by_pairs(gaps) if n <= _PAIRS else _sums(gaps)
-        fit = _fit_by_pairs if n <= _PAIRS else _fit_by_chords
-        result, block_mean = fit(s, sums, place, rows.dtype)
+        result, block_mean = fit(tf.stop_gradient(rows), epsilon)
 
         def vjp(upstream: tf.Tensor) -> tf.Tensor:
             return (upstream - block_mean(upstream)) / epsilon
@@ -309,6 +299,20 @@ def _project(rows: tf.Tensor, n: int, epsilon: float) -> tf.Tensor:
         return result, vjp
 
     return project(rows)
+
+
+# With the values s from high to low and w = (n, ..., 1) the projection is s - v, where v solves
+# min ||v - (s - w)||^2 subject to v_1 >= ... >= v_n: the slopes of the least concave majorant of
+# the cumulative sums of s - w. Its blocks are where v is one number, the chords of the majorant.
+
+
+def _gaps(ordered: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """Gaps between neighbours over epsilon, bounded; float64, shape (batch, n - 1)."""
+    ordered = tf.cast(ordered, tf.float64)
+    # s - w rises by at most 1 a step, so neighbours more than n / 2 apart are in different blocks,
+    # where the distance between them does not matter: bounded, it keeps the sums within precision
+    # at any epsilon.
+    return tf.minimum((ordered[:, :-1] - ordered[:, 1:]) / epsilon, 0.5 * ordered.shape[-1] + 1.0)
 
 
 def _sums(gaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -338,21 +342,15 @@ def _sums_by_pairs(gaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 _BlockMean = Callable[[tf.Tensor], tf.Tensor]
 
 
-def _fit_by_pairs(
-    s: tf.Tensor, sums: tf.Tensor, place: tf.Tensor, dtype: tf.DType
-) -> tuple[tf.Tensor, _BlockMean]:
-    """s - v for the decreasing fit v_i = max over k >= i of min over j <= i of mean(y_j..y_k).
-
-    Args:
-        s: float64, shape (batch, n).
-        sums: 0 and the cumulative sums of y, float64, shape (batch, n + 1).
-        place: of each value, where its s is, all rows laid end to end, shape (batch, n).
-        dtype: of the result.
+def _fit_by_pairs(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
+    """The projection by v_i = max over k >= i of min over j <= i of mean((s - w)_j..(s - w)_k).
 
     Returns:
-        s - v in the values' own order, shape (batch, n), and what takes means over blocks.
+        The projection, shape (batch, n), and what takes means over blocks.
     """
-    n = s.shape[-1]
+    n = rows.shape[-1]
+    ordered, place = _descending(rows)
+    s, sums = _sums_by_pairs(_gaps(ordered, epsilon))
     start, end = np.arange(n)[:, None], np.arange(1, n + 1)[None]
     inside = start < end
     share = np.divide(1.0, end - start, where=inside, out=np.zeros(inside.shape))
@@ -367,23 +365,62 @@ def _fit_by_pairs(
         same = tf.cast(tf.equal(fit[:, :, None], fit[:, None, :]), values.dtype)
         return tf.reduce_sum(same * values[:, :, None], axis=1) / tf.reduce_sum(same, axis=1)
 
-    return tf.cast(_take(s, place) - fit, dtype), block_mean
+    return tf.cast(_take(s, place) - fit, rows.dtype), block_mean
 
 
-def _fit_by_chords(
-    s: tf.Tensor, sums: tf.Tensor, place: tf.Tensor, dtype: tf.DType
-) -> tuple[tf.Tensor, _BlockMean]:
+def _fit_at_length(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
     """As :func:`_fit_by_pairs`, for many values."""
-    slope, begin, length = _majorant(sums)
-    block = _take(tf.cast(begin, tf.int32) + _offsets(begin), place)
+    one_block, centred = _is_one_block(tf.cast(rows, tf.float64) / epsilon)
+
+    def shift() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        middle = 0.5 * (rows.shape[-1] + 1)
+        return tf.cast(centred + middle, rows.dtype), tf.zeros_like(rows, tf.int32), rows
+
+    def sort() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        ordered, place = _descending(rows)
+        s, sums = _sums(_gaps(ordered, epsilon))
+        slope, begin, length = _majorant(sums)
+        # A block is known by where it begins.
+        block = _take(tf.cast(begin, tf.int32) + _offsets(begin), place)
+        return _take(tf.cast(s - slope, rows.dtype), place), block, tf.cast(length, rows.dtype)
+
+    result, block, length = tf.cond(one_block, shift, sort)
 
     def block_mean(values: tf.Tensor) -> tf.Tensor:
-        # A block is known by where it begins.
-        flat = tf.reshape(values, [-1])
-        total = tf.math.unsorted_segment_sum(flat, tf.reshape(block, [-1]), tf.size(values))
-        return tf.gather(total / tf.cast(tf.reshape(length, [-1]), values.dtype), block)
+        def of_all() -> tf.Tensor:
+            return tf.zeros_like(values) + tf.reduce_mean(values, axis=-1, keepdims=True)
 
-    return _take(tf.cast(s - slope, dtype), place), block_mean
+        def of_each() -> tf.Tensor:
+            flat, size = tf.reshape(values, [-1]), tf.size(values)
+            total = tf.math.unsorted_segment_sum(flat, tf.reshape(block, [-1]), size)
+            return tf.gather(total / tf.reshape(length, [-1]), block)
+
+        return tf.cond(one_block, of_all, of_each)
+
+    return result, block_mean
+
+
+def _is_one_block(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Whether the fit of each row is certainly one number, found without a sort; z less its mean.
+
+    It is where centring alone moves z into the permutahedron: the mean of any k centred values is
+    at most (n - k) / 2 (Rado 1952). That mean is at most their maximum a / 2, and (n - k) / k times
+    the most below 0, b / 2, and that times the variance is at least its square. The first serves
+    where k <= n - a, the second where k >= b, the third between them: at both ends suffices.
+
+    Args:
+        z: float64, shape (batch, n).
+
+    Returns:
+        A boolean, False where z is not finite; float64, shape (batch, n).
+    """
+    n = z.shape[-1]
+    centred = z - tf.reduce_mean(z, axis=-1, keepdims=True)
+    a, b = 2.0 * tf.reduce_max(centred, axis=-1), -2.0 * tf.reduce_min(centred, axis=-1)
+    variance = tf.reduce_mean(tf.square(centred), axis=-1)
+    between = 4.0 * variance <= tf.minimum(a * (n - a), b * (n - b))
+    inside = (a <= n) & (b <= n) & ((a + b <= n) | between)
+    return tf.reduce_all(inside), centred
 
 
 def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
