@@ -16,6 +16,8 @@ import tensorflow as tf
 # Up to so many values sorting compares all pairs; beyond, other algorithms mostly take less time
 # (benchmarks/ranking.md), and memory for the pairs would grow as n^2.
 _PAIRS = 32
+# How often chords to points further away are tried, in all passes but the first.
+_LEVELS = 4
 # Sums over all pairs are taken in parts of about so many, for a batch of this size if unknown.
 _PAIRS_AT_ONCE = 2**22
 _BATCH = 64
@@ -268,19 +270,6 @@ def _take(rows: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.reshape(rows, [-1]), place)
 
 
-def _descending(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Each row from high to low, and the place of each value there, all rows laid end to end."""
-    n = rows.shape[-1]
-    if n > _PAIRS:
-        ordered, order = tf.math.top_k(rows, n)
-        return ordered, _inverse_in_all(order)
-    place = n - 1 - _beaten(rows)
-    here = tf.equal(place[:, :, None], tf.range(n))
-    # Of NaN, which share a place, one; their row is NaN in the end.
-    order = tf.reduce_max(tf.where(here, tf.range(n)[:, None], 0), axis=1)
-    return _take(rows, order + _offsets(order)), place + _offsets(place)
-
-
 # Soft ranks
 
 
@@ -349,23 +338,27 @@ def _fit_by_pairs(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMea
         The projection, shape (batch, n), and what takes means over blocks.
     """
     n = rows.shape[-1]
-    ordered, place = _descending(rows)
-    s, sums = _sums_by_pairs(_gaps(ordered, epsilon))
+    place = n - 1 - _beaten(rows)
+    # Of NaN, which share a place, one; their row is NaN in the end.
+    order = tf.where(tf.equal(place[:, :, None], tf.range(n)), tf.range(n)[:, None], 0)
+    order = tf.reduce_max(order, axis=1)
+    s, sums = _sums_by_pairs(_gaps(_take(rows, order + _offsets(order)), epsilon))
     start, end = np.arange(n)[:, None], np.arange(1, n + 1)[None]
     inside = start < end
     share = np.divide(1.0, end - start, where=inside, out=np.zeros(inside.shape))
     mean = (sums[:, None, 1:] - sums[:, :-1, None]) * share + np.where(inside, 0.0, np.inf)
     # The minimum over all j <= k, not i, is no larger, and equal where k ends a block.
     lowest = tf.reduce_min(mean, axis=1)
-    later = tf.range(n)[:, None] >= (place - _offsets(place))[:, None, :]
-    fit = tf.reduce_max(tf.where(later, lowest[:, :, None], -math.inf), axis=1)
+    index, place = tf.range(n)[:, None], place[:, None, :]
+    fit = tf.reduce_max(tf.where(index >= place, lowest[:, :, None], -math.inf), axis=1)
+    s = tf.reduce_sum(tf.where(tf.equal(index, place), s[:, :, None], 0), axis=1)
 
     def block_mean(values: tf.Tensor) -> tf.Tensor:
         # Within a block the fit is one number, copied.
         same = tf.cast(tf.equal(fit[:, :, None], fit[:, None, :]), values.dtype)
         return tf.reduce_sum(same * values[:, :, None], axis=1) / tf.reduce_sum(same, axis=1)
 
-    return tf.cast(_take(s, place) - fit, rows.dtype), block_mean
+    return tf.cast(s - fit, rows.dtype), block_mean
 
 
 def _fit_at_length(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
@@ -374,15 +367,16 @@ def _fit_at_length(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMe
 
     def shift() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         middle = 0.5 * (rows.shape[-1] + 1)
-        return tf.cast(centred + middle, rows.dtype), tf.zeros_like(rows, tf.int32), rows
+        result = tf.cast(centred + middle, rows.dtype)
+        return result, tf.zeros_like(rows, tf.int32), tf.zeros_like(rows)
 
     def sort() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        ordered, place = _descending(rows)
+        ordered, order = tf.math.top_k(rows, rows.shape[-1])
+        place = _inverse_in_all(order)
         s, sums = _sums(_gaps(ordered, epsilon))
-        slope, begin, length = _majorant(sums)
-        # A block is known by where it begins.
-        block = _take(tf.cast(begin, tf.int32) + _offsets(begin), place)
-        return _take(tf.cast(s - slope, rows.dtype), place), block, tf.cast(length, rows.dtype)
+        chord, slope, length = _majorant(sums)
+        result = tf.cast(s - _take(slope, chord), rows.dtype)
+        return _take(result, place), _take(chord, place), tf.cast(length, rows.dtype)
 
     result, block, length = tf.cond(one_block, shift, sort)
 
@@ -391,8 +385,8 @@ def _fit_at_length(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMe
             return tf.zeros_like(values) + tf.reduce_mean(values, axis=-1, keepdims=True)
 
         def of_each() -> tf.Tensor:
-            flat, size = tf.reshape(values, [-1]), tf.size(values)
-            total = tf.math.unsorted_segment_sum(flat, tf.reshape(block, [-1]), size)
+            flat = tf.reshape(values, [-1])
+            total = tf.math.unsorted_segment_sum(flat, tf.reshape(block, [-1]), tf.size(values))
             return tf.gather(total / tf.reshape(length, [-1]), block)
 
         return tf.cond(one_block, of_all, of_each)
@@ -426,53 +420,83 @@ def _is_one_block(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The least concave majorant of points (0, sums_0)..(n, sums_n), each row by itself.
 
-    From the chord over all points, chords are split at the point furthest above, which is a corner
-    of the majorant (quickhull, Eddy 1977), until no point is above.
+    A point on or below the chord between two others is no corner of the majorant. All that one pass
+    finds are dropped at once; what is left is looked at again, until it is concave: mostly once.
 
     Args:
         sums: float64, shape (batch, n + 1).
 
     Returns:
-        For each of the n steps the slope, begin and length of the chord that it belongs to, each
-        float64, shape (batch, n).
+        The chord that each of the n steps belongs to, as its place among n of each row, all rows
+        laid end to end, int32, shape (batch, n); the slope and the length of each chord, float64,
+        shape (batch, n), and something else past a row's last.
     """
-    points = sums.shape[-1]
-    n = points - 1
-    index = tf.range(points, dtype=tf.float64)[None]
-    flat, offsets = tf.reshape(sums, [-1]), _offsets(sums)
-    size = tf.size(flat)
-    tolerance = 1e-13 * (1.0 + tf.reduce_max(tf.abs(sums), axis=1, keepdims=True))
+    shape, points = tf.shape(sums), sums.shape[-1]
+    offsets, size = _offsets(sums), tf.size(sums)
+    # Past the last point of a row: further along, and below any chord.
+    far, low = tf.constant(points, tf.float64), tf.constant(-math.inf, tf.float64)
 
-    def excess(begin: tf.Tensor, height: tf.Tensor, slope: tf.Tensor) -> tf.Tensor:
-        return sums - height - slope * (index - begin)
+    def drop(x: tf.Tensor, y: tf.Tensor, levels: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Where each point goes, the last corner before it if dropped; the points left."""
+        right = _steepest(x, y, points, levels)
+        left = -_steepest(-x[:, ::-1], y[:, ::-1], 1, levels)[:, ::-1]
+        kept = tf.logical_not(right >= left)
+        number = tf.cumsum(tf.cast(kept, tf.int32), axis=-1) - 1 + offsets
+        first = tf.math.unsorted_segment_min(tf.range(size), tf.reshape(number, [-1]), size)
+        first = tf.reshape(tf.minimum(first, size), shape)  # no point: past the end
+        x, y = (
+            tf.gather(tf.concat([tf.reshape(rows, [-1]), [past]], axis=0), first)
+            for rows, past in ((x, far), (y, low))
+        )
+        return number, x, y
 
-    def unfinished(*chord: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_any(excess(*chord[:3]) > tolerance)
+    def slopes(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        return (y[:, 1:] - y[:, :-1]) / (x[:, 1:] - x[:, :-1])
 
-    def split(*chord: tf.Tensor) -> list[tf.Tensor]:
-        begin, above = chord[0], excess(*chord[:3])
-        block = tf.reshape(tf.cast(begin, tf.int32) + offsets, [-1])
-        highest = tf.math.unsorted_segment_max(tf.reshape(above, [-1]), block, size)
-        furthest = tf.equal(above, tf.reshape(tf.gather(highest, block), tf.shape(above)))
-        corner = tf.equal(begin, index) | (furthest & (above > tolerance)) | tf.equal(index, n)
-        # All corners of all rows in one list, and of each point the corner at or before it.
-        number = tf.cumsum(tf.reshape(tf.cast(corner, tf.int32), [-1])) - 1
-        at = tf.math.unsorted_segment_min(tf.range(size), number, size)
-        at = tf.minimum(at, size - 1)  # past the end of the list
-        height = tf.gather(flat, at)
-        place = tf.cast(at % points, tf.float64)
-        length = tf.maximum(tf.roll(place, -1, 0) - place, 1.0)  # 1 at the end of a row
-        slope = (tf.roll(height, -1, 0) - height) / length
-        number = tf.reshape(number, tf.shape(above))
-        return [tf.gather(column, number) for column in (place, height, slope, length)]
+    def unfinished(number: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        slope = slopes(x, y)
+        return tf.reduce_any(slope[:, 1:] >= slope[:, :-1])
 
-    first, last = sums[:, :1], sums[:, -1:]
-    zero = tf.zeros_like(sums)
-    whole = [zero, zero + first, zero + (last - first) / n, zero + n]
-    # The last point is a chord of its own, of length 1 and without a step.
-    chord = tf.while_loop(unfinished, split, whole, parallel_iterations=1)
-    begin, _, slope, length = (column[:, :-1] for column in chord)
-    return slope, begin, length
+    def again(number: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
+        later, x, y = drop(x, y, _LEVELS)
+        return [_take(later, number), x, y]
+
+    index = tf.zeros_like(sums) + tf.range(points, dtype=tf.float64)
+    found = drop(index, sums, (points - 1).bit_length())
+    number, x, y = tf.while_loop(unfinished, again, found, parallel_iterations=1)
+    # One point a row more than chords.
+    chord = number[:, :-1] - tf.range(shape[0])[:, None]
+    return chord, slopes(x, y), x[:, 1:] - x[:, :-1]
+
+
+def _steepest(x: tf.Tensor, y: tf.Tensor, end: float, levels: int) -> tf.Tensor:
+    """Of points in the order of x, the slope of a steep chord to one of the points after each.
+
+    Each takes for its own, where the chord to it is steeper, what the next point found, then what
+    the second next, the fourth next and so on found up to then. Not always the steepest chord.
+
+    Args:
+        x, y: shape (batch, points).
+        end: above all x.
+        levels: how often; 2^levels points are looked ahead.
+
+    Returns:
+        Slopes, shape (batch, points); -inf for the last point, not a number past it.
+    """
+
+    def after(rows: tf.Tensor, by: int, past: float) -> tf.Tensor:
+        past = tf.constant(past, rows.dtype)
+        return tf.pad(rows[:, by:], [[0, 0], [0, by]], constant_values=past)
+
+    to_x, to_y = after(x, 1, end), after(y, 1, -math.inf)
+    slope = (to_y - y) / (to_x - x)
+    for by in (2**level for level in range(levels)):
+        next_x, next_y = after(to_x, by, end), after(to_y, by, -math.inf)
+        other = (next_y - y) / (next_x - x)
+        steeper = other > slope
+        to_x, to_y = tf.where(steeper, next_x, to_x), tf.where(steeper, next_y, to_y)
+        slope = tf.where(steeper, other, slope)
+    return slope
 
 
 # Perturbed ranks

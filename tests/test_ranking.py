@@ -198,12 +198,65 @@ def test_published_values_of_soft_rank() -> None:
     assert np.allclose(soft_rank(values, 1.0), [[3.0, 1.0, 2.0], [2.0, 1.0, 3.0]])
 
 
+def one_block(z: np.ndarray) -> bool:
+    """Whether scipy's fit is one number."""
+    fit = -np.sort(-z) - np.sort(projection(z))[::-1]
+    return np.ptp(fit) < 1e-9 * (1 + np.abs(fit).max())
+
+
+@given(vectors(high=40), st.floats(0.1, 2.0))
+def test_one_block_is_seen_without_a_sort_only_where_it_is_one(
+    x: np.ndarray, spread: float
+) -> None:
+    z = x * spread * len(x) / max(np.ptp(x), 1e-9)
+    if ranking._is_one_block(tf.constant(z[None]))[0]:
+        assert one_block(z)
+
+
+@pytest.mark.parametrize("n", [2, 3, 40, 1000])
+def test_one_block_is_seen_up_to_half_as_wide_as_the_ranks(n: int) -> None:
+    two = np.repeat([0.0, n / 2], [n // 2, n - n // 2])  # halves as far apart as one block can be
+    assert one_block(two)
+    assert ranking._is_one_block(tf.constant(two[None] * 0.999))[0]
+    assert not ranking._is_one_block(tf.constant(two[None] * 1.01))[0]
+    assert not one_block(two * 1.01)
+
+
+def test_one_block_is_seen_in_normal_values_almost_as_wide_as_the_ranks() -> None:
+    z = np.random.default_rng(0).normal(size=(1, 1000)) * 1000 / 8.5
+    assert np.ptp(z) > 800 and one_block(z[0])
+    assert ranking._is_one_block(tf.constant(z))[0]
+
+
 def hard_cases(n: int) -> np.ndarray:
-    """Rows that take a fit by chords many rounds, or all to one block, or none."""
+    """Rows whose fit takes several passes, or is all in one block, or none."""
     rng = np.random.default_rng(n)
     ties = np.maximum(rng.normal(size=n), 0)
     steps = np.cumsum(np.where(np.arange(n) < n // 2, 1.01, 0.0))
-    return np.stack([rng.normal(size=n), ties, steps, np.exp(rng.normal(0, 5, n)), np.zeros(n)])
+    waves = np.cumsum(1 + 0.99 * np.sin(np.linspace(0, 20, n)))
+    walk = np.cumsum(rng.exponential(size=n) * np.exp(np.cumsum(rng.normal(0, 0.1, n))))
+    wide = np.exp(rng.normal(0, 5, n))
+    return np.stack([rng.normal(size=n), ties, steps, waves, walk, wide, np.zeros(n)])
+
+
+@pytest.mark.parametrize("n", [100, 1000])
+@pytest.mark.parametrize("epsilon", [1e-4, 1e-3, 3e-3, 1e-2])
+def test_soft_rank_gradient_of_many_values_is_that_of_scipys_blocks(n: int, epsilon: float) -> None:
+    rng = np.random.default_rng(n)
+    x = np.stack([rng.normal(size=n), rng.exponential(size=n), rng.uniform(size=n) ** 2])
+    upstream = rng.normal(size=x.shape)
+    with tf.GradientTape() as tape:
+        values = tf.constant(x)
+        tape.watch(values)
+        ranks = soft_rank(values, epsilon)
+    gradient = tape.gradient(ranks, values, upstream)
+    for row, u, p, g in zip(x, upstream, ranks.numpy(), gradient.numpy(), strict=True):
+        order, w = np.argsort(-row), np.arange(n, 0, -1.0)
+        fit = isotonic_regression(row[order] / epsilon - w, increasing=False)
+        assert np.allclose(p[order], row[order] / epsilon - fit.x, atol=1e-8)
+        size = np.diff(fit.blocks)
+        mean = np.repeat(np.add.reduceat(u[order], fit.blocks[:-1]) / size, size)
+        assert np.allclose(g[order], (u[order] - mean) / epsilon, atol=1e-9 / epsilon)
 
 
 @pytest.mark.parametrize("epsilon", [0.01, 1.0, 100.0])
