@@ -271,10 +271,11 @@ REFERENCE = {"reference": Operator("torchsort", "torchsort, float64", with_torch
 OPERATORS = {**SOFT, **PERTURBED, **REFERENCE}
 
 # What is timed: a name, the operators, epsilon, and the most values in a row.
-EPSILONS = (1.0, 0.01)  # of soft ranks
+# At 1, many standard normal values are one block of the fit; at 1/n most blocks are of one value.
+EPSILONS: dict[str, Callable[[int], float]] = {"1": lambda n: 1.0, "1/n": lambda n: 1.0 / n}
 TABLES = (
-    *((f"Soft ranks, epsilon {epsilon:g}", SOFT, epsilon, 10_000) for epsilon in EPSILONS),
-    ("Perturbed ranks, epsilon 1", PERTURBED, 1.0, 1_000),
+    *((f"Soft ranks, epsilon {name}", SOFT, value, 10_000) for name, value in EPSILONS.items()),
+    ("Perturbed ranks, epsilon 1", PERTURBED, EPSILONS["1"], 1_000),
 )
 
 # What is installed for a peer, in steps.
@@ -521,14 +522,15 @@ def measure(
     return found
 
 
-def largest_difference(processes: Processes, name: str, epsilon: float) -> list[str]:
+def largest_difference(processes: Processes, name: str, epsilon: str) -> list[str]:
     """Of the ranks and of the gradient, from the reference's, over all cases."""
     largest = np.zeros(2)
     for rows, n in CASES:
         both = []
         for operator in (name, "reference"):
             process, column, _ = OPERATORS[operator]
-            question = {"operator": operator, "rows": rows, "n": n, "epsilon": epsilon}
+            of_n = EPSILONS[epsilon](n)
+            question = {"operator": operator, "rows": rows, "n": n, "epsilon": of_n}
             try:
                 both.append(processes[process].ask(what="result", **question))
             except PeerError as error:
@@ -714,7 +716,7 @@ def main() -> None:
         for rows, n in CASES:
             if n <= most:
                 print(f"{title}, {rows} x {n}", file=sys.stderr)
-                question = {"rows": rows, "n": n, "epsilon": epsilon}
+                question = {"rows": rows, "n": n, "epsilon": epsilon(n)}
                 found = measure(processes, operators, question, args.rounds)
                 results[title][rows, n] = found
 
@@ -732,7 +734,7 @@ def main() -> None:
             for (rows, n), found in results[title].items()
         ]
         lines += [f"## {title}", "", *table(header, cells), ""]
-    header = ["", *(f"{what}, epsilon {e:g}" for e in EPSILONS for what in ("ranks", "gradient"))]
+    header = ["", *(f"{what}, epsilon {e}" for e in EPSILONS for what in ("ranks", "gradient"))]
     cells = []
     for name, operator in SOFT.items():
         differences = [d for e in EPSILONS for d in largest_difference(processes, name, e)]

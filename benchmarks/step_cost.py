@@ -2,12 +2,16 @@
 
 Times training steps of the CFN of the params file (network, batch, view, each method's settings)
 with each ranking method, beside the step with mse, whose loss has no ranking in it. In one process
-and with one thread, as the study trains: blocks of steps, the methods in random order in each
-round. A second network that trains with mse shows what no difference looks like here. The ratio is
-that of the medians of the rounds; its interval is the 95 % bootstrap interval over rounds, which
-keeps the blocks of a round together.
+and with one thread, as the study trains: one network that all methods train, blocks of steps, the
+methods in random order in each round. The ratio is the median over rounds of that to the block with
+mse of the same round, which takes out what changes slowly on a machine; its interval is the 95 %
+bootstrap interval over rounds. A second training with mse shows what no difference looks like here.
 
-Writes benchmarks/step_cost.md, where what is written by hand stays. Takes about three minutes. A
+By itself the loss of a batch and its gradient with respect to the scores is timed, too, in a loop
+inside one `tf.function`, less that of mse: as a share of the step what it adds, for which no
+difference of two large numbers is needed.
+
+Writes benchmarks/step_cost.md, where what is written by hand stays. Takes about six minutes. A
 machine that does nothing else meanwhile is needed for numbers that mean something.
 """
 
@@ -17,7 +21,9 @@ import argparse
 import random
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,10 +36,17 @@ from stages.params import Params, load_params
 from stages.runtime import start_tensorflow
 from stages.style import count
 
+if TYPE_CHECKING:  # TensorFlow starts later
+    import tensorflow as tf
+
+    from shuffle_to_learn.methods.base import Method
+    from shuffle_to_learn.pretraining import Pretraining
+
 PAGE = Path(__file__).with_suffix(".md")
 BASE, AGAIN = "mse", "mse, a second time"
 NOT_RANKING = ("random", "fixed_permutations")
-STEPS = 20  # of a block
+STEPS = 10  # of a block
+CALLS = 300  # of a loss by itself, in a block
 RESAMPLES = 9999
 
 
@@ -42,7 +55,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--rounds", type=int, default=40, help="default: 40")
+    parser.add_argument("--rounds", type=int, default=150, help="default: 150")
     parser.add_argument("--threads", type=int, default=1, help="default: 1")
     args = parser.parse_args()
     if args.rounds < 2 or args.threads < 1:
@@ -51,14 +64,17 @@ def main() -> None:
     params = load_params(args.params)
     start_tensorflow(args.threads)
 
-    seconds = measure(params, args.rounds)
-    base = seconds[BASE]
+    trained = trainings(params)
+    steps = measure(trained, params.audio.shape, args.rounds)
+    alone = measure_losses(trained, args.rounds)
+    step = 1e3 * np.median(steps[BASE]) / STEPS
     rows = []
-    for name, found in seconds.items():
-        ratio, low, high = ratio_interval(found, base)
+    for name, found in steps.items():
+        ratio, low, high = ratio_interval(found, steps[BASE])
         interval = "" if name == BASE else f"{low:.3f} to {high:.3f}"
-        step = f"{1e3 * np.median(found) / STEPS:.2f}"
-        rows.append([name, step, f"{ratio:.3f}", interval])
+        own = 1e3 * np.median(alone[name] - alone[BASE]) / CALLS
+        adds = "" if name == BASE else f"{own:.3f} ({own / step:+.2%})"
+        rows.append([name, f"{1e3 * np.median(found) / STEPS:.2f}", f"{ratio:.3f}", interval, adds])
 
     import keras
     import tensorflow as tf
@@ -67,7 +83,16 @@ def main() -> None:
     lines = [
         f"`python benchmarks/step_cost.py --rounds {args.rounds} --threads {args.threads}`",
         "",
-        *table(["method", "ms a step", f"beside {BASE}", "95 % interval"], rows),
+        *table(
+            [
+                "method",
+                "ms a step",
+                f"beside {BASE}",
+                "95 % interval",
+                f"loss by itself less {BASE}'s, ms (of the step)",
+            ],
+            rows,
+        ),
         "",
         f"{count(args.rounds, 'round')} of {STEPS} steps, {settings.batch_size} inputs a step, "
         f"{params.audio.views[0]}, {args.params}; {count(args.threads, 'thread')}.",
@@ -77,53 +102,89 @@ def main() -> None:
     write_page(PAGE, by_hand, "\n".join(lines))
 
 
-def measure(params: Params, rounds: int) -> dict[str, np.ndarray]:
-    """Seconds of each round's block of steps, by method."""
-    audio = params.audio
-    size = (audio.spectrograms.n_mels, audio.spectrograms.frames)
-    inputs = np.random.default_rng(0).random((STEPS * audio.pretrain.batch_size, *size), np.float32)
-    inputs = inputs.astype(np.float16)
-    names = [name for name in METHODS if name not in (*NOT_RANKING, BASE)]
-    trained = {label: training(params, label) for label in (BASE, *names)}
-    trained[AGAIN] = training(params, BASE)
-    seconds: dict[str, list[float]] = {label: [] for label in trained}
-    rng = random.Random(0)
-    for turn in range(rounds + 2):
-        for label in rng.sample(list(trained), len(trained)):
-            start = time.perf_counter()
-            trained[label].run_epoch(inputs)
-            if turn >= 2:  # the first builds the graph
-                seconds[label].append(time.perf_counter() - start)
-    return {label: np.array(found) for label, found in seconds.items()}
-
-
-def training(params: Params, name: str):
-    """A CFN in training with a method, whose epoch is a block of steps."""
+def trainings(params: Params) -> dict[str, Pretraining]:
+    """A training with each method, all of one network."""
     from shuffle_to_learn.cfn import build_cfn
     from shuffle_to_learn.pretraining import Pretraining
 
     audio, settings = params.audio, params.audio.pretrain
     view = View.parse(audio.views[0])
-    section = getattr(audio.method, name)
-    own = section.model_dump(exclude={"learning_rate"}) if section else {}  # else its defaults
-    method = METHODS[name](view.patches, **own)
     tile = view.tile_shape(audio.shape, settings.gap)
-    return Pretraining(
-        build_cfn(view.patches, tile, method.outputs, **settings.network),
-        method,
-        view,
-        gap=settings.gap,
-        epochs=1000,
-        batch_size=settings.batch_size,
-    )
+    # A ranking method takes one score a patch.
+    network = build_cfn(view.patches, tile, view.patches, **settings.network)
+
+    def training(name: str) -> Pretraining:
+        section = getattr(audio.method, name)
+        own = section.model_dump(exclude={"learning_rate"}) if section else {}  # else its defaults
+        return Pretraining(
+            network,
+            METHODS[name](view.patches, **own),
+            view,
+            gap=settings.gap,
+            epochs=100_000,
+            batch_size=settings.batch_size,
+        )
+
+    names = [name for name in METHODS if name not in (*NOT_RANKING, BASE)]
+    return {name: training(name) for name in (BASE, *names)} | {AGAIN: training(BASE)}
+
+
+def measure(
+    trained: dict[str, Pretraining], shape: tuple[int, ...], rounds: int
+) -> dict[str, np.ndarray]:
+    """Seconds of each round's block of steps on inputs of a shape, by method."""
+    base = trained[BASE]
+    inputs = np.random.default_rng(0).random((STEPS * base.batch_size, *shape), np.float32)
+    inputs = inputs.astype(np.float16)
+    return in_rounds({name: lambda t=t: t.run_epoch(inputs) for name, t in trained.items()}, rounds)
+
+
+def measure_losses(trained: dict[str, Pretraining], rounds: int) -> dict[str, np.ndarray]:
+    """Seconds of each round's block of losses with their gradients, by method."""
+    import tensorflow as tf
+
+    batch, n = trained[BASE].batch_size, trained[BASE].view.patches
+    rng = np.random.default_rng(0)
+    scores = tf.constant(rng.normal(0, 3, (batch, n)), tf.float32)
+    orders = tf.constant(rng.permuted(np.tile(np.arange(n), (batch, 1)), axis=1), tf.int32)
+
+    def block(method: Method) -> Callable[[], np.ndarray]:
+        @tf.function(autograph=False)
+        def repeat(scores: tf.Tensor) -> tf.Tensor:
+            def call(i: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                with tf.GradientTape() as tape:
+                    tape.watch(scores)
+                    loss = tf.reduce_mean(method.loss(orders, scores, tf.stack([0, i])))
+                return i + 1, scores - 1e-9 * tape.gradient(loss, scores)
+
+            return tf.while_loop(lambda i, _: i < CALLS, call, (0, scores), parallel_iterations=1)[
+                1
+            ]
+
+        return lambda: repeat(scores).numpy()
+
+    return in_rounds({name: block(t.method) for name, t in trained.items()}, rounds)
+
+
+def in_rounds(blocks: dict[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
+    """Seconds of each block in each round, in random order in each; two rounds do not count."""
+    seconds: dict[str, list[float]] = {label: [] for label in blocks}
+    rng = random.Random(0)
+    for turn in range(rounds + 2):
+        for label in rng.sample(list(blocks), len(blocks)):
+            start = time.perf_counter()
+            blocks[label]()
+            if turn >= 2:  # the first builds the graph
+                seconds[label].append(time.perf_counter() - start)
+    return {label: np.array(found) for label, found in seconds.items()}
 
 
 def ratio_interval(found: np.ndarray, base: np.ndarray) -> tuple[float, float, float]:
-    """The ratio of two medians over rounds, and its percentile bootstrap interval."""
+    """The median over rounds of the ratio of two blocks, and its percentile bootstrap interval."""
+    ratios = found / base
     rounds = np.random.default_rng(0).integers(len(base), size=(RESAMPLES, len(base)))
-    ratios = np.median(found[rounds], axis=1) / np.median(base[rounds], axis=1)
-    low, high = np.quantile(ratios, [0.025, 0.975])
-    return float(np.median(found) / np.median(base)), float(low), float(high)
+    low, high = np.quantile(np.median(ratios[rounds], axis=1), [0.025, 0.975])
+    return float(np.median(ratios)), float(low), float(high)
 
 
 if __name__ == "__main__":

@@ -81,6 +81,16 @@ def test_fast_soft_ranking_is_half_the_squared_distance() -> None:
     assert np.allclose(losses.fast_soft_ranking(RANKS, tf.constant(SCORES), 0.7), expected)
 
 
+@pytest.mark.parametrize("n", [2, 10, 100])
+def test_fast_soft_ranking_of_a_small_spread_is_the_squared_error_of_centred_scores(n: int) -> None:
+    rng = np.random.default_rng(n)
+    ranks = rng.permuted(np.tile(np.arange(1.0, n + 1), (20, 1)), axis=1)
+    scores = rng.uniform(0, 0.3 * n / 2, (20, n))  # at epsilon 0.3
+    centred = (scores - scores.mean(axis=1, keepdims=True)) / 0.3 + (n + 1) / 2
+    found = losses.fast_soft_ranking(ranks, tf.constant(scores), epsilon=0.3)
+    assert np.allclose(found, 0.5 * np.square(centred - ranks).sum(axis=1))
+
+
 def test_perturbed_fenchel_young_maximises_over_all_permutations() -> None:
     noisy = perturb(tf.constant(SCORES), 0.7, 50, (1, 2)).numpy()
     corners = np.array(list(itertools.permutations(range(1, 6))))
