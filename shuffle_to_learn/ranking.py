@@ -484,14 +484,16 @@ def _steepest(x: tf.Tensor, y: tf.Tensor, end: float, levels: int) -> tf.Tensor:
         Slopes, shape (batch, points); -inf for the last point, not a number past it.
     """
 
-    def after(rows: tf.Tensor, by: int, past: float) -> tf.Tensor:
-        past = tf.constant(past, rows.dtype)
-        return tf.pad(rows[:, by:], [[0, 0], [0, by]], constant_values=past)
+    far, low = (tf.zeros_like(x) + tf.constant(past, x.dtype) for past in (end, -math.inf))
 
-    to_x, to_y = after(x, 1, end), after(y, 1, -math.inf)
+    def after(rows: tf.Tensor, by: int, past: tf.Tensor) -> tf.Tensor:
+        # Not tf.pad: under vectorized_map it pads with 0, whatever it is told.
+        return tf.concat([rows[:, by:], past[:, :by]], axis=1)
+
+    to_x, to_y = after(x, 1, far), after(y, 1, low)
     slope = (to_y - y) / (to_x - x)
     for by in (2**level for level in range(levels)):
-        next_x, next_y = after(to_x, by, end), after(to_y, by, -math.inf)
+        next_x, next_y = after(to_x, by, far), after(to_y, by, low)
         other = (next_y - y) / (next_x - x)
         steeper = other > slope
         to_x, to_y = tf.where(steeper, next_x, to_x), tf.where(steeper, next_y, to_y)
