@@ -363,7 +363,8 @@ def _fit_by_pairs(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMea
 
 def _fit_at_length(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
     """As :func:`_fit_by_pairs`, for many values."""
-    one_block, centred = _is_one_block(tf.cast(rows, tf.float64) / epsilon)
+    wide = tf.cast(rows, tf.float64)
+    one_block, centred = _is_one_block((wide - wide[:, :1]) / epsilon)  # an offset costs precision
 
     def shift() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         middle = 0.5 * (rows.shape[-1] + 1)
@@ -397,10 +398,11 @@ def _fit_at_length(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMe
 def _is_one_block(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Whether the fit of each row is certainly one number, found without a sort; z less its mean.
 
-    It is where centring alone moves z into the permutahedron: the mean of any k centred values is
-    at most (n - k) / 2 (Rado 1952). That mean is at most their maximum a / 2, and (n - k) / k times
-    the most below 0, b / 2, and that times the variance is at least its square. The first serves
-    where k <= n - a, the second where k >= b, the third between them: at both ends suffices.
+    Moved to the mean rank, z is in the permutahedron if no k centred values have a mean m above
+    (n - k) / 2 (Rado 1952). With their maximum a / 2 and minimum -b / 2, m <= a / 2, and
+    m <= (n - k) / k * b / 2, and m^2 <= (n - k) / k * variance. So all is well for k <= n - a, for
+    k >= b, and for k (n - k) >= 4 variance; the last, concave in k, holds between n - a and b if at
+    both.
 
     Args:
         z: float64, shape (batch, n).

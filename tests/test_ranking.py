@@ -301,6 +301,14 @@ def test_soft_rank_keeps_its_accuracy_far_out(n: int, offset: float, scale: floa
         assert np.allclose(soft_rank(tf.constant(x), epsilon), exact, rtol=3e-7, atol=1e-5)
 
 
+@pytest.mark.parametrize("epsilon", [0.01, 10.0])
+@pytest.mark.parametrize("n", [10, 100])
+def test_soft_rank_in_float64_is_free_of_an_offset(n: int, epsilon: float) -> None:
+    x = np.random.default_rng(n).integers(-1000, 1000, (20, n)) / 1024  # exact with the offset
+    exact = [projection(row / epsilon) for row in x]
+    assert np.allclose(soft_rank(tf.constant(x + 2.0**40), epsilon), exact, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("n", [12, 40])
 def test_soft_rank_has_second_derivatives(n: int) -> None:
     x = np.random.default_rng(n).normal(size=n) * 2
