@@ -16,8 +16,6 @@ import tensorflow as tf
 # Up to so many values sorting compares all pairs; beyond, other algorithms mostly take less time
 # (benchmarks/ranking.md), and memory for the pairs would grow as n^2.
 _PAIRS = 32
-# How often chords to points further away are tried, in all passes but the first.
-_LEVELS = 4
 # Sums over all pairs are taken in parts of about so many, for a batch of this size if unknown.
 _PAIRS_AT_ONCE = 2**22
 _BATCH = 64
@@ -63,7 +61,8 @@ def soft_rank(values: tf.Tensor, epsilon: float = 1.0) -> tf.Tensor:
         row in [1, n] with sum n (n + 1) / 2. A row with a value that is not finite is NaN, its
         gradient 0. The gradient is the closed-form vector-Jacobian product, the mean over each
         block of the isotonic regression taken off; it is piecewise constant in the values. For
-        large n time is O(n log n) for the sort and O(n) for each round of splitting, memory O(n).
+        large n time is O(n log n) for the sort and for each of the few passes of the fit, memory
+        O(n).
 
     Raises:
         TypeError: where values are not floating.
@@ -168,10 +167,10 @@ def over_pairs(function: Callable[..., tf.Tensor], *rows: tf.Tensor) -> tf.Tenso
 
 
 def positive(epsilon: float) -> float:
-    """Epsilon as a float; ValueError where it is not above 0 and finite."""
+    """Epsilon as a float; ValueError where it is not above 0, also in float32, and finite."""
     epsilon = float(epsilon)
-    if not 0 < epsilon < math.inf:
-        raise ValueError(f"epsilon must be above 0 and finite, not {epsilon}")
+    if not 1e-37 <= epsilon < math.inf:
+        raise ValueError(f"epsilon must be above 0 (1e-37 at least) and finite, not {epsilon}")
     return epsilon
 
 
@@ -423,7 +422,8 @@ def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The least concave majorant of points (0, sums_0)..(n, sums_n), each row by itself.
 
     A point on or below the chord between two others is no corner of the majorant. All that one pass
-    finds are dropped at once; what is left is looked at again, until it is concave: mostly once.
+    finds are dropped at once, and what is left is looked at again until it is concave: mostly once
+    or twice. A pass takes O(n log n), and finds at least what two neighbours tell.
 
     Args:
         sums: float64, shape (batch, n + 1).
@@ -438,19 +438,19 @@ def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     # Past the last point of a row: further along, and below any chord.
     far, low = tf.constant(points, tf.float64), tf.constant(-math.inf, tf.float64)
 
-    def drop(x: tf.Tensor, y: tf.Tensor, levels: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Where each point goes, the last corner before it if dropped; the points left."""
-        right = _steepest(x, y, points, levels)
-        left = -_steepest(-x[:, ::-1], y[:, ::-1], 1, levels)[:, ::-1]
+    def drop(number: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
+        right = _steepest(x, y, points)
+        left = -_steepest(-x[:, ::-1], y[:, ::-1], 1)[:, ::-1]
         kept = tf.logical_not(right >= left)
-        number = tf.cumsum(tf.cast(kept, tf.int32), axis=-1) - 1 + offsets
-        first = tf.math.unsorted_segment_min(tf.range(size), tf.reshape(number, [-1]), size)
+        # Where each point goes: the last that is kept, before it.
+        place = tf.cumsum(tf.cast(kept, tf.int32), axis=-1) - 1 + offsets
+        first = tf.math.unsorted_segment_min(tf.range(size), tf.reshape(place, [-1]), size)
         first = tf.reshape(tf.minimum(first, size), shape)  # no point: past the end
         x, y = (
             tf.gather(tf.concat([tf.reshape(rows, [-1]), [past]], axis=0), first)
             for rows, past in ((x, far), (y, low))
         )
-        return number, x, y
+        return [_take(place, number), x, y]
 
     def slopes(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         return (y[:, 1:] - y[:, :-1]) / (x[:, 1:] - x[:, :-1])
@@ -459,28 +459,23 @@ def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         slope = slopes(x, y)
         return tf.reduce_any(slope[:, 1:] >= slope[:, :-1])
 
-    def again(number: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
-        later, x, y = drop(x, y, _LEVELS)
-        return [_take(later, number), x, y]
-
     index = tf.zeros_like(sums) + tf.range(points, dtype=tf.float64)
-    found = drop(index, sums, (points - 1).bit_length())
-    number, x, y = tf.while_loop(unfinished, again, found, parallel_iterations=1)
+    start = [tf.reshape(tf.range(size), shape), index, sums]
+    number, x, y = tf.while_loop(unfinished, drop, start, parallel_iterations=1)
     # One point a row more than chords.
     chord = number[:, :-1] - tf.range(shape[0])[:, None]
     return chord, slopes(x, y), x[:, 1:] - x[:, :-1]
 
 
-def _steepest(x: tf.Tensor, y: tf.Tensor, end: float, levels: int) -> tf.Tensor:
+def _steepest(x: tf.Tensor, y: tf.Tensor, end: float) -> tf.Tensor:
     """Of points in the order of x, the slope of a steep chord to one of the points after each.
 
-    Each takes for its own, where the chord to it is steeper, what the next point found, then what
-    the second next, the fourth next and so on found up to then. Not always the steepest chord.
+    Each takes for its own, where the chord to it is steeper, what the next point has found, then
+    what the second next, the fourth next and so on have up to then. Not always the steepest of all.
 
     Args:
         x, y: shape (batch, points).
         end: above all x.
-        levels: how often; 2^levels points are looked ahead.
 
     Returns:
         Slopes, shape (batch, points); -inf for the last point, not a number past it.
@@ -494,7 +489,7 @@ def _steepest(x: tf.Tensor, y: tf.Tensor, end: float, levels: int) -> tf.Tensor:
 
     to_x, to_y = after(x, 1, far), after(y, 1, low)
     slope = (to_y - y) / (to_x - x)
-    for by in (2**level for level in range(levels)):
+    for by in (2**level for level in range((x.shape[-1] - 1).bit_length())):
         next_x, next_y = after(to_x, by, far), after(to_y, by, low)
         other = (next_y - y) / (next_x - x)
         steeper = other > slope
