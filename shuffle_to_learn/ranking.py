@@ -243,7 +243,8 @@ def _beaten(rows: tf.Tensor) -> tf.Tensor:
     """How many others each value comes after in ascending order, from all pairs; int32."""
     n = rows.shape[-1]
     mine, other = rows[:, None, :], rows[:, :, None]
-    before = tf.where(np.tri(n, k=-1, dtype=bool).T, other <= mine, other < mine)
+    first = tf.constant(np.tri(n, k=-1, dtype=bool).T)
+    before = (other < mine) | (first & tf.equal(other, mine))
     return tf.reduce_sum(tf.cast(before, tf.int32), axis=1)
 
 
