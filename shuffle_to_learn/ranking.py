@@ -16,6 +16,8 @@ import tensorflow as tf
 # Up to so many values sorting compares all pairs; beyond, other algorithms mostly take less time
 # (benchmarks/ranking.md), and memory for the pairs would grow as n^2.
 _PAIRS = 32
+# A quick pass of the fit looks 2^_NEAR points ahead.
+_NEAR = 4
 # Sums over all pairs are taken in parts of about so many, for a batch of this size if unknown.
 _PAIRS_AT_ONCE = 2**22
 _BATCH = 64
@@ -437,11 +439,13 @@ def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     shape, points = tf.shape(sums), sums.shape[-1]
     offsets, size = _offsets(sums), tf.size(sums)
     # Past the last point of a row: further along, and below any chord.
-    far, low = tf.constant(points, tf.float64), tf.constant(-math.inf, tf.float64)
+    end, low = tf.constant(points, tf.float64), tf.constant(-math.inf, tf.float64)
 
-    def drop(number: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
-        right = _steepest(x, y, points)
-        left = -_steepest(-x[:, ::-1], y[:, ::-1], 1)[:, ::-1]
+    def drop(turn: tf.Tensor, number: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
+        # Of what the first pass leaves, most is seen from nearby; what is not, by the third.
+        far = tf.not_equal(turn, 1)
+        right = _steepest(x, y, points, far)
+        left = -_steepest(-x[:, ::-1], y[:, ::-1], 1, far)[:, ::-1]
         kept = tf.logical_not(right >= left)
         # Where each point goes: the last that is kept, before it.
         place = tf.cumsum(tf.cast(kept, tf.int32), axis=-1) - 1 + offsets
@@ -449,26 +453,26 @@ def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         first = tf.reshape(tf.minimum(first, size), shape)  # no point: past the end
         x, y = (
             tf.gather(tf.concat([tf.reshape(rows, [-1]), [past]], axis=0), first)
-            for rows, past in ((x, far), (y, low))
+            for rows, past in ((x, end), (y, low))
         )
-        return [_take(place, number), x, y]
+        return [turn + 1, _take(place, number), x, y]
 
     def slopes(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         return (y[:, 1:] - y[:, :-1]) / (x[:, 1:] - x[:, :-1])
 
-    def unfinished(number: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        slope = slopes(x, y)
+    def unfinished(*state: tf.Tensor) -> tf.Tensor:
+        slope = slopes(*state[2:])
         return tf.reduce_any(slope[:, 1:] >= slope[:, :-1])
 
     index = tf.zeros_like(sums) + tf.range(points, dtype=tf.float64)
-    start = [tf.reshape(tf.range(size), shape), index, sums]
-    number, x, y = tf.while_loop(unfinished, drop, start, parallel_iterations=1)
+    start = [tf.constant(0), tf.reshape(tf.range(size), shape), index, sums]
+    _, number, x, y = tf.while_loop(unfinished, drop, start, parallel_iterations=1)
     # One point a row more than chords.
     chord = number[:, :-1] - tf.range(shape[0])[:, None]
     return chord, slopes(x, y), x[:, 1:] - x[:, :-1]
 
 
-def _steepest(x: tf.Tensor, y: tf.Tensor, end: float) -> tf.Tensor:
+def _steepest(x: tf.Tensor, y: tf.Tensor, end: float, far: tf.Tensor) -> tf.Tensor:
     """Of points in the order of x, the slope of a steep chord to one of the points after each.
 
     Each takes for its own, where the chord to it is steeper, what the next point has found, then
@@ -477,26 +481,31 @@ def _steepest(x: tf.Tensor, y: tf.Tensor, end: float) -> tf.Tensor:
     Args:
         x, y: shape (batch, points).
         end: above all x.
+        far: whether to look at all points, or at the next 2^_NEAR.
 
     Returns:
         Slopes, shape (batch, points); -inf for the last point, not a number past it.
     """
 
-    far, low = (tf.zeros_like(x) + tf.constant(past, x.dtype) for past in (end, -math.inf))
+    past_x, past_y = (tf.zeros_like(x) + tf.constant(past, x.dtype) for past in (end, -math.inf))
 
     def after(rows: tf.Tensor, by: int, past: tf.Tensor) -> tf.Tensor:
         # Not tf.pad: under vectorized_map it pads with 0, whatever it is told.
         return tf.concat([rows[:, by:], past[:, :by]], axis=1)
 
-    to_x, to_y = after(x, 1, far), after(y, 1, low)
-    slope = (to_y - y) / (to_x - x)
-    for by in (2**level for level in range((x.shape[-1] - 1).bit_length())):
-        next_x, next_y = after(to_x, by, far), after(to_y, by, low)
-        other = (next_y - y) / (next_x - x)
-        steeper = other > slope
-        to_x, to_y = tf.where(steeper, next_x, to_x), tf.where(steeper, next_y, to_y)
-        slope = tf.where(steeper, other, slope)
-    return slope
+    def look(levels: range, slope: tf.Tensor, to_x: tf.Tensor, to_y: tf.Tensor) -> list[tf.Tensor]:
+        for by in (2**level for level in levels):
+            next_x, next_y = after(to_x, by, past_x), after(to_y, by, past_y)
+            other = (next_y - y) / (next_x - x)
+            steeper = other > slope
+            to_x, to_y = tf.where(steeper, next_x, to_x), tf.where(steeper, next_y, to_y)
+            slope = tf.where(steeper, other, slope)
+        return [slope, to_x, to_y]
+
+    to_x, to_y = after(x, 1, past_x), after(y, 1, past_y)
+    found = look(range(_NEAR), (to_y - y) / (to_x - x), to_x, to_y)
+    further = range(_NEAR, (x.shape[-1] - 1).bit_length())
+    return tf.cond(far, lambda: look(further, *found)[0], lambda: found[0])
 
 
 # Perturbed ranks
