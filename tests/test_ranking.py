@@ -529,7 +529,7 @@ def rows_of_different_spread(n: int) -> np.ndarray:
     return np.random.default_rng(n).normal(size=(4, n)) * [[0.01], [1.0], [1.0], [3.0]]
 
 
-@pytest.mark.parametrize("n", [1, 6, 40, 600])
+@pytest.mark.parametrize("n", [1, 6, 40])
 @pytest.mark.parametrize("mode", MODES)
 @operators
 def test_every_way_to_run_gives_the_same(operator, mode, n: int) -> None:
@@ -541,7 +541,7 @@ def test_every_way_to_run_gives_the_same(operator, mode, n: int) -> None:
     assert np.allclose(result, expected, atol=1e-9)
 
 
-@pytest.mark.parametrize("n", [6, 40, 600])
+@pytest.mark.parametrize("n", [6, 40])
 @pytest.mark.parametrize("mode", [in_graph, under_xla, of_unknown_batch, vectorised])
 @smooth
 def test_every_way_to_run_has_the_same_gradient(operator, mode, n: int) -> None:
