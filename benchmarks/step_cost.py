@@ -157,9 +157,10 @@ def measure_losses(trained: dict[str, Pretraining], rounds: int) -> dict[str, np
                     loss = tf.reduce_mean(method.loss(orders, scores, tf.stack([0, i])))
                 return i + 1, scores - 1e-9 * tape.gradient(loss, scores)
 
-            return tf.while_loop(lambda i, _: i < CALLS, call, (0, scores), parallel_iterations=1)[
-                1
-            ]
+            _, scores = tf.while_loop(
+                lambda i, _: i < CALLS, call, (0, scores), parallel_iterations=1
+            )
+            return scores
 
         return lambda: repeat(scores).numpy()
 

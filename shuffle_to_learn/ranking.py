@@ -444,8 +444,8 @@ def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     def drop(turn: tf.Tensor, number: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
         # Of what the first pass leaves, most is seen from nearby; what is not, by the third.
         far = tf.not_equal(turn, 1)
-        right = _steepest(x, y, points, far)
-        left = -_steepest(-x[:, ::-1], y[:, ::-1], 1, far)[:, ::-1]
+        right = _steepest(x, y, far)
+        left = -_steepest(-x[:, ::-1], y[:, ::-1], far)[:, ::-1]
         kept = tf.logical_not(right >= left)
         # Where each point goes: the last that is kept, before it.
         place = tf.cumsum(tf.cast(kept, tf.int32), axis=-1) - 1 + offsets
@@ -472,22 +472,21 @@ def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     return chord, slopes(x, y), x[:, 1:] - x[:, :-1]
 
 
-def _steepest(x: tf.Tensor, y: tf.Tensor, end: float, far: tf.Tensor) -> tf.Tensor:
+def _steepest(x: tf.Tensor, y: tf.Tensor, far: tf.Tensor) -> tf.Tensor:
     """Of points in the order of x, the slope of a steep chord to one of the points after each.
 
     Each takes for its own, where the chord to it is steeper, what the next point has found, then
     what the second next, the fourth next and so on have up to then. Not always the steepest of all.
 
     Args:
-        x, y: shape (batch, points).
-        end: above all x.
+        x, y: shape (batch, points); all x of points are below their number.
         far: whether to look at all points, or at the next 2^_NEAR.
 
     Returns:
         Slopes, shape (batch, points); -inf for the last point, not a number past it.
     """
-
-    past_x, past_y = (tf.zeros_like(x) + tf.constant(past, x.dtype) for past in (end, -math.inf))
+    points = x.shape[-1]
+    past_x, past_y = (tf.zeros_like(x) + tf.constant(past, x.dtype) for past in (points, -math.inf))
 
     def after(rows: tf.Tensor, by: int, past: tf.Tensor) -> tf.Tensor:
         # Not tf.pad: under vectorized_map it pads with 0, whatever it is told.
@@ -504,7 +503,7 @@ def _steepest(x: tf.Tensor, y: tf.Tensor, end: float, far: tf.Tensor) -> tf.Tens
 
     to_x, to_y = after(x, 1, past_x), after(y, 1, past_y)
     found = look(range(_NEAR), (to_y - y) / (to_x - x), to_x, to_y)
-    further = range(_NEAR, (x.shape[-1] - 1).bit_length())
+    further = range(_NEAR, (points - 1).bit_length())
     return tf.cond(far, lambda: look(further, *found)[0], lambda: found[0])
 
 
