@@ -650,6 +650,11 @@ OTHER = {"probes": ["knn"], "n_examples": [60], "neighbors": 5}
             {"neural_sort": {"temperature": 0}},
             "neural_sort.temperature: .*greater than 0",
         ),
+        (
+            "method",
+            {"fast_soft_ranking": {"learning_rate": 0.1, "epsilon": 1e-40}},
+            "fast_soft_ranking.epsilon: .*greater than or equal to 0.0*1 .given 1e-40",
+        ),
         ("method", {"random": {"learning_rate": 0.1}}, "random.learning_rate: unknown key"),
         ("method", {"msee": {}}, "audio.method.msee: unknown key"),
         ("downstream", {"dropout": 1.0}, "audio.downstream.dropout: .*less than 1"),

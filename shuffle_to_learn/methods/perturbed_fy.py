@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 
 from shuffle_to_learn.methods.base import RankingMethod
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class PerturbedFenchelYoung(RankingMethod):
     """Berthet et al. 2020: the Fenchel-Young loss of Gaussian-perturbed ranking."""
 
-    epsilon: Annotated[float, Gt(0)] = 0.1
+    epsilon: Annotated[float, Ge(1e-37)] = 0.1
     num_samples: Annotated[int, Ge(1), Le(100_000)] = 10
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Gt
+from annotated_types import Ge
 
 from shuffle_to_learn.methods.base import RankingMethod
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class ExactPerturbedFenchelYoung(RankingMethod):
     """Berthet et al. 2020, with the expected ranks themselves where they take the mean of draws."""
 
-    epsilon: Annotated[float, Gt(0)] = 1.0
+    epsilon: Annotated[float, Ge(1e-37)] = 1.0
 
     @property
     def scale(self) -> float:
