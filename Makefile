@@ -13,7 +13,7 @@ unexport PARAMS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help study estimate test lint browse compare dvc adopt slurm s3 moto lock clean
+.PHONY: help study estimate settings test test-all lint browse compare dvc adopt slurm s3 moto lock clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [PARAMS=presets/smoke.yaml] [CORES=2]"
@@ -21,22 +21,30 @@ help:  ## list the targets
 
 .venv/.installed: requirements.lock
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or 3.12 with venv; name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@test ! -L .venv || { echo "error: .venv is a symbolic link, and what it leads to would be emptied: remove the link, or activate that environment and call snakemake or pytest yourself" >&2; exit 1; }
+	@test ! -e .venv || test -e $@ || test -e .venv/.making || { echo "error: .venv was not made here: remove it, or activate it and call snakemake or pytest yourself" >&2; exit 1; }
 	@echo "setting up .venv (once, some minutes)"
-	$(PYTHON) -m venv --clear .venv
+	$(PYTHON) -m venv --clear .venv && touch .venv/.making
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@touch $@
+	@mv .venv/.making $@
 
 study: .venv/.installed  ## run the study under Snakemake
 	snakemake --cores $(CORES)
 
 estimate: .venv/.installed  ## measure how long PARAMS would take here, and how much disk
-	python -m workflow.costs
+	python -m tools.estimate
 
-dvc: .venv/.installed  ## run the study under DVC (params.yaml only)
-	dvc repro
+settings: .venv/.installed  ## print every setting of PARAMS
+	@python -m tools.settings
 
-test: .venv/.installed  ## run the tests
-	python -m pytest -n 2 --dist loadscope -rs $(PYTEST)
+dvc: .venv/.installed  ## run the study under DVC
+	file=$$(python -m tools.dvc_yaml) && dvc repro $$file
+
+test: .venv/.installed  ## run the tests, but for the long ones
+	python -m pytest -n 2 --dist loadscope -rs -m "not long" $(PYTEST)
+
+test-all: .venv/.installed  ## run the long tests: real runs of both runners, a browser, Slurm, S3
+	python -m pytest -n 2 --dist loadscope -rs -m long $(PYTEST)
 
 lint: .venv/.installed  ## check style and types
 	ruff check .
@@ -45,13 +53,13 @@ lint: .venv/.installed  ## check style and types
 	mypy
 
 browse: .venv/.installed  ## serve the results of PARAMS on a local port (PORT=8000)
-	python -m workflow.browse --port $(PORT)
+	python -m tools.browse --port $(PORT)
 
 compare: .venv/.installed  ## set two studies beside each other (A=results/smoke B=results)
-	python -m workflow.compare $(A) $(B)
+	python -m tools.compare $(A) $(B)
 
 adopt: .venv/.installed  ## let the other runner take over what one has made, after a check
-	python -m workflow.adopt
+	python -m tools.adopt
 
 slurm s3 moto: .venv/.installed
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r workflow/envs/$@.txt

@@ -1,6 +1,6 @@
 """Clips read with OpenCV beside PyAV: python benchmarks/decoding.py
 
-Times shuffle_to_learn.video.read_clip, and two ways of doing the same with PyAV, on the same files:
+Times shuffle_to_learn.features.video.read_clip, and two ways of doing the same with PyAV, on the same files:
 frames sampled uniformly, the square in their middle, resized. The files are clips of the embedded
 dataset motions as mp4 and webm, the same clips as avi (Motion JPEG), and wide webm clips, as large
 as Something-Something's, which a clip that wraps round gives when it is laid side by side.
@@ -59,7 +59,7 @@ Reader = Callable[[Path], np.ndarray]  # of a file: frames (FRAMES, SIZE, SIZE, 
 def with_read_clip() -> Reader:
     import cv2
 
-    from shuffle_to_learn.video import read_clip
+    from shuffle_to_learn.features.video import read_clip
 
     cv2.setNumThreads(1)  # as the study's workers do
     return partial(read_clip, frames=FRAMES, size=SIZE)
@@ -175,7 +175,7 @@ def processes(peer: Path | None) -> dict[str, Process]:
 
 def write_files(folder: Path, clips: int) -> None:
     """The same clips in each folder of FILES; the wide ones are rendered larger."""
-    from shuffle_to_learn import motions
+    from shuffle_to_learn.datasets import motions
 
     plan = motions.plan(
         {"train": clips, "valid": 0, "test": 0},

@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 
 from stages import spectrograms
-from stages.extraction import Extraction, extract
-from stages.params import load_params
-from stages.paths import Paths
-from stages.runtime import start_tensorflow
-from stages.sources import open_dataset
+from study.extraction import Extraction, extract
+from study.params import load_params
+from study.paths import Paths
+from study.sources import open_dataset
+from study.tensorflow import start_tensorflow
 
 ROUNDS = 3
 PARAMS = Path(__file__).parent.parent / "params.yaml"
@@ -73,9 +73,9 @@ def measure(notes: int, workers: int, folder: Path) -> list[tuple[str, float, st
     import tensorflow_datasets as tfds
     from absl import logging
 
-    from shuffle_to_learn import notes as library
-    from shuffle_to_learn import soundfont
-    from shuffle_to_learn.spectrogram import log_mel
+    from shuffle_to_learn.datasets import notes as library
+    from shuffle_to_learn.datasets import soundfont
+    from shuffle_to_learn.features.spectrogram import log_mel
 
     logging.set_verbosity(logging.ERROR)
     tfds.disable_progress_bar()
@@ -103,7 +103,7 @@ def measure(notes: int, workers: int, folder: Path) -> list[tuple[str, float, st
         list(pool.map(soundfont.compressed, chosen[:workers]))  # the workers are up
         for turn in range(ROUNDS):
             builder = library.Notes(
-                data_dir=folder / f"tfds{turn}", notes=chosen, pool=pool, track=plain
+                data_dir=folder / f"tfds{turn}", notes=chosen, pool=pool, progress=plain
             )
             with redirect_stdout(None):
                 write = partial(builder.download_and_prepare, download_dir=folder / "downloads")

@@ -27,12 +27,12 @@ from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_predi
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from shuffle_to_learn import motions
-from shuffle_to_learn.motions import LABELS, Clip
-from shuffle_to_learn.squares import with_channels
-from shuffle_to_learn.video import read_clip, without_background
-from stages.params import load_params
-from stages.paths import SPLITS
+from shuffle_to_learn.datasets import motions
+from shuffle_to_learn.datasets.motions import LABELS, Clip
+from shuffle_to_learn.features.squares import with_channels
+from shuffle_to_learn.features.video import read_clip, without_background
+from study.params import load_params
+from study.paths import SPLITS
 
 STUDY = load_params(Path(__file__).parent.parent / "params.yaml")
 SETTINGS = STUDY.video.frames

@@ -599,7 +599,7 @@ def read_page(path: Path, title: str) -> tuple[str, str]:
 
 def write_page(path: Path, by_hand: tuple[str, str], measured: str) -> None:
     """Write a page with a new measured part."""
-    from stages.common import write_text
+    from study.files import write_text
 
     before, after = by_hand
     start, end = MEASURED
@@ -614,8 +614,8 @@ def draw(results: dict[str, dict[tuple[int, int], dict[str, Cell]]]) -> None:
     import matplotlib.pyplot as plt
     from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-    from stages.drawing import rc, save
-    from stages.style import LOOKS
+    from study.drawing import rc, save
+    from study.names import LOOKS
 
     rows = 32
     numbers = [n for r, n in CASES if r == rows]
@@ -697,7 +697,7 @@ def main() -> None:
     if args.serve:
         serve(args.serve)
         return
-    from stages.style import count
+    from study.names import count
 
     if args.rounds < 1 or not 1 <= args.threads <= cores:
         parser.error(f"--rounds wants at least 1, --threads 1 to {cores}")

@@ -33,11 +33,11 @@ from matplotlib.lines import Line2D
 
 from benchmarks.ranking import machine, read_page, write_page
 from benchmarks.ranking import table as in_markdown
-from stages.drawing import rc, save
-from stages.params import load_params
-from stages.paths import SPLITS
-from workflow.costs import extraction
-from workflow.estimate import WIDTH, inputs
+from study.announce import WIDTH, inputs
+from study.drawing import rc, save
+from study.params import load_params
+from study.paths import SPLITS
+from tools.estimate import extraction
 
 ROOT = Path(__file__).parent.parent
 TIMES = (1, 4, 16)
@@ -97,9 +97,9 @@ def measure(folder: Path, times: int) -> list[dict]:
     file.write_text(yaml.safe_dump(content(folder, times)))
     params, rows = load_params(file), []
     for modality, study in params.studies.items():
-        view, dataset = study.views[0], study.dataset
-        e = params.encoder(modality, view, "mse", 0)
-        who = ["--modality", modality, "--view", view, "--method", "mse", "--seed", "0"]
+        slicing, dataset = study.slicings[0], study.dataset
+        e = params.encoder(modality, slicing, "mse", 0)
+        who = ["--modality", modality, "--slicing", slicing, "--method", "mse", "--seed", "0"]
         layout = params.layout
         for stage, options, written in (
             ("dataset", ["--dataset", dataset], layout.dataset(dataset)),

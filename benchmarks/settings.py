@@ -3,8 +3,8 @@
   python -m benchmarks.settings --modality video --method perturbed_fy mse --seed 0 \\
       --set video.pretrain.width=0.125 video.pretrain.epochs=20 --output docs/tuning.csv
 
-Runs the stages pretrain, embed and downstream in a folder of their own, for the first view of the
-modality (or --view) and each embedding layer named; the probes are fitted on training examples and
+Runs the stages pretrain, embed and downstream in a folder of their own, for the first slicing of the
+modality (or --slicing) and each embedding layer named; the probes are fitted on training examples and
 scored on the *validation* split, never on test. Appends a row for each task, number of examples and
 metric to the output, with what was set. The features of the params file must exist (snakemake
 --until spectrograms frames pictures); what is set may not change them.
@@ -24,10 +24,10 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from stages import common, downstream, embed, pretrain
-from stages.params import Params, load_params
+from stages import downstream, embed, pretrain
+from study.params import Params, load_params
 
-COLUMNS = ["settings", "modality", "view", "method", "seed", "layer", "train_seconds"]
+COLUMNS = ["settings", "modality", "slicing", "method", "seed", "layer", "train_seconds"]
 COLUMNS += ["partial_ranks", "task", "n_examples", "metric", "mean", "sd_of_draws"]
 
 
@@ -36,7 +36,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--modality", required=True)
-    parser.add_argument("--view")
+    parser.add_argument("--slicing")
     parser.add_argument("--method", nargs="+", required=True)
     parser.add_argument("--seed", nargs="+", type=int, default=[0])
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
@@ -57,7 +57,7 @@ def main() -> None:
         section[last] = yaml.safe_load(value)
     for method in args.method:
         for seed in args.seed:
-            for row in trial(content, args.modality, args.view, method, seed, args.layers):
+            for row in trial(content, args.modality, args.slicing, method, seed, args.layers):
                 row = {"settings": " ".join(args.set), **row}
                 print(row, flush=True)
                 pd.DataFrame([row], columns=COLUMNS).to_csv(
@@ -66,11 +66,11 @@ def main() -> None:
 
 
 def trial(
-    content: dict, modality: str, view: str | None, method: str, seed: int, layers: list[str]
+    content: dict, modality: str, slicing: str | None, method: str, seed: int, layers: list[str]
 ) -> Iterator[dict]:
     params = Params.model_validate(content)
     study = params.study(modality)
-    encoder = params.encoder(modality, view or study.views[0], method, seed)
+    encoder = params.encoder(modality, slicing or study.slicings[0], method, seed)
     made = params.layout.features(study.dataset, "train").parent
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "params.yaml"
@@ -87,7 +87,7 @@ def trial(
             if not own.exists():
                 own.parent.mkdir()
                 own.symlink_to(made.resolve())
-            options = ["--modality", modality, "--view", encoder.view, "--method", method]
+            options = ["--modality", modality, "--slicing", encoder.slicing, "--method", method]
             options += ["--seed", str(seed), "--params", str(file)]
             if layer == layers[0]:
                 start = time.monotonic()
@@ -102,7 +102,7 @@ def trial(
             ]:
                 yield {
                     "modality": modality,
-                    "view": encoder.view,
+                    "slicing": encoder.slicing,
                     "method": method,
                     "seed": seed,
                     "layer": layer,

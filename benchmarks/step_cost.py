@@ -1,6 +1,6 @@
 """What a ranking method adds to a training step: python benchmarks/step_cost.py
 
-Times training steps of the CFN of the params file (network, batch, view, each method's settings)
+Times training steps of the CFN of the params file (network, batch, slicing, each method's settings)
 with each ranking method, beside the step with mse, whose loss has no ranking in it. In one process
 and with one thread, as the study trains: one network that all methods train, blocks of steps, the
 methods in random order in each round. The ratio is the median over rounds of that to the block with
@@ -30,17 +30,17 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.ranking import machine, read_page, table, write_page
-from shuffle_to_learn.methods import METHODS
-from shuffle_to_learn.views import View
-from stages.params import Params, load_params
-from stages.runtime import start_tensorflow
-from stages.style import count
+from shuffle_to_learn.pretext.methods import METHODS
+from shuffle_to_learn.slicing import Slicing
+from study.names import count
+from study.params import Params, load_params
+from study.tensorflow import start_tensorflow
 
 if TYPE_CHECKING:  # TensorFlow starts later
     import tensorflow as tf
 
-    from shuffle_to_learn.methods.base import Method
-    from shuffle_to_learn.pretraining import Pretraining
+    from shuffle_to_learn.pretext.methods.base import Method
+    from shuffle_to_learn.pretext.pretraining import Pretraining
 
 PAGE = Path(__file__).with_suffix(".md")
 BASE, AGAIN = "mse", "mse, a second time"
@@ -95,7 +95,7 @@ def main() -> None:
         ),
         "",
         f"{count(args.rounds, 'round')} of {STEPS} steps, {settings.batch_size} inputs a step, "
-        f"{params.audio.views[0]}, {args.params}; {count(args.threads, 'thread')}.",
+        f"{params.audio.slicings[0]}, {args.params}; {count(args.threads, 'thread')}.",
         f"{where}, TensorFlow {tf.__version__}, Keras {keras.__version__}.",
     ]
     print("\n".join(lines))
@@ -104,22 +104,22 @@ def main() -> None:
 
 def trainings(params: Params) -> dict[str, Pretraining]:
     """A training with each method, all of one network."""
-    from shuffle_to_learn.cfn import build_cfn
-    from shuffle_to_learn.pretraining import Pretraining
+    from shuffle_to_learn.models.cfn import build_cfn
+    from shuffle_to_learn.pretext.pretraining import Pretraining
 
     audio, settings = params.audio, params.audio.pretrain
-    view = View.parse(audio.views[0])
-    tile = view.tile_shape(audio.shape, settings.gap)
+    slicing = Slicing.parse(audio.slicings[0])
+    tile = slicing.tile_shape(audio.shape, settings.gap)
     # A ranking method takes one score a patch.
-    network = build_cfn(view.patches, tile, view.patches, **settings.network)
+    network = build_cfn(slicing.patches, tile, slicing.patches, **settings.network)
 
     def training(name: str) -> Pretraining:
         section = getattr(audio.method, name)
         own = section.model_dump(exclude={"learning_rate"}) if section else {}  # else its defaults
         return Pretraining(
             network,
-            METHODS[name](view.patches, **own),
-            view,
+            METHODS[name](slicing.patches, **own),
+            slicing,
             gap=settings.gap,
             epochs=100_000,
             batch_size=settings.batch_size,
@@ -143,7 +143,7 @@ def measure_losses(trained: dict[str, Pretraining], rounds: int) -> dict[str, np
     """Seconds of each round's block of losses with their gradients, by method."""
     import tensorflow as tf
 
-    batch, n = trained[BASE].batch_size, trained[BASE].view.patches
+    batch, n = trained[BASE].batch_size, trained[BASE].slicing.patches
     rng = np.random.default_rng(0)
     scores = tf.constant(rng.normal(0, 3, (batch, n)), tf.float32)
     orders = tf.constant(rng.permuted(np.tile(np.arange(n), (batch, 1)), axis=1), tf.int32)

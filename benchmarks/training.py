@@ -1,6 +1,6 @@
 """CFN training and the downstream sweep, each beside plain Keras: python benchmarks/training.py
 
-Training: inputs a second of shuffle_to_learn.pretraining (a fresh permutation an example and step)
+Training: inputs a second of shuffle_to_learn.pretext.pretraining (a fresh permutation an example and step)
 against keras.Model.fit on patches that were shuffled once, the same network, loss and batch. Sweep:
 seconds of all probes of one encoder and task as one computation against one Keras fit a probe, with
 the same number of steps at most and early stopping. Both in one process with one thread, peers in
@@ -20,9 +20,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from shuffle_to_learn.views import View
-from stages.params import load_params
-from stages.runtime import start_tensorflow
+from shuffle_to_learn.slicing import Slicing
+from study.params import load_params
+from study.tensorflow import start_tensorflow
 
 
 def main() -> None:
@@ -71,26 +71,28 @@ def training(params, rounds: int) -> str:
     import tensorflow as tf
 
     from shuffle_to_learn import patches
-    from shuffle_to_learn.cfn import build_cfn
-    from shuffle_to_learn.methods import METHODS
-    from shuffle_to_learn.pretraining import Pretraining
+    from shuffle_to_learn.models.cfn import build_cfn
+    from shuffle_to_learn.pretext.methods import METHODS
+    from shuffle_to_learn.pretext.pretraining import Pretraining
 
     settings, audio = params.audio.pretrain, params.audio
-    view = View.parse(audio.views[0])
+    slicing = Slicing.parse(audio.slicings[0])
     size = (audio.spectrograms.n_mels, audio.spectrograms.frames)
     count = 40 * settings.batch_size
     inputs = np.random.default_rng(0).random((count, *size), np.float32).astype(np.float16)
-    method = METHODS["mse"](view.patches)
+    method = METHODS["mse"](slicing.patches)
 
     def network():
-        tile = view.tile_shape(size, settings.gap)
-        return build_cfn(view.patches, tile, view.patches, **settings.network)
+        tile = slicing.tile_shape(size, settings.gap)
+        return build_cfn(slicing.patches, tile, slicing.patches, **settings.network)
 
     ours = Pretraining(
-        network(), method, view, gap=settings.gap, epochs=1000, batch_size=settings.batch_size
+        network(), method, slicing, gap=settings.gap, epochs=1000, batch_size=settings.batch_size
     )
     orders = method.sample(count, tf.constant([0, 0]))
-    x = patches.reorder(patches.cut(patches.as_images(tf.constant(inputs)), view), orders).numpy()
+    x = patches.reorder(
+        patches.cut(patches.as_images(tf.constant(inputs)), slicing), orders
+    ).numpy()
     y = orders.numpy() + 1.0
     theirs = network()
     theirs.compile(optimizer=keras.optimizers.Adam(1e-4), loss="mse")
@@ -107,7 +109,12 @@ def training(params, rounds: int) -> str:
 def sweep(params, rounds: int) -> str:
     import keras
 
-    from shuffle_to_learn.probes import Settings, draw_subset, predict_with_probes, split_validation
+    from shuffle_to_learn.evaluation.probes import (
+        Settings,
+        draw_subset,
+        predict_with_probes,
+        split_validation,
+    )
 
     down = params.audio.downstream
     fit = down.model_dump(include=set(Settings.__dataclass_fields__) - {"hidden"})

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from shuffle_to_learn.views import View, sampled
+from shuffle_to_learn.slicing import Slicing, sampled
 
 
-def cut(inputs: tf.Tensor, view: View, gap: int = 0, seed: tf.Tensor | None = None) -> tf.Tensor:
+def cut(
+    inputs: tf.Tensor, slicing: Slicing, gap: int = 0, seed: tf.Tensor | None = None
+) -> tf.Tensor:
     """The patches of each input, row by row, or of a clip its frames, sampled uniformly.
 
     Args:
         inputs: shape (batch, height, width, channels), and of clips (batch, frames, height, width,
             channels); all but the batch known.
-        view: the grid, or the number of frames.
+        slicing: the grid, or the number of frames.
         gap: pixels that a patch is smaller than its cell, along each axis that is cut (of frames:
             along both); keeps a network from matching the edges of neighbours (Noroozi & Favaro
             2016, section 4.2) or the place of what stands still.
@@ -24,23 +26,23 @@ def cut(inputs: tf.Tensor, view: View, gap: int = 0, seed: tf.Tensor | None = No
         The same dtype, shape (batch, n, tile height, tile width, channels).
 
     Raises:
-        ValueError: where the inputs do not suit the view, see :meth:`View.cell_size`.
+        ValueError: where the inputs do not suit the slicing, see :meth:`Slicing.cell_size`.
     """
     shape = tuple(inputs.shape[1:])
-    cell_height, cell_width = view.cell_size(shape)
-    tile_height, tile_width, channels = view.tile_shape(shape, gap)
-    if view.frames:
-        cells = tf.gather(inputs, sampled(shape[0], view.frames), axis=1)
+    cell_height, cell_width = slicing.cell_size(shape)
+    tile_height, tile_width, channels = slicing.tile_shape(shape, gap)
+    if slicing.frames:
+        cells = tf.gather(inputs, sampled(shape[0], slicing.frames), axis=1)
     else:
-        height, width = view.rows * cell_height, view.columns * cell_width
+        height, width = slicing.rows * cell_height, slicing.columns * cell_width
         top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
         grid = tf.reshape(
             inputs[:, top : top + height, left : left + width],
-            [-1, view.rows, cell_height, view.columns, cell_width, channels],
+            [-1, slicing.rows, cell_height, slicing.columns, cell_width, channels],
         )
         cells = tf.reshape(
             tf.transpose(grid, [0, 1, 3, 2, 4, 5]),
-            [-1, view.patches, cell_height, cell_width, channels],
+            [-1, slicing.patches, cell_height, cell_width, channels],
         )
     for axis, cell, tile in ((2, cell_height, tile_height), (3, cell_width, tile_width)):
         slack = cell - tile

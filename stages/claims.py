@@ -1,42 +1,46 @@
 """A verdict on every claim of the paper: results/claims.csv.
 
-Reads stages/claims.yaml, which writes each claim down as a comparison with a threshold, and
+Reads study/resources/claims.yaml, which writes each claim down as a comparison with a threshold, and
 results/scores.csv and results/pretext.csv. Writes one row a claim: claim, source, statement,
 effect, ci_low, ci_high, verdict (supported, contradicted, inconclusive or not_run), then what was
 compared with what, the threshold, of how many examples, seeds and draws, and of which scores. An
 effect is positive where the claim's first side is better, in the unit of the metric; its 95 %
-interval is paired, over seeds and draws (shuffle_to_learn/statistics.py).
+interval is paired, over seeds and draws (shuffle_to_learn/evaluation/statistics.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from shuffle_to_learn.statistics import Interval, crossed_interval, spearman_interval
-from stages.common import parser, run, write_csv
-from stages.errors import InputError
-from stages.gathered import (
-    common,
+from shuffle_to_learn.evaluation.statistics import Interval, crossed_interval, spearman_interval
+from study import cli
+from study.errors import InputError
+from study.files import write_csv
+from study.names import RESOURCES, measure_of
+from study.params import Params
+from study.results import (
+    Design,
     crossed_values,
     designs,
     nearest,
     read_pretext,
     read_scores,
+    shared_design,
     under_names,
 )
-from stages.params import Params, Section, load_params
-from stages.style import measure_of
+from study.sections import Section
 
-FILE = Path(__file__).with_suffix(".yaml")
+FILE = RESOURCES / "claims.yaml"
 COLUMNS = ["claim", "source", "statement", "effect", "ci_low", "ci_high", "verdict"]
 COLUMNS += ["modality", "comparison", "threshold", "n_examples", "n_seeds", "n_replicates"]
-COLUMNS += ["task", "metric", "views"]
+COLUMNS += ["task", "metric", "slicings"]
 
 
 class Claim(Section):
@@ -45,13 +49,13 @@ class Claim(Section):
     claim: str
     source: str
     statement: str
-    kind: Literal["methods", "shrinks", "views", "chance", "correlation"]
+    kind: Literal["methods", "shrinks", "slicings", "chance", "correlation"]
     modality: Literal["audio", "video", "images"]
     task: str
     n_examples: Annotated[list[int], Field(min_length=1, max_length=2)]
     first: Annotated[list[str], Field(min_length=1)]
     second: Annotated[list[str], Field(default_factory=list)]
-    views: Annotated[list[str], Field(default_factory=list)]
+    slicings: Annotated[list[str], Field(default_factory=list)]
     chance: float | None = None
     more_than: float | None = None
     less_than: float | None = None
@@ -64,8 +68,8 @@ class Claim(Section):
             raise ValueError("n_examples: two of a claim that shrinks, one of the others")
         if bool(self.second) != (self.kind in ("methods", "shrinks")):
             raise ValueError("second: of the kinds methods and shrinks, and needed there")
-        if self.kind == "views" and len(self.views) != 2:
-            raise ValueError("views: two of the kind views")
+        if self.kind == "slicings" and len(self.slicings) != 2:
+            raise ValueError("slicings: two of the kind slicings")
         if (self.chance is None) == (self.kind == "chance"):
             raise ValueError("chance: of the kind chance, and needed there")
         return self
@@ -87,6 +91,55 @@ def read_claims(path: Path = FILE) -> list[Claim]:
     return claims
 
 
+class Effect(NamedTuple):
+    """What a claim's comparison gives."""
+
+    interval: Interval
+    comparison: str
+    n_examples: list[int]
+    shape: tuple[int, ...]
+    """The numbers of seeds and draws."""
+
+
+class Data(NamedTuple):
+    """What a claim is judged by.
+
+    Attributes:
+        claim: the claim.
+        metric: the main metric of its task.
+        slicings: those compared; the study's first where none is named.
+        design: the seeds, numbers of examples and draws that all sides have.
+        n_examples: the numbers of examples that stand for those of the claim.
+        scores: every score of the study.
+        pretext: every pretext metric.
+    """
+
+    claim: Claim
+    metric: str
+    slicings: list[str]
+    design: Design
+    n_examples: list[int]
+    scores: pd.DataFrame
+    pretext: pd.DataFrame
+
+    @property
+    def sign(self) -> int:
+        """1 where a higher score is better, -1 where a lower one is."""
+        return 1 if measure_of(self.claim.task, self.metric).higher_is_better else -1
+
+    def table(self, methods: list[str], slicing: int = 0, n: int = 0) -> np.ndarray:
+        """The methods' mean score, the greater the better: seeds x draws."""
+        fixed: dict[str, Any] = {
+            "modality": self.claim.modality,
+            "slicing": self.slicings[slicing],
+            "n_examples": self.n_examples[n],
+            "task": self.claim.task,
+            "metric": self.metric,
+        }
+        tables = [crossed_values(self.scores, self.design, **fixed, method=m) for m in methods]
+        return self.sign * np.mean(tables, axis=0)
+
+
 def judge(
     claim: Claim, params: Params, scores: pd.DataFrame, pretext: pd.DataFrame
 ) -> dict[str, Any]:
@@ -96,22 +149,22 @@ def judge(
     row |= {key: getattr(claim, key) for key in ("claim", "source", "statement", "modality")}
     row["threshold"] = f"{'>' if claim.more_than is not None else '<'} {threshold:g}"
     try:
-        effect, comparison, examples, shape = _effect(claim, params, scores, pretext)
+        data = gather(claim, params, scores, pretext)
+        effect = KINDS[claim.kind](data)
     except Missing as missing:
         return row | {"verdict": "not_run", "comparison": f"needs {missing}"}
-    study = params.study(claim.modality)
     return row | {
         "task": claim.task,
-        "metric": study.metrics[claim.task][0],
-        "views": " and ".join(claim.views or study.views[:1]),
-        "effect": effect.mean,
-        "ci_low": effect.low,
-        "ci_high": effect.high,
-        "verdict": verdict(effect, claim),
-        "comparison": comparison,
-        "n_examples": " and ".join(map(str, examples)),
-        "n_seeds": shape[0],
-        "n_replicates": shape[1],
+        "metric": data.metric,
+        "slicings": " and ".join(data.slicings),
+        "effect": effect.interval.mean,
+        "ci_low": effect.interval.low,
+        "ci_high": effect.interval.high,
+        "verdict": verdict(effect.interval, claim),
+        "comparison": effect.comparison,
+        "n_examples": " and ".join(map(str, effect.n_examples)),
+        "n_seeds": effect.shape[0],
+        "n_replicates": effect.shape[1],
     }
 
 
@@ -124,74 +177,107 @@ def verdict(effect: Interval, claim: Claim) -> str:
     return "supported" if low > 0 else "contradicted" if high < 0 else "inconclusive"
 
 
-def _effect(
-    claim: Claim, params: Params, scores: pd.DataFrame, pretext: pd.DataFrame
-) -> tuple[Interval, str, list[int], tuple[int, int]]:
-    """The effect, what was compared, the example counts, and the numbers of seeds and draws."""
+def gather(claim: Claim, params: Params, scores: pd.DataFrame, pretext: pd.DataFrame) -> Data:
+    """What a claim is judged by.
+
+    Raises:
+        Missing: where the study has not all of it.
+    """
     study = params.studies.get(claim.modality)
     if study is None:
         raise Missing(f"the modality {claim.modality}")
     if claim.task not in study.downstream.tasks:
         raise Missing(f"the task {claim.task}")
-    views = claim.views or [study.views[0]]
+    slicings = claim.slicings or [study.slicings[0]]
     run = []
-    for view in views:
-        if view not in study.all_views:
-            raise Missing(f"the view {view}")
-        known = designs(study, view)
+    for slicing in slicings:
+        if slicing not in study.all_slicings:
+            raise Missing(f"the slicing {slicing}")
+        known = designs(study, slicing)
         for method in (*claim.first, *claim.second):
             if method not in known:
-                raise Missing(f"the method {method} of the view {view}")
+                raise Missing(f"the method {method} of the slicing {slicing}")
             run.append(known[method])
-    design = common(run)
+    design = shared_design(run)
     if not (design.seeds and design.counts):
         raise Missing("a seed and a number of examples that all of these have")
-    metric = study.metrics[claim.task][0]
-    better = 1 if measure_of(claim.task, metric).higher_is_better else -1
     examples = [nearest(design.counts, n) for n in claim.n_examples]
     if len(set(examples)) < len(examples):
         raise Missing("two numbers of examples")
+    metric = study.metrics[claim.task][0]
+    return Data(claim, metric, slicings, design, examples, scores, pretext)
 
-    def table(methods: list[str], view: str, n: int) -> np.ndarray:
-        """The methods' mean score, the greater the better: seeds x draws."""
-        own: dict[str, Any] = {"modality": claim.modality, "view": view, "n_examples": n}
-        own |= {"task": claim.task, "metric": metric}
-        tables = [crossed_values(scores, design, **own, method=method) for method in methods]
-        return better * np.mean(tables, axis=0)
 
-    first, second = " and ".join(claim.first), " and ".join(claim.second)
-    n = examples[0]
-    if claim.kind == "correlation":
-        ranks, values = [], []
-        for method in claim.first:
-            own = {"modality": claim.modality, "view": views[0]}
-            own |= {"method": method, "metric": "partial_ranks"}
-            ranks += crossed_values(pretext, design, **own).ravel().tolist()
-            values += table([method], views[0], n).mean(axis=1).tolist()
-        if len(ranks) < 5:
-            raise Missing("five encoders at least")
-        text = f"partial ranks with {metric} over {len(ranks)} encoders of {first}"
-        return spearman_interval(ranks, values), text, examples, (len(design.seeds), 1)
-    if claim.kind == "methods":
-        values = table(claim.first, views[0], n) - table(claim.second, views[0], n)
-        text = f"{first} less {second}"
-    elif claim.kind == "shrinks":
-        few, many = (
-            table(claim.first, views[0], count) - table(claim.second, views[0], count)
-            for count in examples
-        )
-        values, text = few - many, f"{first} less {second}, at {n} less at {examples[1]}"
-    elif claim.kind == "views":
-        values = table(claim.first, views[0], n) - table(claim.first, views[1], n)
-        text = f"{views[0]} less {views[1]} of {first}"
-    else:
-        values = table(claim.first, views[0], n) - better * (claim.chance or 0.0)
-        text = f"{first} less chance, {claim.chance:g}"
-    return crossed_interval(values), f"{text} ({metric})", examples, values.shape
+def methods_effect(data: Data) -> Effect:
+    """The first methods less the second ones."""
+    first, second = data.claim.first, data.claim.second
+    return _crossed(
+        data, data.table(first) - data.table(second), f"{_and(first)} less {_and(second)}"
+    )
+
+
+def shrinks_effect(data: Data) -> Effect:
+    """How much less the first methods are ahead of the second ones with more examples."""
+    first, second = data.claim.first, data.claim.second
+    few, many = (data.table(first, n=n) - data.table(second, n=n) for n in (0, 1))
+    at, less = data.n_examples
+    text = f"{_and(first)} less {_and(second)}, at {at} less at {less}"
+    return _crossed(data, few - many, text)
+
+
+def slicings_effect(data: Data) -> Effect:
+    """The first slicing less the second one, of the same methods."""
+    first, (one, other) = data.claim.first, data.slicings
+    values = data.table(first, slicing=0) - data.table(first, slicing=1)
+    return _crossed(data, values, f"{one} less {other} of {_and(first)}")
+
+
+def chance_effect(data: Data) -> Effect:
+    """The methods' score less chance."""
+    first, chance = data.claim.first, data.claim.chance or 0.0
+    values = data.table(first) - data.sign * chance
+    return _crossed(data, values, f"{_and(first)} less chance, {chance:g}")
+
+
+def correlation_effect(data: Data) -> Effect:
+    """Spearman's correlation of partial ranks with the score, over encoders.
+
+    Raises:
+        Missing: where there are fewer than five encoders.
+    """
+    claim, design = data.claim, data.design
+    ranks, values = [], []
+    for method in claim.first:
+        fixed = {"modality": claim.modality, "slicing": data.slicings[0], "method": method}
+        found = crossed_values(data.pretext, design, **fixed, metric="partial_ranks")
+        ranks += found.ravel().tolist()
+        values += data.table([method]).mean(axis=1).tolist()
+    if len(ranks) < 5:
+        raise Missing("five encoders at least")
+    text = f"partial ranks with {data.metric} over {len(ranks)} encoders of {_and(claim.first)}"
+    return Effect(spearman_interval(ranks, values), text, data.n_examples, (len(design.seeds), 1))
+
+
+KINDS: dict[str, Callable[[Data], Effect]] = {
+    "methods": methods_effect,
+    "shrinks": shrinks_effect,
+    "slicings": slicings_effect,
+    "chance": chance_effect,
+    "correlation": correlation_effect,
+}
+
+
+def _crossed(data: Data, values: np.ndarray, comparison: str) -> Effect:
+    text = f"{comparison} ({data.metric})"
+    return Effect(crossed_interval(values), text, data.n_examples, values.shape)
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(names)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    params = load_params(parser(__doc__).parse_args(arguments).params)
+    _, params = cli.open_stage(__doc__, arguments=arguments)
     scores, pretext = under_names(params, read_scores(params)), read_pretext(params)
     rows = [judge(claim, params, scores, pretext) for claim in read_claims()]
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -201,4 +287,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    cli.run(main)

@@ -8,84 +8,99 @@ compared pair by pair.
 
 from __future__ import annotations
 
+from argparse import Namespace
 from functools import partial
 
-from stages import common
-from stages.errors import InputError
-from stages.params import load_params
-from stages.runtime import start_tensorflow
-from stages.tasks import ANSWERS, as_table, check_sizes, draws, read_tasks
+import numpy as np
+
+from study import cli
+from study.errors import InputError
+from study.files import read_array, write_csv
+from study.params import Params
+from study.paths import EncoderKey
+from study.tasks import ANSWERS, Task, as_table, check_lengths, check_sizes, draws, read_tasks
+from study.tensorflow import start_tensorflow
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = common.parser(__doc__, "modality", "view", "method", "seed")
-    args = parser.parse_args(argv)
-    params = load_params(args.params)
-    encoder = params.encoder(args.modality, args.view, args.method, args.seed)
-    paths, study = params.layout, params.study(args.modality)
-    settings = study.downstream
+def main(arguments: list[str] | None = None) -> None:
+    args, params, key = cli.open_encoder(__doc__, "threads", arguments=arguments)
+    paths, study = params.layout, params.study(key.modality)
+    tasks = read_tasks(params, key.modality)
+    embeddings = {
+        split: read_array(paths.embeddings(key, split), "embed")
+        for split in ("train", study.downstream.evaluate_on)
+    }
+    files = {split: paths.embeddings(key, split) for split in embeddings}
+    check_lengths(params, key.modality, tasks, embeddings, files, "run the stage embed again")
+    check_sizes(args.params, params, key.modality, tasks)
+    start_tensorflow(cli.threads(args, params.threads.downstream))
 
-    split = settings.evaluate_on
-    tasks = read_tasks(params, args.modality)
-    pool = common.read_array(paths.embeddings(encoder, "train"), "embed")
-    queries = common.read_array(paths.embeddings(encoder, split), "embed")
-    for array, rows, part in zip((pool, queries), tasks[0].sizes, ("train", split), strict=True):
-        if len(array) != rows:
-            raise InputError(
-                f"{paths.embeddings(encoder, part)} has {len(array)} rows and "
-                f"{paths.labels(study.dataset, part)} {rows}: run the stage embed again"
-            )
-    check_sizes(args.params, params, args.modality, tasks)
+    rows, answers = [], []
+    for task in tasks:
+        for probe in (name for name in params.classifiers(key) if name != "end_to_end"):
+            runs = draws(study, key.slicing, probe)
+            predicted = predict(args, params, key, task, probe, runs, *embeddings.values())
+            for (n, replicate), prediction in zip(runs, predicted, strict=True):
+                for metric, value in task.scored(prediction):
+                    rows.append((probe, task.name, n, replicate, metric, value))
+                if probe == study.downstream.probe:
+                    answers += [(task.name, n, *count) for count in task.counted(prediction)]
+    counts = as_table(params, key, answers, ANSWERS)
+    counts = counts.groupby(list(counts.columns[:-1]), as_index=False)["count"].sum()
+    write_csv(paths.answers(key), counts)
+    write_csv(paths.scores(key), as_table(params, key, rows))
 
-    start_tensorflow(common.threads(params.threads.downstream))
-    from shuffle_to_learn.probes import (
+
+def predict(
+    args: Namespace,
+    params: Params,
+    key: EncoderKey,
+    task: Task,
+    probe: str,
+    runs: list[tuple[int, int]],
+    pool: np.ndarray,
+    queries: np.ndarray,
+) -> np.ndarray:
+    """What a probe fitted on each draw of labelled inputs answers to the queries of a task.
+
+    Raises:
+        InputError: where a probe diverges.
+    """
+    from shuffle_to_learn.evaluation.probes import (
         Settings,
         predict_with_neighbors,
         predict_with_probes,
     )
 
+    settings = params.study(key.modality).downstream
+    subsets = task.subsets(runs, settings.seed)
+    asked = (pool, task.targets, subsets, queries[task.scored_on])
+    show = partial(cli.progress, label=f"downstream {key}, {task.name}, {probe}")
+    if probe == "knn":
+        return predict_with_neighbors(
+            *asked,
+            classes=task.outputs,
+            neighbors=settings.others.neighbors,
+            progress=partial(show, total=len(subsets), unit="draws"),
+        )
     fit = settings.model_dump(include=set(Settings.__dataclass_fields__) - {"hidden"})
-    rows, answers = [], []
-    for task in tasks:
-        for probe in (name for name in params.classifiers(encoder) if name != "end_to_end"):
-            runs = draws(study, encoder.view, probe)
-            subsets = task.subsets(runs, settings.seed)
-            show = partial(common.progress, label=f"downstream {encoder}, {task.name}, {probe}")
-            asked = (pool, task.targets, subsets, queries[task.scored_on])
-            try:
-                if probe == "knn":
-                    predicted = predict_with_neighbors(
-                        *asked,
-                        classes=task.outputs,
-                        neighbors=settings.others.neighbors,
-                        wrap=partial(show, total=len(subsets), unit="draws"),
-                    )
-                else:
-                    hidden = tuple(settings.hidden) if probe == "mlp" else ()
-                    predicted = predict_with_probes(
-                        *asked,
-                        classes=task.outputs,
-                        validation_share=settings.validation_share,
-                        settings=Settings(hidden=hidden, **fit),
-                        seed=settings.seed,
-                        wrap=partial(show, total=len({n for n, _ in runs}), unit="sizes"),
-                    )
-            except FloatingPointError as error:
-                raise InputError(
-                    f"{task.name} of {encoder}: {error}: lower "
-                    f"{args.modality}.downstream.learning_rate in {args.params}, or look at "
-                    f"{paths.embeddings(encoder, 'train')}"
-                ) from error
-            for (n, replicate), prediction in zip(runs, predicted, strict=True):
-                for metric, value in task.scored(prediction):
-                    rows.append((probe, task.name, n, replicate, metric, value))
-                if probe == settings.probe:
-                    answers += [(task.name, n, *count) for count in task.counted(prediction)]
-    counts = as_table(params, encoder, answers, ANSWERS)
-    counts = counts.groupby(list(counts.columns[:-1]), as_index=False)["count"].sum()
-    common.write_csv(paths.answers(encoder), counts)
-    common.write_csv(paths.scores(encoder), as_table(params, encoder, rows))
+    hidden = tuple(settings.hidden) if probe == "mlp" else ()
+    try:
+        return predict_with_probes(
+            *asked,
+            classes=task.outputs,
+            validation_share=settings.validation_share,
+            settings=Settings(hidden=hidden, **fit),
+            seed=settings.seed,
+            progress=partial(show, total=len({n for n, _ in runs}), unit="sizes"),
+        )
+    except FloatingPointError as error:
+        raise InputError(
+            f"{task.name} of {key}: {error}: lower "
+            f"{key.modality}.downstream.learning_rate in {args.params}, or look at "
+            f"{params.layout.embeddings(key, 'train')}"
+        ) from error
 
 
 if __name__ == "__main__":
-    common.run(main)
+    cli.run(main)

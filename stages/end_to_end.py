@@ -9,82 +9,77 @@ from __future__ import annotations
 
 from functools import partial
 
-from shuffle_to_learn.views import View
-from stages import common
-from stages.errors import InputError
-from stages.features import read_features
-from stages.params import load_params
-from stages.runtime import load_model, start_tensorflow
-from stages.tasks import as_table, check_sizes, draws, read_tasks
+from shuffle_to_learn.slicing import Slicing
+from study import cli
+from study.errors import InputError
+from study.features import read_features
+from study.files import need, write_csv
+from study.tasks import as_table, check_lengths, check_sizes, draws, read_tasks
+from study.tensorflow import load_model, start_tensorflow
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = common.parser(__doc__, "modality", "view", "method", "seed")
-    args = parser.parse_args(argv)
-    params = load_params(args.params)
-    encoder = params.encoder(args.modality, args.view, args.method, args.seed)
-    paths, study = params.layout, params.study(args.modality)
-    down, own = study.downstream, study.end_to_end
+def main(arguments: list[str] | None = None) -> None:
+    args, params, key = cli.open_encoder(__doc__, "threads", arguments=arguments)
+    paths, study = params.layout, params.study(key.modality)
+    down, training = study.downstream, study.end_to_end
 
-    tasks = read_tasks(params, args.modality)
-    pool, queries = (
-        read_features(params, args.modality, split) for split in ("train", down.evaluate_on)
-    )
-    parts = ("train", down.evaluate_on)
-    for inputs, rows, part in zip((pool, queries), tasks[0].sizes, parts, strict=True):
-        if len(inputs) != rows:
-            raise InputError(
-                f"{paths.features(study.dataset, part)} has {len(inputs)} inputs and "
-                f"{paths.labels(study.dataset, part)} {rows}: run the stages "
-                f"{study.extraction} and join again"
-            )
-    check_sizes(args.params, params, args.modality, tasks)
-    common.need(paths.model(encoder), "pretrain")
+    tasks = read_tasks(params, key.modality)
+    inputs = {
+        split: read_features(params, key.modality, split) for split in ("train", down.evaluate_on)
+    }
+    files = {split: paths.features(study.dataset, split) for split in inputs}
+    again = f"run the stages {study.extraction} and join again"
+    check_lengths(params, key.modality, tasks, inputs, files, again)
+    check_sizes(args.params, params, key.modality, tasks)
+    need(paths.model(key), "pretrain")
 
-    start_tensorflow(common.threads(params.threads.end_to_end))
-    from shuffle_to_learn.end_to_end import Settings, predict_end_to_end
+    start_tensorflow(cli.threads(args, params.threads.end_to_end))
+    from shuffle_to_learn.evaluation.end_to_end import Settings, predict_end_to_end
 
-    view, gap = View.parse(encoder.view), study.pretrain.gap
-    model = load_model(paths.model(encoder), (view.patches, *view.tile_shape(study.shape, gap)))
-    runs = draws(study, encoder.view, "end_to_end")
+    slicing = Slicing.parse(key.slicing)
+    model = load_model(paths.model(key), study.patches_shape(slicing))
+    runs = draws(study, key.slicing, "end_to_end")
     settings = Settings(
         hidden=tuple(down.hidden) if down.probe == "mlp" else (),
         dropout=down.dropout,
-        **own.model_dump(exclude={"methods", "seeds", "n_examples", "replicates"}),
+        **training.model_dump(exclude={"methods", "seeds", "n_examples", "replicates"}),
     )
+    pool, queries = inputs.values()
     rows = []
     for task in tasks:
+        subsets = task.subsets(runs, down.seed)
+        show = partial(
+            cli.progress,
+            total=len(subsets),
+            label=f"end_to_end {key}, {task.name}",
+            unit="networks",
+        )
         try:
             predicted = predict_end_to_end(
                 model,
                 pool,
                 task.targets,
-                subsets := task.subsets(runs, down.seed),
+                subsets,
                 queries[task.scored_on],
-                view=view,
+                slicing=slicing,
                 classes=task.outputs,
                 layer=study.embed.layer,
-                gap=gap,
+                gap=study.pretrain.gap,
                 validation_share=down.validation_share,
                 settings=settings,
                 seed=down.seed,
-                wrap=partial(
-                    common.progress,
-                    total=len(subsets),
-                    label=f"end_to_end {encoder}, {task.name}",
-                    unit="networks",
-                ),
+                progress=show,
             )
         except FloatingPointError as error:
             raise InputError(
-                f"{task.name} of {encoder}: {error}: lower "
-                f"{args.modality}.end_to_end.learning_rate in {args.params}"
+                f"{task.name} of {key}: {error}: lower "
+                f"{key.modality}.end_to_end.learning_rate in {args.params}"
             ) from error
         for (n, replicate), prediction in zip(runs, predicted, strict=True):
             for metric, value in task.scored(prediction):
                 rows.append(("end_to_end", task.name, n, replicate, metric, value))
-    common.write_csv(paths.end_to_end(encoder), as_table(params, encoder, rows))
+    write_csv(paths.end_to_end(key), as_table(params, key, rows))
 
 
 if __name__ == "__main__":
-    common.run(main)
+    cli.run(main)

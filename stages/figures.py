@@ -15,7 +15,7 @@ results/figures, for each modality that the params file has,
            held-out partial ranks by epoch, mean and range over the seeds
 
 each as .csv (what is drawn), .svg and .png, and the first two as -narrow.svg: the panels below each
-other, for a narrow page. The bars and bands are 95 % intervals: shuffle_to_learn/statistics.py.
+other, for a narrow page. The bars and bands are 95 % intervals: shuffle_to_learn/evaluation/statistics.py.
 """
 
 from __future__ import annotations
@@ -34,31 +34,29 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from shuffle_to_learn.statistics import crossed_interval
-from shuffle_to_learn.views import View
-from stages.common import parser, read_table, run, write_csv
-from stages.drawing import rc, save
-from stages.errors import InputError
-from stages.gathered import (
-    common,
+from shuffle_to_learn.evaluation.statistics import crossed_interval
+from shuffle_to_learn.slicing import Slicing
+from study import cli
+from study.drawing import rc, save
+from study.errors import InputError
+from study.files import read_table, write_csv
+from study.names import (
+    dataset_label,
+    looks,
+    measure_of,
+    slicing_label,
+)
+from study.outputs import CONFUSED, EXAMPLES, PATCHES, confused_task
+from study.params import Params
+from study.paths import EncoderKey
+from study.results import (
     crossed_values,
     designs,
     nearest,
     read_pretext,
     read_scores,
+    shared_design,
     under_names,
-)
-from stages.params import Params, load_params
-from stages.paths import Encoder
-from stages.style import (
-    CONFUSED,
-    EXAMPLES,
-    NUMBERS,
-    confused,
-    dataset_label,
-    looks,
-    measure_of,
-    view_label,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +66,7 @@ if TYPE_CHECKING:
 UNTRAINED = {"random"}
 PRETEXT = "valid_partial_ranks"
 CHANCE = "#777777"
-NUMBERS_AT = {"audio": 1000, "video": 3000}  # labelled inputs, as in the paper
+LABELS_AT = {"audio": 1000, "video": 3000}  # labelled inputs, as in the paper
 
 
 def _summary(values: np.ndarray, **own: Any) -> dict[str, Any]:
@@ -79,17 +77,17 @@ def _summary(values: np.ndarray, **own: Any) -> dict[str, Any]:
 
 
 def by_examples(params: Params, modality: str, scores: pd.DataFrame) -> pd.DataFrame:
-    """What figure 3 draws: one row a view, task, method and example count."""
+    """What figure 3 draws: one row a slicing, task, method and example count."""
     study = params.study(modality)
     scores = scores[scores["modality"] == modality]
     rows = []
-    for view in study.views:
-        known = designs(study, view)
+    for slicing in study.slicings:
+        known = designs(study, slicing)
         methods = looks([method for method in known if not method.endswith("_fine_tuned")])
         for task in (task for task in study.metrics if task in study.downstream.tasks):
             metric = study.metrics[task][0]
             for n in sorted(study.downstream.n_examples):
-                what = {"view": view, "task": task, "metric": metric, "n_examples": n}
+                what = {"slicing": slicing, "task": task, "metric": metric, "n_examples": n}
                 for method in (method for method in methods if n in known[method].counts):
                     own = what | {"method": method}
                     rows.append(_summary(crossed_values(scores, known[method], **own), **own))
@@ -101,21 +99,25 @@ def by_patches(
 ) -> pd.DataFrame:
     """What figure 4 draws: one row a number of patches, measure and method.
 
-    Only of the methods and seeds that every one of these views was run with.
+    Only of the methods and seeds that every one of these slicings was run with.
     """
     study = params.study(modality)
-    _, kind, _ = NUMBERS[modality]
-    views = [view for view in study.all_views if view.startswith(f"{kind}-")]
-    views.sort(key=lambda name: View.parse(name).patches)
-    methods = [m for m in looks(study.methods) if all(m in study.crossed(v)[0] for v in views)]
-    shown = list(product(views, methods))  # none of a study of other views
-    design = common([designs(study, view)[method] for view, method in shown]) if shown else None
+    kind = PATCHES[modality].kind
+    slicings = [slicing for slicing in study.all_slicings if slicing.startswith(f"{kind}-")]
+    slicings.sort(key=lambda name: Slicing.parse(name).patches)
+    methods = [m for m in looks(study.methods) if all(m in study.crossed(v)[0] for v in slicings)]
+    shown = list(product(slicings, methods))  # none of a study of other slicings
+    design = (
+        shared_design([designs(study, slicing)[method] for slicing, method in shown])
+        if shown
+        else None
+    )
     tasks = [task for task in study.metrics if task in study.downstream.tasks]
     rows = []
-    for view, method in shown:
-        n = nearest(design.counts, NUMBERS_AT[modality])
-        who = {"view": view, "method": method}
-        patches = {"patches": View.parse(view).patches, "n_examples": n}
+    for slicing, method in shown:
+        n = nearest(design.counts, LABELS_AT[modality])
+        who = {"slicing": slicing, "method": method}
+        patches = {"patches": Slicing.parse(slicing).patches, "n_examples": n}
         for task in tasks:
             what = {"task": task, "metric": study.metrics[task][0]}
             values = crossed_values(scores, design, modality=modality, n_examples=n, **who, **what)
@@ -123,27 +125,27 @@ def by_patches(
         what = {"metric": "partial_ranks"}
         values = crossed_values(pretext, design, modality=modality, **who, **what)
         rows.append(_summary(values, **who, patches=patches["patches"], task="pretext", **what))
-    columns = ["view", "patches", "method", "task", "metric", "n_examples"]
+    columns = ["slicing", "patches", "method", "task", "metric", "n_examples"]
     columns += ["mean", "ci_low", "ci_high", "n_seeds", "n_replicates"]
     return pd.DataFrame(rows, columns=columns).astype({"n_examples": "Int64"}).round(8)
 
 
 def by_epoch(params: Params, modality: str) -> pd.DataFrame:
-    """What the pretext figure draws: one row a view, trained method and epoch."""
+    """What the pretext figure draws: one row a slicing, trained method and epoch."""
     parts = [
-        history(params, e).assign(view=e.view, method=e.method)
-        for e in params.encoders(modality)
-        if e.method not in UNTRAINED and e.view in params.study(modality).views
+        history(params, e).assign(slicing=e.slicing, method=e.method)
+        for e in params.encoder_keys(modality)
+        if e.method not in UNTRAINED and e.slicing in params.study(modality).slicings
     ]
-    columns = ["view", "method", "epoch", "mean", "lowest", "highest", "n_seeds"]
+    columns = ["slicing", "method", "epoch", "mean", "lowest", "highest", "n_seeds"]
     if not parts:
         return pd.DataFrame(columns=columns)
-    groups = pd.concat(parts).groupby(["view", "method", "epoch"], sort=False)[PRETEXT]
+    groups = pd.concat(parts).groupby(["slicing", "method", "epoch"], sort=False)[PRETEXT]
     table = groups.agg(mean="mean", lowest="min", highest="max", n_seeds="size").reset_index()
     return table[columns].round(8)
 
 
-def history(params: Params, e: Encoder) -> pd.DataFrame:
+def history(params: Params, e: EncoderKey) -> pd.DataFrame:
     """Epoch and held-out partial ranks of one encoder's pretraining, checked."""
     path = params.layout.history(e)
     table = read_table(path, "pretrain")
@@ -164,10 +166,10 @@ def history(params: Params, e: Encoder) -> pd.DataFrame:
 
 
 def figure3(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool = False) -> Figure:
-    """One panel a task, one row of panels a view; ``narrow`` puts one below the other."""
+    """One panel a task, one row of panels a slicing; ``narrow`` puts one below the other."""
     study = params.study(modality)
     tasks = list(dict.fromkeys(table["task"]))
-    panels = [(view, task) for view in study.views for task in tasks]
+    panels = [(slicing, task) for slicing in study.slicings for task in tasks]
     columns = 1 if narrow else len(tasks) if len(tasks) > 1 else min(3, len(panels))
     rows = -(-len(panels) // columns)
     figure, axes = plt.subplots(
@@ -178,16 +180,16 @@ def figure3(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool 
     )
     for axis in axes.flat[len(panels) :]:
         axis.remove()
-    for axis, (view, task) in zip(axes.flat, panels, strict=False):
-        rows_here = table[(table["view"] == view) & (table["task"] == task)]
+    for axis, (slicing, task) in zip(axes.flat, panels, strict=False):
+        rows_here = table[(table["slicing"] == slicing) & (table["task"] == task)]
         _panel(axis, rows_here, "n_examples", ("mean", "ci_low", "ci_high"))
         counts = sorted(set(rows_here["n_examples"]))
         _log_axis(axis, counts)
         axis.set(xlabel="labelled examples", ylabel="")
         name = _measure(task, study.metrics[task][0])
-        several = len(study.views) > 1
-        axis.set_title(f"{name}\n{view_label(view)}" if several else name, loc="left")
-    for task in tasks:  # of every view on one scale, so that panels compare
+        several = len(study.slicings) > 1
+        axis.set_title(f"{name}\n{slicing_label(slicing)}" if several else name, loc="left")
+    for task in tasks:  # of every slicing on one scale, so that panels compare
         _share([axis for axis, panel in zip(axes.flat, panels, strict=False) if panel[1] == task])
     where = dataset_label(study.dataset)
     title = "Scores against labelled examples"
@@ -212,10 +214,10 @@ def _log_axis(axis: Axes, counts: list[int]) -> None:
 
 def figure4(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool = False) -> Figure:
     """One panel a task and one of the pretext task; ``narrow`` puts one below the other."""
-    _, _, patches = NUMBERS[modality]
+    patches = PATCHES[modality].patches
     measures = list(dict.fromkeys(zip(table["task"], table["metric"], strict=True)))
     if not measures:
-        return _nothing(f"the params file has no view of {patches}")
+        return _nothing(f"the params file has no slicing of {patches}")
     columns = 1 if narrow or len(measures) < 2 else 2
     rows = -(-len(measures) // columns)
     size = (4.4 if columns == 1 else 8.2, 2.7 * rows + 1)
@@ -241,13 +243,15 @@ def figure4(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool 
 
 
 def pretext(params: Params, modality: str, table: pd.DataFrame) -> Figure:
-    """One panel a view, below each other: each has its own number of patches, and so chance."""
+    """One panel a slicing, below each other: each has its own number of patches, and so chance."""
     study = params.study(modality)
-    views = study.views
-    figure, axes = plt.subplots(len(views), 1, figsize=(4.8, 2.9 * len(views) + 1), squeeze=False)
-    for axis, view in zip(axes.flat, views, strict=True):
-        _panel(axis, table[table["view"] == view], "epoch", ("mean", "lowest", "highest"))
-        patches = View.parse(view).patches
+    slicings = study.slicings
+    figure, axes = plt.subplots(
+        len(slicings), 1, figsize=(4.8, 2.9 * len(slicings) + 1), squeeze=False
+    )
+    for axis, slicing in zip(axes.flat, slicings, strict=True):
+        _panel(axis, table[table["slicing"] == slicing], "epoch", ("mean", "lowest", "highest"))
+        patches = Slicing.parse(slicing).patches
         axis.axhline(1 / patches, color=CHANCE, linewidth=1, zorder=1.8)
         axis.annotate(  # beside the panel, where no curve runs
             f"chance\n1/{patches}",
@@ -262,8 +266,8 @@ def pretext(params: Params, modality: str, table: pd.DataFrame) -> Figure:
         )
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set(xlabel="epoch", ylabel="partial ranks")
-        if len(views) > 1:
-            axis.set_title(view_label(view), loc="left")
+        if len(slicings) > 1:
+            axis.set_title(slicing_label(slicing), loc="left")
     _share(list(axes.flat), bottom=0)
     where = dataset_label(study.dataset)
     title = f"Patches put in their right place, held-out inputs\n{where}"
@@ -346,7 +350,7 @@ def _nothing(why: str) -> Figure:
 def confusion(params: Params, modality: str, table: pd.DataFrame) -> Figure:
     """A matrix of the right labels (rows) and the answers (columns), in shares of a row."""
     study = params.study(modality)
-    task = confused(modality, study)
+    task = confused_task(modality, study)
     if table.empty:
         return _nothing(f"the params file has not the task {task}")
     names = sorted({*table["wanted"], *table["answer"]})
@@ -382,7 +386,7 @@ def confusion(params: Params, modality: str, table: pd.DataFrame) -> Figure:
 def answers(params: Params, modality: str) -> pd.DataFrame:
     """What the confusion figure draws: counts over the seeds and draws of the method shown."""
     study = params.study(modality)
-    task = confused(modality, study)
+    task = confused_task(modality, study)
     columns = ["n_examples", "wanted", "answer", "count"]
     if task not in study.downstream.tasks:
         return pd.DataFrame(columns=columns)
@@ -395,21 +399,21 @@ def answers(params: Params, modality: str) -> pd.DataFrame:
         )
     names = dict(zip(labels[task], labels[named], strict=True))
     parts = []
-    for e in params.encoders(modality):
-        if (e.view, e.method) == (study.views[0], study.shown):
+    for e in params.encoder_keys(modality):
+        if (e.slicing, e.method) == (study.slicings[0], study.shown):
             path = params.layout.answers(e)
             parts.append(read_table(path, "downstream"))
             if list(parts[-1].columns[5:]) != ["task", *columns]:
                 raise InputError(f"{path} has not the columns of answers: run downstream again")
     table = pd.concat(parts)
-    n = nearest(study.downstream.n_examples, NUMBERS_AT[modality])
+    n = nearest(study.downstream.n_examples, LABELS_AT[modality])
     table = table[(table["task"] == task) & (table["n_examples"] == n)]
     table = table.groupby(["n_examples", "wanted", "answer"], as_index=False)["count"].sum()
     return table.replace({"wanted": names, "answer": names})[columns]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    params = load_params(parser(__doc__).parse_args(arguments).params)
+    _, params = cli.open_stage(__doc__, arguments=arguments)
     scores, pretext_scores = under_names(params, read_scores(params)), read_pretext(params)
     # Read everything before anything is written: the figures are of one state of the study.
     curves = {modality: by_epoch(params, modality) for modality in params.studies}
@@ -417,9 +421,9 @@ def main(arguments: list[str] | None = None) -> None:
         for modality, epochs in curves.items():
             table = by_examples(params, modality, scores)
             _save(params, figure3, EXAMPLES[modality], modality, table)
-            if modality in NUMBERS:
+            if modality in PATCHES:
                 table = by_patches(params, modality, scores, pretext_scores)
-                _save(params, figure4, NUMBERS[modality][0], modality, table)
+                _save(params, figure4, PATCHES[modality].name, modality, table)
             if modality in CONFUSED:
                 table = answers(params, modality)
                 _save(params, confusion, f"confusion-{modality}", modality, table, narrow=False)
@@ -447,4 +451,4 @@ def _save(
 
 
 if __name__ == "__main__":
-    run(main)
+    cli.run(main)

@@ -13,65 +13,35 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from stages import common
-from stages.extraction import Extraction, extract, own_labels
-from stages.params import PUBLIC, load_params
-from stages.paths import downloaded
-from stages.runtime import start_tensorflow
-from stages.sources import open_dataset
-
-if TYPE_CHECKING:
-    import numpy as np
+from shuffle_to_learn.features.video import read_frames
+from study import cli
+from study.extraction import Extraction, Job, extract, folder_labels, open_job
 
 
 def main(arguments: list[str] | None = None) -> None:
-    args = common.parser(__doc__, "dataset", "shard").parse_args(arguments)
-    params = load_params(args.params)
-    study = params.study_of(args.dataset, "frames")
-    folder = common.need(params.layout.dataset(args.dataset), "dataset")
-    threads = common.threads(params.threads.frames)
-    start_tensorflow(threads)
-
-    source = open_dataset(folder, args.dataset, study.splits)
-    builder = source.builder
-    own = args.dataset == "folder"
-    videos = Path(study.source if own else builder.data_path)
-    if args.dataset in PUBLIC:
-        videos = downloaded(getattr(params, args.dataset).data_dir, args.dataset)
-    settings = study.frames
+    job = open_job(__doc__, "frames", arguments)
+    videos = _videos(job)
+    features = job.source.builder.info.features
     how = Extraction(
         content=lambda example: videos / example["video"].decode(),
-        transform=partial(
-            read,
-            frames=settings.count,
-            size=settings.size,
-            skip=settings.skip,
-            channels=settings.channels,
-            background=settings.background,
-        ),
-        labels=own_labels if own else partial(_labels, names=builder.info.features["label"]),
+        transform=partial(read_frames, **job.study.features.model_dump(exclude={"max_rejected"})),
+        labels=folder_labels if job.of_folder else partial(_labels, names=features["label"]),
         dtype="|u1",
     )
-    extract(source, study, how, number=args.shard, threads=threads, layout=params.layout)
+    extract(job, how)
 
 
-def read(
-    path: Path, frames: int, size: int, skip: int, channels: str, background: str
-) -> np.ndarray | str:
-    """A clip's frames, or why there are none; in a process of its own, without TensorFlow."""
-    from shuffle_to_learn.squares import with_channels
-    from shuffle_to_learn.video import ClipError, read_clip, without_background
-
-    try:
-        clip = with_channels(read_clip(path, frames, size, skip=skip), channels)
-    except ClipError as error:
-        return str(error)
-    return without_background(clip) if background == "subtract" else clip
+def _videos(job: Job) -> Path:
+    """The folder that the paths in a dataset start from."""
+    if job.of_folder:
+        return Path(job.study.source)
+    return job.downloaded or Path(job.source.builder.data_path)
 
 
 def _labels(example: dict, names: Any) -> dict:
+    """A clip's labels, as numbers and as names."""
     return {
         "id": example["id"].decode(),
         "action": int(example["label"]),
@@ -80,4 +50,4 @@ def _labels(example: dict, names: Any) -> dict:
 
 
 if __name__ == "__main__":
-    common.run(main)
+    cli.run(main)

@@ -20,36 +20,37 @@ from pathlib import Path
 
 import pandas as pd
 
-from stages import common
-from stages.errors import InputError
-from stages.params import Study, load_params
+from study import cli
+from study.errors import InputError
+from study.files import atomic, check_disk, growing_array, need, read_array, read_table, reading
+from study.params import Study
 
 CHUNK = 1024  # inputs in memory at a time: of the default pictures 48 MiB
 
 
 def main(arguments: list[str] | None = None) -> None:
-    args = common.parser(__doc__, "dataset").parse_args(arguments)
-    params = load_params(args.params)
-    study, layout = params.study_of(args.dataset, "join"), params.layout
+    args, params = cli.open_stage(__doc__, "dataset", arguments=arguments)
+    _, study = params.of_dataset(args.dataset)
+    layout = params.layout
 
     def shards(file: str) -> list[Path]:
         paths = [layout.shard(args.dataset, number, file) for number in study.shards]
-        return [common.need(path, study.extraction) for path in paths]
+        return [need(path, study.extraction) for path in paths]
 
     listed = []
     for path in shards("rejected.csv"):
-        with common.reading(path, study.extraction):  # an id of digits stays as it is
+        with reading(path, study.extraction):  # an id of digits stays as it is
             listed.append(pd.read_csv(path, dtype=str, keep_default_na=False))
     found = pd.concat(listed)
     rejected = pd.concat([found[found["split"] == split] for split in study.splits])
     kept = 0
     arrays = [path for split in study.splits for path in shards(f"{split}.npy")]
     size = sum(path.stat().st_size for path in arrays)
-    common.check_disk(layout.rejected(args.dataset).parent, size, f"{args.dataset}: features")
+    check_disk(layout.rejected(args.dataset).parent, size, f"{args.dataset}: features")
     with ExitStack() as outputs:  # all splits or none
         for split in study.splits:
             features, labels = (
-                outputs.enter_context(common.atomic(path(args.dataset, split)))
+                outputs.enter_context(atomic(path(args.dataset, split)))
                 for path in (layout.features, layout.labels)
             )
             rows = _join_labels(shards(f"{split}.parquet"), labels, study)
@@ -57,10 +58,10 @@ def main(arguments: list[str] | None = None) -> None:
             _check(split, rows, rejected[rejected["split"] == split], study)
             _join_features(shards(f"{split}.npy"), features, study)
         path = layout.rejected(args.dataset)
-        rejected.to_csv(outputs.enter_context(common.atomic(path)), index=False)
-    own = {str(number) for number in study.shards}
+        rejected.to_csv(outputs.enter_context(atomic(path)), index=False)
+    current = {str(number) for number in study.shards}
     for folder in layout.shard(args.dataset, 0, "").parent.iterdir():
-        if folder.name not in own:
+        if folder.name not in current:
             shutil.rmtree(folder)
     print(
         f"{args.dataset}: features of {kept} of {kept + len(rejected)} {study.unit}; "
@@ -72,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _check(split: str, kept: int, rejected: pd.DataFrame, study: Study) -> None:
     """Refuse a split of which too much was left out."""
     left_out, count = len(rejected), kept + len(rejected)
-    allowed = getattr(getattr(study, study.extraction), "max_rejected", 0.0)
+    allowed = study.max_rejected
     if left_out and (left_out / count > allowed or not kept):
         share = f"{100 * allowed:g}% may be" if allowed else "none may be"
         raise InputError(
@@ -83,7 +84,7 @@ def _check(split: str, kept: int, rejected: pd.DataFrame, study: Study) -> None:
 
 def _join_labels(parts: list[Path], path: Path, study: Study) -> int:
     """Write the labels of all shards; how many rows there are."""
-    tables = [common.read_table(part, study.extraction) for part in parts]
+    tables = [read_table(part, study.extraction) for part in parts]
     # A label that is unknown in a whole shard has no type there.
     known = [table.dropna(axis="columns", how="all") for table in tables if len(table)]
     columns = dict.fromkeys(column for table in tables for column in table.columns)
@@ -94,18 +95,18 @@ def _join_labels(parts: list[Path], path: Path, study: Study) -> int:
 
 def _join_features(parts: list[Path], path: Path, study: Study) -> None:
     """Write the features of all shards."""
-    arrays = [common.read_array(part, study.extraction) for part in parts]
+    arrays = [read_array(part, study.extraction) for part in parts]
     for part, array in zip(parts, arrays, strict=True):
         if array.shape[1:] != study.shape:
             raise InputError(
                 f"{part} holds {study.unit} of {array.shape[1:]}, the params file asks for "
                 f"{study.shape}: run the stage {study.extraction} again"
             )
-    with common.growing_array(path, arrays[0].dtype.str, study.shape) as add:
+    with growing_array(path, arrays[0].dtype.str, study.shape) as add:
         for part, array in zip(parts, arrays, strict=True):
             for start in range(0, len(array), CHUNK):  # mapped anew: what was read is let go
-                add(common.read_array(part, study.extraction)[start : start + CHUNK])
+                add(read_array(part, study.extraction)[start : start + CHUNK])
 
 
 if __name__ == "__main__":
-    common.run(main)
+    cli.run(main)

@@ -14,164 +14,184 @@ import hashlib
 import json
 import shutil
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from shuffle_to_learn.views import View
-from stages import common
-from stages.errors import InputError
-from stages.features import read_features
-from stages.params import Params, load_params
-from stages.paths import Encoder
-from stages.runtime import save_model, source_digest, start_tensorflow
+from shuffle_to_learn.slicing import Slicing
+from study import cli
+from study.errors import InputError
+from study.features import read_features
+from study.files import atomic, write_csv, write_json
+from study.params import Params
+from study.paths import EncoderKey
+from study.tensorflow import save_model, source_digest, start_tensorflow
+
+if TYPE_CHECKING:
+    from shuffle_to_learn.pretext.pretraining import Pretraining
+
+History = list[dict[str, Any]]
+COLUMNS = ["epoch", "learning_rate", "loss", "partial_ranks", "score_spread", "zero_gradients"]
+COLUMNS += ["valid_loss", "valid_partial_ranks", "valid_score_spread"]
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = common.parser(__doc__, "modality", "view", "method", "seed")
-    args = parser.parse_args(argv)
-    params = load_params(args.params)
-    encoder = params.encoder(args.modality, args.view, args.method, args.seed)
-    paths, study = params.layout, params.study(args.modality)
+def main(arguments: list[str] | None = None) -> None:
+    args, params, key = cli.open_encoder(__doc__, "threads", arguments=arguments)
+    study = params.study(key.modality)
+    train, valid = (read_features(params, key.modality, split) for split in study.upstream)
+    start_tensorflow(cli.threads(args, params.threads.pretrain))
+    pretraining = build(args, params, key, len(train))
+    say_what_is_cut_off(Slicing.parse(key.slicing), study.shape)
+    history = run_epochs(args, params, key, pretraining, train, valid)
+    write(params, key, pretraining, history)
 
-    train, valid = (read_features(params, args.modality, split) for split in study.upstream)
 
-    start_tensorflow(common.threads(params.threads.pretrain))
+def build(args: Namespace, params: Params, key: EncoderKey, inputs: int) -> Pretraining:
+    """The network and its training, as the params file has them.
+
+    Raises:
+        InputError: where the settings ask for more than there is.
+    """
     import tensorflow as tf
 
-    from shuffle_to_learn.cfn import build_cfn
-    from shuffle_to_learn.methods import METHODS
-    from shuffle_to_learn.pretraining import Pretraining
+    from shuffle_to_learn.models.cfn import build_cfn
+    from shuffle_to_learn.pretext.pretraining import Pretraining
 
-    view = View.parse(encoder.view)
-    own = getattr(study.method, encoder.method).model_dump()
-    learning_rate = own.pop("learning_rate", 0.0)
+    study = params.study(key.modality)
+    slicing, settings = Slicing.parse(key.slicing), study.pretrain
     try:
-        method = METHODS[encoder.method](view.patches, **own)
-        outputs = method.outputs
+        method = study.build_method(key.method, slicing)
     except ValueError as error:  # more fixed permutations than there are
-        raise InputError(
-            f"{args.params}: {encoder.modality}.method.{encoder.method}: {error}"
-        ) from error
-    settings = study.pretrain
-    tile = view.tile_shape(study.shape, settings.gap)
+        raise InputError(f"{args.params}: {key.modality}.method.{key.method}: {error}") from error
+    batch = f"{args.params}: {key.modality}.pretrain.batch_size: {settings.batch_size}"
+    if inputs < settings.batch_size:
+        raise InputError(f"{batch} is more than the {inputs} training inputs")
     # One GPU takes a batch whole, several share it.
     several = len(tf.config.list_logical_devices("GPU")) > 1
     strategy = tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
     if settings.batch_size % strategy.num_replicas_in_sync:
         raise InputError(
-            f"{args.params}: {encoder.modality}.pretrain.batch_size: {settings.batch_size} cannot "
-            f"be shared evenly by {strategy.num_replicas_in_sync} GPUs: change it, or hide some "
-            "with CUDA_VISIBLE_DEVICES"
+            f"{batch} cannot be shared evenly by {strategy.num_replicas_in_sync} GPUs: change it, "
+            "or hide some with CUDA_VISIBLE_DEVICES"
         )
+    tile = slicing.tile_shape(study.shape, settings.gap)
     with strategy.scope():
-        model = build_cfn(view.patches, tile, outputs, seed=encoder.seed, **settings.network)
-    epochs = settings.epochs if method.trained else 0
-    pretraining = Pretraining(
+        model = build_cfn(slicing.patches, tile, method.outputs, seed=key.seed, **settings.network)
+    return Pretraining(
         model,
         method,
-        view,
+        slicing,
         gap=settings.gap,
         channel_shift=settings.channel_shift,
         grey_share=settings.grey_share,
-        learning_rate=learning_rate,
+        learning_rate=study.learning_rate(key.method),
         schedule=settings.schedule,
         warmup_epochs=settings.warmup_epochs,
-        epochs=epochs,
+        epochs=settings.epochs if method.trained else 0,
         batch_size=settings.batch_size,
-        seed=encoder.seed,
+        seed=key.seed,
         strategy=strategy,
     )
-    if len(train) < settings.batch_size:
-        raise InputError(
-            f"{args.params}: {encoder.modality}.pretrain.batch_size: {settings.batch_size} is more "
-            f"than the {len(train)} training inputs"
-        )
 
-    _say_what_is_cut_off(view, study.shape)
 
-    checkpoint = paths.checkpoint(encoder) / "state.npz"
-    fingerprint = _fingerprint(params, encoder)
+def run_epochs(
+    args: Namespace,
+    params: Params,
+    key: EncoderKey,
+    pretraining: Pretraining,
+    train: np.ndarray,
+    valid: np.ndarray,
+) -> History:
+    """Train, from a checkpoint if there is one, and keep one after each epoch.
+
+    Raises:
+        InputError: where the loss is no longer finite.
+    """
+    checkpoint = params.layout.checkpoint(key) / "state.npz"
+    fingerprint = _fingerprint(params, key)
     history = _restore(checkpoint, fingerprint, pretraining)
-    logs = paths.tensorboard(encoder)
+    logs = params.layout.tensorboard(key)
     if not history:
         history = [{"epoch": 0, **_held_out(pretraining.evaluate(valid))}]
         shutil.rmtree(logs, ignore_errors=True)  # curves of another run
-    with _writing(logs):
-        board = tf.summary.create_file_writer(str(logs))
-    while pretraining.epoch < epochs:
-        label = f"pretrain {encoder}, epoch {pretraining.epoch + 1}/{epochs}"
-        show = partial(
-            common.progress,
-            total=pretraining.steps_per_epoch(train),
-            label=label,
-            unit="steps",
-        )
-        try:
-            record = pretraining.run_epoch(train, show)
-        except FloatingPointError as error:
-            raise InputError(
-                f"pretraining {encoder} diverged ({error}): lower "
-                f"{encoder.modality}.method.{encoder.method}.learning_rate in {args.params}"
-            ) from error
-        record = {
-            "epoch": pretraining.epoch,
-            **record,
-            **_held_out(pretraining.evaluate(valid)),
-        }
-        history.append(record)
-        with _writing(logs), board.as_default(step=pretraining.epoch):
-            for name, value in record.items():
-                tf.summary.scalar(name, value)
-            board.flush()
-        _save(checkpoint, fingerprint, pretraining, history)
+    with _board(logs) as log:
+        while pretraining.epoch < pretraining.epochs:
+            show = partial(
+                cli.progress,
+                total=pretraining.steps_per_epoch(train),
+                label=f"pretrain {key}, epoch {pretraining.epoch + 1}/{pretraining.epochs}",
+                unit="steps",
+            )
+            try:
+                trained = pretraining.run_epoch(train, show)
+            except FloatingPointError as error:
+                raise InputError(
+                    f"pretraining {key} diverged ({error}): lower "
+                    f"{key.modality}.method.{key.method}.learning_rate in {args.params}"
+                ) from error
+            record = {"epoch": pretraining.epoch, **trained}
+            record |= _held_out(pretraining.evaluate(valid))
+            history.append(record)
+            log(record)
+            _save(checkpoint, fingerprint, pretraining, history)
+    return history
 
-    save_model(paths.model(encoder), model)
-    columns = ["epoch", "learning_rate", "loss", "partial_ranks", "score_spread", "zero_gradients"]
-    columns += ["valid_loss", "valid_partial_ranks", "valid_score_spread"]
-    common.write_csv(paths.history(encoder), pd.DataFrame(history, columns=columns))
-    last = history[-1]
-    common.write_json(
-        paths.pretext(encoder),
-        {
-            "modality": encoder.modality,
-            "dataset": study.dataset,
-            "view": encoder.view,
-            "method": encoder.method,
-            "upstream_seed": encoder.seed,
-            "metrics": {
-                "partial_ranks": last["valid_partial_ranks"],
-                "loss": last["valid_loss"],
-            },
-        },
-    )
-    shutil.rmtree(paths.checkpoint(encoder), ignore_errors=True)
+
+def write(params: Params, key: EncoderKey, pretraining: Pretraining, history: History) -> None:
+    """Write the network, its history and its held-out metrics; the checkpoint goes."""
+    paths, last = params.layout, history[-1]
+    metrics = {"partial_ranks": last["valid_partial_ranks"], "loss": last["valid_loss"]}
+    save_model(paths.model(key), pretraining.model)
+    write_csv(paths.history(key), pd.DataFrame(history, columns=COLUMNS))
+    write_json(paths.pretext(key), {**params.identity(key), "metrics": metrics})
+    shutil.rmtree(paths.checkpoint(key), ignore_errors=True)
     print(
-        f"pretrain {encoder}: {epochs} epochs, partial ranks {last['valid_partial_ranks']:.3f} "
-        f"on held-out inputs (chance {1 / view.patches:.3f})",
+        f"pretrain {key}: {pretraining.epochs} epochs, partial ranks "
+        f"{last['valid_partial_ranks']:.3f} on held-out inputs "
+        f"(chance {1 / pretraining.slicing.patches:.3f})",
         file=sys.stderr,
     )
 
 
-def _say_what_is_cut_off(view: View, shape: tuple[int, ...]) -> None:
-    if view.frames:
+def say_what_is_cut_off(slicing: Slicing, shape: tuple[int, ...]) -> None:
+    """Say which pixels a grid leaves unused."""
+    if slicing.frames:
         return
-    height, width = view.cell_size(shape)
-    used = (view.rows * height, view.columns * width)
+    height, width = slicing.cell_size(shape)
+    used = (slicing.rows * height, slicing.columns * width)
     if used != shape[:2]:
         print(
-            f"view {view.name} does not divide {shape[0]} x {shape[1]} pixels: the {used[0]} x "
-            f"{used[1]} in the middle are used",
+            f"slicing {slicing.name} does not divide {shape[0]} x {shape[1]} pixels: the {used[0]} "
+            f"x {used[1]} in the middle are used",
             file=sys.stderr,
         )
 
 
 def _held_out(metrics: dict[str, float]) -> dict[str, float]:
     return {f"valid_{name}": value for name, value in metrics.items()}
+
+
+@contextmanager
+def _board(logs: Path) -> Iterator[Any]:
+    """A function that writes an epoch's record for TensorBoard."""
+    import tensorflow as tf
+
+    with _writing(logs):
+        board = tf.summary.create_file_writer(str(logs))
+
+    def log(record: dict[str, Any]) -> None:
+        with _writing(logs), board.as_default(step=record["epoch"]):
+            for name, value in record.items():
+                tf.summary.scalar(name, value)
+            board.flush()
+
+    yield log
 
 
 @contextmanager
@@ -186,20 +206,20 @@ def _writing(logs: Path) -> Iterator[None]:
         raise InputError(f"could not write {logs}: {reason}") from error
 
 
-def _fingerprint(params: Params, encoder: Encoder) -> str:
+def _fingerprint(params: Params, key: EncoderKey) -> str:
     """What a checkpoint is of: settings, inputs and code."""
     inputs = []
-    study = params.study(encoder.modality)
+    study = params.study(key.modality)
     for split in study.upstream:
         status = params.layout.features(study.dataset, split).stat()
         inputs.append((status.st_size, status.st_mtime_ns))
-    settings = study.model_dump(include={"pretrain": True, "method": {encoder.method}})
-    content = json.dumps([str(encoder), settings, inputs, source_digest()])
+    settings = study.model_dump(include={"pretrain": True, "method": {key.method}})
+    content = json.dumps([str(key), settings, inputs, source_digest()])
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _save(path: Path, fingerprint: str, pretraining, history: list[dict]) -> None:
-    with common.atomic(path) as temporary:
+def _save(path: Path, fingerprint: str, pretraining: Pretraining, history: History) -> None:
+    with atomic(path) as temporary:
         np.savez(
             temporary,
             fingerprint=np.array(fingerprint),
@@ -208,18 +228,18 @@ def _save(path: Path, fingerprint: str, pretraining, history: list[dict]) -> Non
         )
 
 
-def _restore(path: Path, fingerprint: str, pretraining) -> list[dict]:
+def _restore(path: Path, fingerprint: str, pretraining: Pretraining) -> History:
     """Go on from a checkpoint of the same settings, inputs and code; its history, or nothing."""
     if not path.exists():
         return []
     try:
         with np.load(path, allow_pickle=False) as archive:
             state = dict(archive)
-        of = str(state.pop("fingerprint"))
+        kept = str(state.pop("fingerprint"))
     except Exception:  # whatever numpy raises: what it is makes no difference
         print(f"{path} is damaged: starting again", file=sys.stderr)
         return []
-    if of != fingerprint:
+    if kept != fingerprint:
         print(f"{path} is of other settings, inputs or code: starting again", file=sys.stderr)
         return []
     history = json.loads(str(state.pop("history")))
@@ -229,4 +249,4 @@ def _restore(path: Path, fingerprint: str, pretraining) -> list[dict]:
 
 
 if __name__ == "__main__":
-    common.run(main)
+    cli.run(main)

@@ -4,9 +4,9 @@ Reads the scores (CSV) of the stages downstream and end_to_end and the pretext m
 exactly the encoders that the params file asks for, checks that each is complete, and writes them as
 two tidy tables:
 
-  results/scores.csv   one row a trained classifier and metric: modality, dataset, view, method,
+  results/scores.csv   one row a trained classifier and metric: modality, dataset, slicing, method,
                        upstream_seed, classifier, task, n_examples, replicate, metric, value
-  results/pretext.csv  one row an encoder and metric: modality, dataset, view, method,
+  results/pretext.csv  one row an encoder and metric: modality, dataset, slicing, method,
                        upstream_seed, metric, value
 
 Tables, figures and the page are made from these two files.
@@ -15,40 +15,42 @@ Tables, figures and the page are made from these two files.
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from stages.common import parser, read_json, read_table, run, write_csv
-from stages.errors import InputError
-from stages.gathered import (
+from study import cli
+from study.errors import InputError
+from study.files import read_json, read_table, write_csv
+from study.params import Params
+from study.paths import EncoderKey
+from study.results import (
     IDENTITY,
     PRETEXT,
     check_pretext,
     check_scores,
     identity,
 )
-from stages.params import Params, load_params
-from stages.paths import Encoder
 
 
-def encoder_scores(params: Params, e: Encoder) -> pd.DataFrame:
+def encoder_scores(params: Params, key: EncoderKey) -> pd.DataFrame:
     """The checked scores of one encoder."""
-    names = params.classifiers(e)
-    stages = {"downstream": params.layout.scores(e), "end_to_end": params.layout.end_to_end(e)}
+    names = params.classifiers(key)
+    stages = {"downstream": params.layout.scores(key), "end_to_end": params.layout.end_to_end(key)}
     parts = []
     for stage, path in stages.items():
-        if own := [name for name in names if (name == "end_to_end") == (stage == "end_to_end")]:
-            parts.append(check_scores(read_table(path, stage), params, {e: own}, path, stage))
+        if wanted := [name for name in names if (name == "end_to_end") == (stage == "end_to_end")]:
+            parts.append(check_scores(read_table(path, stage), params, {key: wanted}, path, stage))
     return pd.concat(parts, ignore_index=True)
 
 
-def pretext_scores(params: Params, e: Encoder) -> pd.DataFrame:
+def pretext_scores(params: Params, key: EncoderKey) -> pd.DataFrame:
     """The checked pretext metrics of one encoder, one row a metric."""
-    path = params.layout.pretext(e)
+    path = params.layout.pretext(key)
     content = read_json(path, "pretrain")
-    who = identity(params, e)
+    who = identity(params, key)
     if not isinstance(content, dict) or not isinstance(content.get("metrics"), dict):
         raise InputError(f"{path} holds no metrics: run the stage pretrain again")
     for column, value in zip(IDENTITY, who, strict=True):
@@ -60,7 +62,7 @@ def pretext_scores(params: Params, e: Encoder) -> pd.DataFrame:
     rows = [
         (*who, metric, _number(value, path, metric)) for metric, value in content["metrics"].items()
     ]
-    return check_pretext(pd.DataFrame(rows, columns=PRETEXT), params, [e], path, "pretrain")
+    return check_pretext(pd.DataFrame(rows, columns=PRETEXT), params, [key], path, "pretrain")
 
 
 def _number(value: Any, path: Path, metric: str) -> float:
@@ -69,15 +71,34 @@ def _number(value: Any, path: Path, metric: str) -> float:
     return float(value)
 
 
+def remove_others(params: Params) -> None:
+    """Remove scores and curves of encoders that the params file does not ask for any more.
+
+    DVC takes the folders of these files for inputs. What no stage makes would be in them here and
+    not in a clone. The networks and embeddings stay, and DVC's cache has the scores.
+    """
+    keys, paths = params.encoder_keys(), params.layout
+    files = (paths.scores, paths.end_to_end, paths.answers, paths.pretext, paths.history)
+    asked = {file(key) for file in files for key in keys}
+    asked -= {paths.end_to_end(key) for key in keys} - {
+        paths.end_to_end(key) for key in params.trained_end_to_end()
+    }
+    found = {path for folder in paths.gathered for path in folder.glob("*/*/*/*") if path.is_file()}
+    for path in sorted(found - asked):
+        path.unlink()
+        print(f"removed {path}: the params file has no such encoder", file=sys.stderr)
+
+
 def main(arguments: list[str] | None = None) -> None:
-    params = load_params(parser(__doc__).parse_args(arguments).params)
-    encoders = params.encoders()
+    _, params = cli.open_stage(__doc__, arguments=arguments)
+    keys = params.encoder_keys()
     # Read everything before anything is written: both files are of one state of the study.
-    scores = pd.concat([encoder_scores(params, e) for e in encoders], ignore_index=True)
-    pretext = pd.concat([pretext_scores(params, e) for e in encoders], ignore_index=True)
+    scores = pd.concat([encoder_scores(params, key) for key in keys], ignore_index=True)
+    pretext = pd.concat([pretext_scores(params, key) for key in keys], ignore_index=True)
+    remove_others(params)
     write_csv(params.layout.all_scores, scores)
     write_csv(params.layout.all_pretext, pretext)
 
 
 if __name__ == "__main__":
-    run(main)
+    cli.run(main)

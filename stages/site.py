@@ -22,24 +22,22 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from stages.common import need, parser, read_table, run, write_text
-from stages.errors import InputError
-from stages.interactive import COLUMNS, datatable, library
-from stages.params import Params, Study, load_params
-from stages.style import (
-    CONFUSED,
-    EXAMPLES,
+from study import cli
+from study.errors import InputError
+from study.files import need, read_table, write_text
+from study.interactive import COLUMNS, datatable, library
+from study.names import (
     MODALITIES,
-    NUMBERS,
-    TABLES,
     caution,
     count,
     dataset_about,
     dataset_label,
     looks,
     render,
-    view_label,
+    slicing_label,
 )
+from study.outputs import CONFUSED, EXAMPLES, PATCHES, TABLES, tables
+from study.params import DATASETS, PUBLIC, Params, Study
 
 ROOT = Path(__file__).parent.parent
 
@@ -75,20 +73,20 @@ REASONS = {
     "instrument": "too few good notes of its instrument",
 }
 
-# What a dataset's inputs are called, the column of its manifest that they are counted by, and what
-# that is for a reader.
+# What a dataset's inputs are called, the column that they are counted by (of its manifest, or of a
+# public one of the labels), and what that is for a reader.
 COUNTED = {
     "notes": ("notes", "family", "family"),
     "motions": ("clips", "label", "label"),
     "scenes": ("pictures", "drawn", "kind of things drawn"),
     "folder": ("inputs", "directory", "directory"),
-    "nsynth_full": ("notes", "family", "family"),
-    "nsynth_gansynth_subset": ("notes", "family", "family"),
-    "imagenet_voc": ("pictures", "objects", "category"),
-    "something_something_v2": ("clips", "label", "label"),
+    "nsynth_full": ("notes", "family_name", "family"),
+    "nsynth_gansynth_subset": ("notes", "family_name", "family"),
+    "imagenet_voc": ("pictures", "objects_names", "category"),
+    "something_something_v2": ("clips", "action_name", "label"),
 }
 
-PATCHES = {
+WHAT_A_PATCH_IS = {
     "audio": "bands of a spectrogram",
     "video": "frames of a clip",
     "images": "tiles of a picture",
@@ -105,9 +103,9 @@ DOWNLOADS = {
 VERDICTS = ("supported", "contradicted", "inconclusive", "not_run")
 
 ALT = {
-    "examples": "Line charts, one a task and view: each method's score against the number of "
+    "examples": "Line charts, one a task and slicing: each method's score against the number of "
     "labelled examples. The numbers are in figures/{}.csv.",
-    "pretext": "Line charts, one a view: each method's partial ranks on held-out inputs by epoch. "
+    "pretext": "Line charts, one a slicing: each method's partial ranks on held-out inputs by epoch. "
     "The numbers are in figures/{}.csv.",
     "confusion": "A matrix: how often each label was taken for each. The numbers are in "
     "figures/{}.csv.",
@@ -151,8 +149,10 @@ def commit(root: Path = ROOT) -> str:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
             raise FileNotFoundError
         head = git("rev-parse", "HEAD")
-        # DVC writes its lock file while the study runs; that is no change of the study.
-        changed = git("status", "--porcelain", "--", ".", ":(exclude)dvc.lock")
+        # DVC's files of a running study, and of other params files, are no change of the study.
+        changed = git(
+            "status", "--porcelain", "--", ".", ":(exclude)dvc.lock", ":(exclude)pipelines"
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown: not run from a git checkout"
     return f"{head}, with uncommitted changes" if changed else head
@@ -160,18 +160,14 @@ def commit(root: Path = ROOT) -> str:
 
 def contents(params: Params, study: Study) -> dict[str, Any]:
     """How many inputs a study uses, of what, and why others are left out."""
-    path = params.layout.manifest(study.dataset)
     inputs, column, group = COUNTED[study.dataset]
-    table = _columns(path, "dataset", ["id", "kept", "reason", "split", column])
-    rejected = table.loc[~table["kept"].astype(bool), "reason"].astype(str)
-    reasons = rejected.map(lambda reason: REASONS.get(reason.partition(" ")[0], reason))
-    kept, left_out = _extracted(params, study, table[table["kept"].astype(bool)])
-    reasons = pd.concat([reasons, left_out])
+    count_of = _public_inputs if study.dataset in PUBLIC else _listed_inputs
+    kept, reasons = count_of(params, study, column)
     # An input of several kinds counts as one of each.
     groups = kept.explode(column).dropna(subset=[column])
     return {
         "inputs": inputs,
-        "total": len(table),
+        "total": len(kept) + len(reasons),
         "kept": len(kept),
         "group": group,
         "several": len(groups) > len(kept),
@@ -182,20 +178,40 @@ def contents(params: Params, study: Study) -> dict[str, Any]:
     }
 
 
+def _listed_inputs(params: Params, study: Study, column: str) -> tuple[pd.DataFrame, pd.Series]:
+    """The inputs that a study uses, by its dataset's manifest, and why it leaves others out."""
+    path = params.layout.manifest(study.dataset)
+    table = _columns(path, "dataset", ["id", "kept", "reason", "split", column])
+    rejected = table.loc[~table["kept"].astype(bool), "reason"].astype(str)
+    reasons = rejected.map(lambda reason: REASONS.get(reason.partition(" ")[0], reason))
+    kept, left_out = _extracted(params, study, table[table["kept"].astype(bool)])
+    return kept, pd.concat([reasons, left_out])
+
+
+def _public_inputs(params: Params, study: Study, column: str) -> tuple[pd.DataFrame, pd.Series]:
+    """As :func:`_listed_inputs`, by the labels of the features: no manifest lists the examples."""
+    parts = []
+    for split in study.splits:
+        path = params.layout.labels(study.dataset, split)
+        parts.append(_columns(path, "join", ["id", column]).assign(split=split))
+    rejected = _columns(params.layout.rejected(study.dataset), "join", ["split", "id", "reason"])
+    return pd.concat(parts, ignore_index=True), rejected["reason"].astype(str)
+
+
 def _extracted(params: Params, study: Study, kept: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     """The inputs of a dataset that extraction made features of, and why it left others out."""
     path = params.layout.rejected(study.dataset)
     table = _columns(path, "join", ["split", "id", "reason"]).astype(str)
     left_out = set(zip(table["split"], table["id"], strict=True))
-    own = list(zip(kept["split"].astype(str), kept["id"].astype(str), strict=True))
-    if unknown := sorted(left_out.difference(own)):
+    keys = list(zip(kept["split"].astype(str), kept["id"].astype(str), strict=True))
+    if unknown := sorted(left_out.difference(keys)):
         split, name = unknown[0]
         raise InputError(
             f"{path} leaves out {name} of {split}, which is not in "
             f"{params.layout.manifest(study.dataset)}: run the stages {study.extraction} and join "
             "again"
         )
-    return kept[[key not in left_out for key in own]], table["reason"]
+    return kept[[key not in left_out for key in keys]], table["reason"]
 
 
 def _columns(path: Path, made_by: str, columns: list[str]) -> pd.DataFrame:
@@ -211,9 +227,9 @@ def _counts(kept: pd.DataFrame, column: str, names: Any) -> list[tuple[str, int,
     """(name, inputs, instruments where there are any) of every value of a column."""
     rows = []
     for name in names:
-        own = kept[kept[column].astype(str) == name]
-        of = own["instrument"].nunique() if "instrument" in own else None
-        rows.append((name, len(own), of))
+        found = kept[kept[column].astype(str) == name]
+        instruments = found["instrument"].nunique() if "instrument" in found else None
+        rows.append((name, len(found), instruments))
     return rows
 
 
@@ -235,7 +251,7 @@ def inline_svg(path: Path, title: str, css: str) -> Markup:
 
 def settings(params: Params) -> str:
     """Every setting of the study as YAML; where it wrote and on how many cores is no part of it."""
-    unused = {"folder"} - {study.dataset for study in params.studies.values()}
+    unused = set(DATASETS) - {study.dataset for study in params.studies.values()}
     content = params.model_dump(exclude={"paths", "threads"} | unused, exclude_none=True)
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=90)
 
@@ -245,8 +261,8 @@ def section(params: Params, modality: str) -> dict[str, Any]:
     study, layout = params.study(modality), params.layout
     plans = [plan for plan in TABLES if plan.modality == modality]
     figures = {"examples": EXAMPLES[modality]}
-    if modality in NUMBERS:
-        figures["patches"] = NUMBERS[modality][0]
+    if modality in PATCHES:
+        figures["patches"] = PATCHES[modality].name
     if modality in CONFUSED:
         figures["confusion"] = f"confusion-{modality}"
     figures["pretext"] = f"pretext-{modality}"
@@ -278,18 +294,22 @@ def section(params: Params, modality: str) -> dict[str, Any]:
     return {
         "name": modality,
         "title": MODALITIES[modality],
-        "patches": PATCHES[modality],
+        "patches": WHAT_A_PATCH_IS[modality],
         "data": dataset_label(study.dataset),
         "about": dataset_about(study.dataset),
-        "views": [view_label(view) for view in study.views],
-        "ablation": [view_label(view) for view in study.all_views if view not in study.views],
+        "slicings": [slicing_label(slicing) for slicing in study.slicings],
+        "ablation": [
+            slicing_label(slicing)
+            for slicing in study.all_slicings
+            if slicing not in study.slicings
+        ],
         "methods": [look.label for look in looks(study.methods).values()],
         "study": study,
-        "models": len(params.encoders(modality)),
+        "models": len(params.encoder_keys(modality)),
         "main": plans[0],
         "tables": tables,
         "figures": pictures,
-        "number": NUMBERS.get(modality),
+        "number": PATCHES.get(modality),
         "shown": looks([study.shown])[study.shown].label,
         "contents": contents(params, study),
         "downloads": downloads,
@@ -319,12 +339,12 @@ def claims(params: Params) -> list[dict[str, Any]]:
 
 def _compared(row: dict[str, Any]) -> str | None:
     """The part of an address that names the scores that a claim is judged by, or more of them."""
-    if row.get("views") is None:
+    if row.get("slicings") is None:
         return None
     of = {"table": "scores", **{key: row[key] for key in ("modality", "task", "metric")}}
     examples = row["n_examples"]  # a number, where all claims are of one number
     examples = examples if isinstance(examples, str) else str(int(examples))
-    several = {"view": row["views"], "n_examples": examples}
+    several = {"slicing": row["slicings"], "n_examples": examples}
     return urlencode(of | {key: value for key, value in several.items() if " and " not in value})
 
 
@@ -349,13 +369,13 @@ def page(params: Params) -> str:
 def browse(params: Params) -> str:
     """The HTML of the page of all scores."""
     parts = []
-    for plan in (plan for plan in TABLES if plan.modality in params.studies):
+    for plan in tables(params):
         part = read_table(params.layout.table(plan.name, "csv"), "tables")
         part.insert(0, "modality", plan.modality)
         part.insert(0, "table", plan.title)
         parts.append(part)
     scores = read_table(params.layout.all_scores, "scores")
-    one = "<modality>/<view>/<method>/<upstream_seed>"
+    one = "<modality>/<slicing>/<method>/<upstream_seed>"
     return render(
         "browse.html.j2",
         library=library(),
@@ -371,7 +391,7 @@ def browse(params: Params) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    params = load_params(parser(__doc__).parse_args(arguments).params)
+    _, params = cli.open_stage(__doc__, arguments=arguments)
     index, scores = page(params), browse(params)
     write_text(params.layout.settings, settings(params))
     write_text(params.layout.browse, scores)
@@ -379,4 +399,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    cli.run(main)

@@ -10,52 +10,41 @@ params file, for each of the splits train, valid and test, in the order of the d
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from stages import common
-from stages.errors import InputError
-from stages.extraction import Extraction, extract, own_labels
-from stages.params import load_params
-from stages.runtime import start_tensorflow
-from stages.sources import open_dataset
+from study import cli
+from study.errors import InputError
+from study.extraction import Extraction, extract, folder_labels, open_job
 
 
 def main(arguments: list[str] | None = None) -> None:
-    args = common.parser(__doc__, "dataset", "shard").parse_args(arguments)
-    params = load_params(args.params)
-    study = params.study_of(args.dataset, "spectrograms")
-    folder = common.need(params.layout.dataset(args.dataset), "dataset")
-    threads = common.threads(params.threads.spectrograms)
-    start_tensorflow(threads)
+    job = open_job(__doc__, "spectrograms", arguments)
     import numpy as np
 
-    from shuffle_to_learn.spectrogram import log_mel
+    from shuffle_to_learn.features.spectrogram import log_mel
 
-    source = open_dataset(folder, args.dataset, study.splits)
-    builder = source.builder
-    audio = builder.info.features["audio"]
-    settings = study.spectrograms.model_dump()
+    features = job.source.builder.info.features
+    audio = features["audio"]
+    settings = job.study.features.model_dump()
     transform = partial(log_mel, sample_rate=audio.sample_rate, **settings)
     try:  # the settings against the length of a note, before the work begins
         transform(np.zeros(audio.shape, np.float32))
     except ValueError as error:
-        raise InputError(f"{args.params}: audio.spectrograms: {error}") from None
+        raise InputError(f"{job.params_file}: audio.spectrograms: {error}") from None
     how = Extraction(
         content=lambda example: example["audio"],
         transform=transform,
-        labels=own_labels if args.dataset == "folder" else _labels(builder),
+        labels=folder_labels
+        if job.of_folder
+        else partial(_labels, instrument=features["instrument"]),
         dtype="<f2",
     )
-    extract(source, study, how, number=args.shard, threads=threads, layout=params.layout)
+    extract(job, how)
 
 
-def _labels(builder: Any) -> Callable[[dict], dict]:
-    return partial(_note, instrument=builder.info.features["instrument"])
-
-
-def _note(example: dict, instrument: Any) -> dict:
+def _labels(example: dict, instrument: Any) -> dict:
+    """A note's labels, as numbers and as names."""
     label, family, source = (
         int(example["instrument"][key]) for key in ("label", "family", "source")
     )
@@ -72,4 +61,4 @@ def _note(example: dict, instrument: Any) -> dict:
 
 
 if __name__ == "__main__":
-    common.run(main)
+    cli.run(main)

@@ -4,62 +4,61 @@ Reads results/scores.csv and results/pretext.csv, and writes to results/tables, 
 that the params file has,
 
   table1, table5, table6    audio at 1000, 500 and 5000 labelled examples
-  table2                    audio, by slicing: views of as many patches, in rows
+  table2                    audio, by slicing: slicings of as many patches, in rows
   table3, table4            video and images
   tablea1, a2, a3           each modality, by other classifiers than the study's own
 
 and to results/metrics.json the means of the first table of each modality; and of each table
 
-  .csv   tidy: one row a view, method, classifier and measure, with mean, 95 % interval, the paired
+  .csv   tidy: one row a slicing, method, classifier and measure, with mean, 95 % interval, the paired
          difference from the best of its column, and the marks
   .md    for a README
   .tex   for a paper: \\input it; needs the package booktabs
   .html  a fragment, which the page shows
 
 Where the paper's example count is not among the params file's, the nearest one stands in, and the
-caption says so. Intervals: shuffle_to_learn/statistics.py.
+caption says so. Intervals: shuffle_to_learn/evaluation/statistics.py.
 """
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import pandas as pd
 
-from shuffle_to_learn.statistics import compare
-from shuffle_to_learn.views import View
-from stages.common import parser, run, write_csv, write_json, write_text
-from stages.gathered import (
-    Design,
-    common,
-    crossed_values,
-    design_of,
-    end_to_end_name,
-    nearest,
-    read_pretext,
-    read_scores,
-)
-from stages.params import Params, Study, load_params
-from stages.style import (
+from shuffle_to_learn.evaluation.statistics import compare
+from shuffle_to_learn.slicing import Slicing
+from study import cli
+from study.files import write_csv, write_json, write_text
+from study.names import (
     CLASSIFIERS,
     MODALITIES,
-    TABLES,
-    Plan,
     caution,
     count,
     dataset_label,
     looks,
     measure_of,
     render,
-    view_label,
+    slicing_label,
+)
+from study.outputs import Table, tables
+from study.params import Params, Study
+from study.results import (
+    Design,
+    crossed_values,
+    design_of,
+    end_to_end_name,
+    nearest,
+    read_pretext,
+    read_scores,
+    shared_design,
 )
 
 COLUMNS = [
-    "view",
+    "slicing",
     "method",
     "classifier",
     "task",
@@ -78,15 +77,15 @@ COLUMNS = [
 ]
 
 
-def shown(params: Params, plan: Plan) -> list[int]:
+def shown(params: Params, plan: Table) -> list[int]:
     """The example counts of a table: the paper's, or the nearest that all its rows have."""
     study = params.study(plan.modality)
     parts = [design(study, rows) for rows in blocks(study, plan)]
-    run = common(parts).counts if parts else []
+    run = shared_design(parts).counts if parts else []
     return list(dict.fromkeys(nearest(run, wanted) for wanted in plan.examples)) if run else []
 
 
-def measures(params: Params, plan: Plan) -> list[tuple[str, str, int | None]]:
+def measures(params: Params, plan: Table) -> list[tuple[str, str, int | None]]:
     """The (task, metric, examples) that are the columns of the table; a pretext has no examples."""
     study = params.study(plan.modality)
     columns: list[tuple[str, str, int | None]] = [
@@ -104,154 +103,112 @@ def measures(params: Params, plan: Plan) -> list[tuple[str, str, int | None]]:
 class Row(NamedTuple):
     """What a row of a table is of."""
 
-    view: str
+    slicing: str
     method: str
     classifier: str
 
 
-def blocks(study: Study, plan: Plan) -> list[list[Row]]:
+def blocks(study: Study, plan: Table) -> list[list[Row]]:
     """The rows of each block of a table."""
-    own, others = study.downstream.probe, study.downstream.others
+    probe, others = study.downstream.probe, study.downstream.others
     methods = list(looks(study.methods))
-    if plan.blocks == "view":
-        return [[Row(view, method, own) for method in methods] for view in study.views]
-    view = study.views[0]
+    if plan.blocks == "slicing":
+        return [[Row(slicing, method, probe) for method in methods] for slicing in study.slicings]
+    slicing = study.slicings[0]
     if plan.blocks == "classifier":
         names = [*(others.probes if others.n_examples else []), "end_to_end"]
-        run = {m: [n for s in study.seeds for n in study.classifiers(view, m, s)] for m in methods}
-        found = [[Row(view, m, name) for m in methods if name in run[m]] for name in names]
+        run = {
+            m: [n for s in study.seeds for n in study.classifiers(slicing, m, s)] for m in methods
+        }
+        found = [[Row(slicing, m, name) for m in methods if name in run[m]] for name in names]
         return [rows for rows in found if rows]
-    patches = View.parse(view).patches
-    alike = [v for v in study.all_views if View.parse(v).patches == patches]
-    run = [m for m in methods if all(m in study.crossed(v)[0] for v in alike)]
-    return [[Row(v, method, own) for v in alike] for method in run]
+    patches = Slicing.parse(slicing).patches
+    alike = [other for other in study.all_slicings if Slicing.parse(other).patches == patches]
+    run = [m for m in methods if all(m in study.crossed(other)[0] for other in alike)]
+    return [[Row(other, method, probe) for other in alike] for method in run]
 
 
 def design(study: Study, rows: list[Row]) -> Design:
     """The seeds, numbers of examples and draws that all these rows have."""
-    return common(design_of(study, view, classifier) for view, _, classifier in rows)
+    return shared_design(design_of(study, slicing, classifier) for slicing, _, classifier in rows)
 
 
 def summarise(
-    params: Params, plan: Plan, scores: pd.DataFrame, pretext: pd.DataFrame
+    params: Params, plan: Table, scores: pd.DataFrame, pretext: pd.DataFrame
 ) -> pd.DataFrame:
     """The tidy table."""
     study = params.study(plan.modality)
     found: list[dict[str, Any]] = []
     for rows in blocks(study, plan):
-        own_design = design(study, rows)
+        run = design(study, rows)
         for task, metric, examples in measures(params, plan):
-            tables = {}
+            values = {}
             for row in rows:
-                own: dict[str, Any] = {"modality": plan.modality, "metric": metric}
-                own |= {"view": row.view, "method": row.method}
+                fixed: dict[str, Any] = {"modality": plan.modality, "metric": metric}
+                fixed |= {"slicing": row.slicing, "method": row.method}
                 if task != "pretext":
-                    own |= {"classifier": row.classifier, "task": task, "n_examples": examples}
+                    fixed |= {"classifier": row.classifier, "task": task, "n_examples": examples}
                 source = pretext if task == "pretext" else scores
-                tables[row] = crossed_values(source, own_design, **own)
+                values[row] = crossed_values(source, run, **fixed)
             better = measure_of(task, metric).higher_is_better
-            for row, result in compare(tables, higher_is_better=better).items():
-                values = (
+            for row, result in compare(values, higher_is_better=better).items():
+                cells = (
                     *(*row, task, metric, examples),
                     *result.score,
                     *result.difference,
-                    *tables[row].shape,
+                    *values[row].shape,
                     *(result.best, result.indistinguishable),
                 )
-                found.append(dict(zip(COLUMNS, values, strict=True)))
+                found.append(dict(zip(COLUMNS, cells, strict=True)))
     table = pd.DataFrame(found, columns=COLUMNS).astype({"n_examples": "Int64"})
     # More digits than the data have would only differ from one machine to another.
     return table.round(8)
 
 
-def caption(params: Params, plan: Plan) -> list[str]:
-    """What the table shows and how to read it, as sentences in groups."""
+def caption(params: Params, plan: Table) -> list[str]:
+    """What the table shows and how to read it, as paragraphs."""
     study = params.study(plan.modality)
     down = study.downstream
     layers = len(down.hidden) + 1 if down.probe == "mlp" else 1
-    probe = {1: "a linear classifier"}.get(layers, f"a {layers}-layer MLP")
-    examples = f"{_and(shown(params, plan))} labelled examples on the {down.evaluate_on} split."
-    data = f"{MODALITIES[plan.modality]}, {dataset_label(study.dataset)}:"
-    if plan.blocks == "classifier":
-        what = (
-            f"{data} other classifiers than {probe}, with {examples} Ours, not the paper's. Trained"
-            " end to end: the network and the classifier on top of it, from the random encoder's"
-            " weights (supervised) or a pretrained one's (fine-tuned)."
-        )
-    else:
-        ways = "ways of slicing into as many patches, with " if plan.blocks == "method" else ""
-        what = f"{data} {ways}frozen embeddings scored by {probe} with {examples}"
-    what += _stand_ins(down.n_examples, plan.examples)
-    shown_measures = [measure_of(task, metric) for task, metric, _ in measures(params, plan)]
-    units = {m.label: m.unit for m in shown_measures if m.unit}
-    what += "".join(f" {label} is in {unit}." for label, unit in units.items())
-    if any("auc" in study.metrics[task] for task in down.tasks):
-        what += (
-            " Mean AUC: the area under the ROC curve, averaged over the categories that some inputs"
-            " of the split have and some have not (chance: 0.5)."
-        )
-    if plan.blocks != "classifier":
-        views = [row.view for rows in blocks(study, plan) for row in rows]
-        chances = dict.fromkeys(f"{1 / View.parse(view).patches:.3f}" for view in views)
-        what += (
-            " Partial ranks: the share of patches put in their right place on held-out inputs, the"
-            f" pretext task (chance: {', '.join(chances)})."
-        )
-        if plan.blocks == "view" and "fixed_permutations" in study.methods:
-            orders = study.method.fixed_permutations.permutations
-            what += (
-                f" Fixed permutations have theirs on their own {orders} orders, the others on all"
-                " that there are: an easier task, not a better answer."
-            )
-    column = {
-        "view": "its column",
-        "classifier": "its column and classifier",
-        "method": "its column and method",
-    }[plan.blocks]
-    ranks = "" if plan.blocks == "classifier" else " (partial ranks: seeds alone)"
-    run = [design(study, rows) for rows in blocks(study, plan)]
+    rows = blocks(study, plan)
+    run = [design(study, block) for block in rows]
     least = min((len(part.seeds) for part in run), default=len(study.seeds))
-    if plan.blocks == "classifier":
-        over = "Mean over the upstream seeds and draws of examples that are named"
-    else:
-        draws = count(min((part.replicates for part in run), default=0), "draw")
-        over = f"Mean over {count(least, 'upstream seed')} and {draws} of examples{ranks}"
-    how = (
-        f"{over}, with a 95 % bootstrap interval over both. Bold: best mean of {column}. †: not"
-        " told apart from the best, as the interval of the paired difference holds 0."
+    patches = [Slicing.parse(row.slicing).patches for block in rows for row in block]
+    shown_measures = [measure_of(task, metric) for task, metric, _ in measures(params, plan)]
+    orders = study.method.fixed_permutations if "fixed_permutations" in study.methods else None
+    missing = [n for n in plan.examples if n not in down.n_examples]
+    text = render(
+        "caption.txt.j2",
+        blocks=plan.blocks,
+        modality=MODALITIES[plan.modality],
+        dataset=dataset_label(study.dataset),
+        probe={1: "a linear classifier"}.get(layers, f"a {layers}-layer MLP"),
+        examples=shown(params, plan),
+        split=down.evaluate_on,
+        missing=missing,
+        nearest=list(dict.fromkeys(nearest(down.n_examples, n) for n in missing)),
+        units={measure.label: measure.unit for measure in shown_measures if measure.unit},
+        auc=any("auc" in study.metrics[task] for task in down.tasks),
+        chances=list(dict.fromkeys(f"{1 / n:.3f}" for n in patches)),
+        orders=orders.permutations if orders else None,
+        seeds=count(least, "upstream seed"),
+        draws=count(min((part.replicates for part in run), default=0), "draw"),
+        caution=caution(least),
     )
-    return [what, how, caution(least)]
+    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
 
 
-def _stand_ins(run: Sequence[int], wanted: Sequence[int]) -> str:
-    """What stands in for those of the paper's counts that were not run, as a sentence."""
-    missing = [n for n in wanted if n not in run]
-    if not missing:
-        return ""
-    near = list(dict.fromkeys(nearest(run, n) for n in missing))
-    paper = "count" if len(missing) == 1 else "counts"
-    were, are = "was" if len(missing) == 1 else "were", "is" if len(near) == 1 else "are"
-    return (
-        f" The paper's {paper} of {_and(missing)} examples {were} not run; {_and(near)} {are} the"
-        f" nearest that {'was' if len(near) == 1 else 'were'}."
-    )
-
-
-def _and(numbers: Sequence[int]) -> str:
-    return " and ".join(map(str, numbers))
-
-
-def cells(table: pd.DataFrame, plan: Plan) -> list[dict[str, Any]]:
-    """One block a view, classifier or method: its name, column labels, and rows of cells."""
+def cells(table: pd.DataFrame, plan: Table) -> list[dict[str, Any]]:
+    """One block a slicing, classifier or method: its name, column labels, and rows of cells."""
     result = []
     several = table.groupby(["task", "metric"])["n_examples"].nunique().max() > 1
-    by = "view" if plan.blocks == "method" else "method"
+    by = "slicing" if plan.blocks == "method" else "method"
     for name, rows in table.groupby(plan.blocks, sort=False):
         by_key = {(getattr(row, by), _column(row)): row for row in rows.itertuples()}
         columns = list(dict.fromkeys(column for _, column in by_key))
         keys = list(dict.fromkeys(rows[by]))
-        if by == "view":
-            labels = {view: view_label(view) for view in keys}
+        if by == "slicing":
+            labels = {slicing: slicing_label(slicing) for slicing in keys}
         elif name == "end_to_end":
             labels = {m: looks([n := end_to_end_name(m)])[n].label for m in keys}
         else:
@@ -259,7 +216,7 @@ def cells(table: pd.DataFrame, plan: Plan) -> list[dict[str, Any]]:
         result.append(
             {
                 "name": _block_label(plan, str(name), rows),
-                "row": "View" if by == "view" else "Method",
+                "row": "Slicing" if by == "slicing" else "Method",
                 "columns": [_heading(*column, several) for column in columns],
                 "rows": [
                     {
@@ -270,16 +227,16 @@ def cells(table: pd.DataFrame, plan: Plan) -> list[dict[str, Any]]:
                 ],
             }
         )
-    if plan.blocks == "view" and len(result) == 1:
+    if plan.blocks == "slicing" and len(result) == 1:
         result[0]["name"] = ""
     return result
 
 
-def _block_label(plan: Plan, name: str, rows: pd.DataFrame) -> str:
+def _block_label(plan: Table, name: str, rows: pd.DataFrame) -> str:
     if plan.blocks == "method":
         return looks([name])[name].label
-    if plan.blocks == "view":
-        return view_label(name)
+    if plan.blocks == "slicing":
+        return slicing_label(name)
     run = count(rows["n_seeds"].iloc[0], "seed"), count(rows["n_replicates"].iloc[0], "draw")
     return f"{CLASSIFIERS[name]}, {' x '.join(run)}"
 
@@ -304,7 +261,7 @@ def _cell(row: Any, modality: str) -> dict[str, Any]:
     places = measure_of(row.task, row.metric).decimals
     known = pd.notna(row.ci_low)
     kind = "pretext" if row.task == "pretext" else "scores"
-    of = {"modality": modality, "view": row.view, "method": row.method, "metric": row.metric}
+    of = {"modality": modality, "slicing": row.slicing, "method": row.method, "metric": row.metric}
     if kind == "scores":
         of |= {"classifier": row.classifier, "task": row.task, "n_examples": int(row.n_examples)}
     return {
@@ -316,7 +273,7 @@ def _cell(row: Any, modality: str) -> dict[str, Any]:
     }
 
 
-def markdown(blocks: list[dict[str, Any]], sentences: list[str], plan: Plan) -> str:
+def markdown(blocks: list[dict[str, Any]], sentences: list[str], plan: Table) -> str:
     """The table for a README."""
     lines = [f"**{plan.title}.** " + " ".join(filter(None, map(_md, sentences))), ""]
     for block in blocks:
@@ -341,7 +298,7 @@ def _md_cell(cell: dict[str, Any]) -> str:
     return f"{mean}{'†' if cell['unsure'] else ''} {cell['interval']}".rstrip()
 
 
-def latex(blocks: list[dict[str, Any]], sentences: list[str], plan: Plan) -> str:
+def latex(blocks: list[dict[str, Any]], sentences: list[str], plan: Table) -> str:
     """The table for a paper: one floating table."""
     width = len(blocks[0]["columns"]) if blocks else 1
     text = " ".join(filter(None, map(_tex, sentences)))
@@ -405,36 +362,36 @@ def _tex(text: str) -> str:
     return "".join(TEX.get(c, c) for c in text)
 
 
-def headlines(params: Params, table: pd.DataFrame) -> dict[str, Any]:
-    """The means of a table by task, metric and method, of the first view: for dvc metrics."""
-    own = table[table["view"] == table["view"].iloc[0]]
+def headlines(table: pd.DataFrame) -> dict[str, Any]:
+    """The means of a table by task, metric and method, of the first slicing: for dvc metrics."""
+    first = table[table["slicing"] == table["slicing"].iloc[0]]
     result: dict[str, Any] = {}
-    for row in own.itertuples():
+    for row in first.itertuples():
         examples = "" if pd.isna(row.n_examples) else f" at {row.n_examples}"
         result.setdefault(f"{row.task} {row.metric}{examples}", {})[row.method] = row.mean
     return result
 
 
-def html(blocks: list[dict[str, Any]], sentences: list[str], plan: Plan) -> str:
+def html(blocks: list[dict[str, Any]], sentences: list[str], plan: Table) -> str:
     """The fragment for the page."""
     sentences = list(filter(None, sentences))
     return render("table.html.j2", blocks=blocks, sentences=sentences, plan=plan)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    params = load_params(parser(__doc__).parse_args(arguments).params)
+    _, params = cli.open_stage(__doc__, arguments=arguments)
     scores, pretext = read_scores(params), read_pretext(params)
     metrics: dict[str, Any] = {}
-    for plan in (plan for plan in TABLES if plan.modality in params.studies):
+    for plan in tables(params):
         table = summarise(params, plan, scores, pretext)
         shown = cells(table, plan), caption(params, plan), plan
         write_csv(params.layout.table(plan.name, "csv"), table)
         for suffix, form in (("md", markdown), ("tex", latex), ("html", html)):
             write_text(params.layout.table(plan.name, suffix), form(*shown))
-        if plan.blocks == "view":
-            metrics.setdefault(plan.modality, headlines(params, table))
+        if plan.blocks == "slicing":
+            metrics.setdefault(plan.modality, headlines(table))
     write_json(params.layout.metrics, metrics)
 
 
 if __name__ == "__main__":
-    run(main)
+    cli.run(main)

@@ -15,9 +15,8 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from stages import common
-from stages.paths import Encoder, Paths
-from stages.runtime import start_tensorflow
+from study.paths import Encoder, Paths
+from study.tensorflow import start_tensorflow
 
 ROOT = Path(__file__).parent.parent
 
@@ -43,7 +42,7 @@ def _tensorflow_on_one_thread() -> None:
 
 SIZES = {"train": 80, "valid": 30, "test": 40, "pretrain": 48, "pretrain_valid": 20}
 DATASETS = {"audio": "notes", "video": "motions", "images": "scenes"}
-VIEWS = {"audio": "frequency-5", "video": "frames-4", "images": "grid-2x2"}
+SLICINGS = {"audio": "frequency-5", "video": "frames-4", "images": "grid-2x2"}
 
 
 def tiny_content(folder: Path) -> dict[str, Any]:
@@ -51,9 +50,9 @@ def tiny_content(folder: Path) -> dict[str, Any]:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["paths"] = {"data": str(folder / "data"), "results": str(folder / "results")}
     content["threads"] |= {"pretrain": 1, "embed": 1, "downstream": 1}
-    for modality, view in VIEWS.items():
+    for modality, slicing in SLICINGS.items():
         own = content[modality]
-        own["views"] = [view]
+        own["slicings"] = [slicing]
         own["pretrain"] |= {"width": 0.05, "tile_features": 8, "joined_features": 16, "gap": 0}
         own["pretrain"] |= {"batch_normalization": False, "tile_normalization": False}
         own["pretrain"] |= {"epochs": 3, "batch_size": 16, "schedule": "constant"}
@@ -68,7 +67,7 @@ def tiny_content(folder: Path) -> dict[str, Any]:
         own["downstream"] |= {"evaluate_on": "test", "probe": "mlp"}
         own["downstream"]["others"] = {"probes": [], "n_examples": [], "neighbors": 5}
         own["shown"] = "mse"
-        own["ablation"] = {"views": [], "methods": [], "seeds": [], "n_examples": []}
+        own["ablation"] = {"slicings": [], "methods": [], "seeds": [], "n_examples": []}
         own["end_to_end"] |= {"methods": ["mse"], "seeds": [0], "n_examples": [12, 60]}
         own["end_to_end"] |= {"replicates": 1, "learning_rate": 3e-3, "batch_size": 16}
         own["end_to_end"] |= {"steps": 40, "evaluate_every": 20, "patience": 5}
@@ -152,7 +151,7 @@ class TinyStudy:
     ) -> None:
         self.folder = folder
         self.modality = modality
-        self.view, self.dataset = VIEWS[modality], DATASETS[modality]
+        self.slicing, self.dataset = SLICINGS[modality], DATASETS[modality]
         self.params = folder / "params.yaml"
         folder.mkdir(exist_ok=True)
         self.change(change)
@@ -169,24 +168,31 @@ class TinyStudy:
         change(content)
         self.params.write_text(yaml.safe_dump(content))
 
-    def encoder(self, method: str = "mse", view: str | None = None) -> Encoder:
-        return Encoder(self.modality, view or self.view, method, 0)
+    def encoder(self, method: str = "mse", slicing: str | None = None) -> Encoder:
+        return Encoder(self.modality, slicing or self.slicing, method, 0)
 
-    def arguments(self, method: str = "mse", view: str | None = None) -> list[str]:
-        identity = ["--modality", self.modality, "--view", view or self.view, "--method", method]
+    def arguments(self, method: str = "mse", slicing: str | None = None) -> list[str]:
+        identity = [
+            "--modality",
+            self.modality,
+            "--slicing",
+            slicing or self.slicing,
+            "--method",
+            method,
+        ]
         return [*identity, "--seed", "0", "--params", str(self.params)]
 
-    def run(self, stage: ModuleType, method: str = "mse", view: str | None = None) -> None:
+    def run(self, stage: ModuleType, method: str = "mse", slicing: str | None = None) -> None:
         """Run a stage as its command would; SystemExit where that would not end with status 0."""
         if "keras" in sys.modules:  # names are counted from the start, as in a fresh process
             sys.modules["keras"].utils.clear_session(free_memory=False)
-        common.run(partial(stage.main, self.arguments(method, view)))
+        common.run(partial(stage.main, self.arguments(method, slicing)))
 
-    def refusal(self, stage: ModuleType, method: str = "mse", view: str | None = None) -> str:
+    def refusal(self, stage: ModuleType, method: str = "mse", slicing: str | None = None) -> str:
         """The one line in which a stage ends, having written nothing."""
         before = self.files()
         with pytest.raises(SystemExit) as stopped:
-            self.run(stage, method, view)
+            self.run(stage, method, slicing)
         assert self.files() == before
         line = stopped.value.code
         assert isinstance(line, str), "not a line on stderr and status 1"

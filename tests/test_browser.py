@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from test_results import make_study, run_all
 
-from stages.params import load_params
+from study.params import load_params
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
@@ -105,7 +105,7 @@ def test_scores_sort(results: Path) -> None:
 
 
 def test_scores_filter(results: Path) -> None:
-    answer = ask(results / "browse.html", 1600, FILTER, COLUMN.replace("NAME", "view"))
+    answer = ask(results / "browse.html", 1600, FILTER, COLUMN.replace("NAME", "slicing"))
     assert answer["errors"] == []
     assert answer["column"] and set(answer["column"]) == {"time-10"}
 

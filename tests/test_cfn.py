@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import shuffle_to_learn  # noqa: F401  (all that a saved CFN needs to load)
-from shuffle_to_learn.cfn import build_cfn
+from shuffle_to_learn.models.cfn import build_cfn
 
 N, TILE = 4, (6, 5, 1)
 SMALL = {"width": 0.05, "tile_features": 7, "joined_features": 9}

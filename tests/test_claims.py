@@ -12,27 +12,27 @@ import pytest
 import yaml
 from scipy import stats
 
-from shuffle_to_learn.statistics import spearman_interval
+from shuffle_to_learn.evaluation.statistics import spearman_interval
 from stages import claims
 from stages.claims import Claim, judge, read_claims
-from stages.errors import InputError
-from stages.params import Params
-from workflow import readme
+from study.errors import InputError
+from study.params import Params
+from tools import readme
 
 ROOT = Path(__file__).parent.parent
 RANKING = ["fast_soft_ranking", "perturbed_fy"]
-VIEWS = ["frequency-10", "grid-5x2", "time-10", "frequency-5", "frequency-20"]
+SLICINGS = ["frequency-10", "grid-5x2", "time-10", "frequency-5", "frequency-20"]
 
 
 @pytest.fixture(scope="module")
 def params() -> Params:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content["audio"] |= {"views": VIEWS}
-    content["video"]["views"] += content["video"]["ablation"]["views"]
+    content["audio"] |= {"slicings": SLICINGS}
+    content["video"]["slicings"] += content["video"]["ablation"]["slicings"]
     for modality in ("audio", "video", "images"):
         content[modality] |= {"seeds": [0, 1, 2]}
         none = {"methods": [], "seeds": [], "n_examples": []}
-        content[modality]["ablation"] = none | {"views": []}
+        content[modality]["ablation"] = none | {"slicings": []}
         content[modality]["end_to_end"]["methods"] = []
     return Params.model_validate(content)
 
@@ -47,9 +47,14 @@ def made_up(
     scores, pretext = [], []
     for e in params.encoders():
         study = params.study(e.modality)
-        own = {"modality": e.modality, "view": e.view, "method": e.method, "upstream_seed": e.seed}
+        own = {
+            "modality": e.modality,
+            "slicing": e.slicing,
+            "method": e.method,
+            "upstream_seed": e.seed,
+        }
         pretext.append(own | {"metric": "partial_ranks", "value": ranks(e)})
-        noise = np.random.default_rng([e.seed, len(e.method), len(e.view), ord(e.view[-1])])
+        noise = np.random.default_rng([e.seed, len(e.method), len(e.slicing), ord(e.slicing[-1])])
         for task in study.downstream.tasks:
             for n in study.downstream.n_examples:
                 for replicate in range(study.downstream.replicates):
@@ -101,9 +106,9 @@ KINDS = {
         {"kind": "shrinks", "n_examples": [125, 1000]},
         lambda e, task, n, by: by * ranking(e) * (n == 125) + 0.3 * ranking(e),
     ),
-    "views": (
-        {"kind": "views", "views": ["frequency-10", "time-10"], "second": None},
-        lambda e, task, n, by: by * (e.view == "frequency-10"),
+    "slicings": (
+        {"kind": "slicings", "slicings": ["frequency-10", "time-10"], "second": None},
+        lambda e, task, n, by: by * (e.slicing == "frequency-10"),
     ),
     "chance": (
         {"kind": "chance", "chance": 0.25, "second": None},
@@ -141,27 +146,30 @@ def test_a_threshold_inside_the_interval_is_inconclusive(params) -> None:
     assert judge(claim(more_than=high + 1e-6), params, scores, pretext)["verdict"] == "contradicted"
 
 
-def test_views_are_compared_over_the_seeds_that_both_have(params) -> None:
-    """What seed 1 does to the first view is no effect of the view: the other has seed 2 alone."""
-    ablation = {"views": VIEWS[1:], "methods": ["perturbed_fy"], "seeds": [2]}
+def test_slicings_are_compared_over_the_seeds_that_both_have(params) -> None:
+    """What seed 1 does to the first slicing is no effect of the slicing: the other has seed 2 alone."""
+    ablation = {"slicings": SLICINGS[1:], "methods": ["perturbed_fy"], "seeds": [2]}
     ablation["n_examples"] = [500, 1000]
     content = params.model_dump(exclude_none=True)
-    content["audio"] |= {"views": VIEWS[:1], "ablation": ablation}
+    content["audio"] |= {"slicings": SLICINGS[:1], "ablation": ablation}
     own = Params.model_validate(content)
     scores, pretext = made_up(own, lambda e, task, n: 0.5 * (e.seed == 1))
-    changes = {"kind": "views", "views": ["frequency-10", "time-10"], "second": None}
+    changes = {"kind": "slicings", "slicings": ["frequency-10", "time-10"], "second": None}
     row = judge(claim(**changes, first=["perturbed_fy"]), own, scores, pretext)
     assert row["effect"] == pytest.approx(0, abs=0.002)
     assert (row["n_seeds"], row["n_replicates"]) == (1, 5)
     row = judge(claim(**changes), own, scores, pretext)
-    assert "the method fast_soft_ranking of the view time-10" in row["comparison"]
+    assert "the method fast_soft_ranking of the slicing time-10" in row["comparison"]
 
 
 @pytest.mark.parametrize(
     ("changes", "needs"),
     [
         ({"second": ["supervised"]}, "needs the method supervised"),
-        ({"kind": "views", "views": ["frequency-10", "time-5"], "second": None}, "the view time-5"),
+        (
+            {"kind": "slicings", "slicings": ["frequency-10", "time-5"], "second": None},
+            "the slicing time-5",
+        ),
         ({"modality": "video"}, "needs the task instrument"),
         ({"kind": "shrinks", "n_examples": [990, 1000]}, "two numbers of examples"),
     ],

@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from shuffle_to_learn.statistics import independent_difference
-from stages import common
-from stages.gathered import SCORES
-from workflow import compare
+from shuffle_to_learn.evaluation.statistics import independent_difference
+from study.results import SCORES
+from tools import compare
 
 SETTINGS = {
     "notes": {"seed": 0, "instruments": 6},

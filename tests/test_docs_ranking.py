@@ -13,7 +13,8 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 
-from shuffle_to_learn import layers, losses, metrics, ranking
+from shuffle_to_learn import ranking
+from shuffle_to_learn.ranking import layers, losses, metrics
 
 PAGE = ROOT / "docs/ranking.md"
 TEXT = PAGE.read_text()

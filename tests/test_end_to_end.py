@@ -11,12 +11,12 @@ import tensorflow as tf
 from scipy.special import log_softmax
 from sklearn.metrics import log_loss, roc_auc_score
 
-from shuffle_to_learn.cfn import build_cfn
-from shuffle_to_learn.end_to_end import Settings, predict_end_to_end
-from shuffle_to_learn.probes import draw_subset, example_losses
-from shuffle_to_learn.views import View
+from shuffle_to_learn.evaluation.end_to_end import Settings, predict_end_to_end
+from shuffle_to_learn.evaluation.probes import draw_subset, example_losses
+from shuffle_to_learn.models.cfn import build_cfn
+from shuffle_to_learn.slicing import Slicing
 
-VIEW = View.parse("grid-2x2")
+SLICING = Slicing.parse("grid-2x2")
 RNG = np.random.default_rng(0)
 POOL, QUERIES = 240, 120
 # What is asked of a picture is how its quarters compare: the brightest, the share of the first in
@@ -51,7 +51,7 @@ def model() -> keras.Model:
 def fit(model: keras.Model, kind: str, subsets=PAIR, settings=FAST, **changes) -> np.ndarray:
     targets, classes = TARGETS[kind]
     given = {"inputs": PICTURES[:POOL], "targets": targets[:POOL], "queries": PICTURES[POOL:]}
-    given |= {"subsets": subsets, "view": VIEW, "classes": classes, "settings": settings}
+    given |= {"subsets": subsets, "slicing": SLICING, "classes": classes, "settings": settings}
     return predict_end_to_end(model, **given | changes)
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.params import Params, load_params
-from workflow import costs
-from workflow.estimate import announcement, inputs
+from study.announce import announcement, inputs
+from study.params import Params, load_params
 
 ROOT = Path(__file__).parent.parent
 Jobs = list[tuple[str, dict[str, str]]]
@@ -27,7 +26,12 @@ def jobs(params: Params) -> Jobs:
         found.append(("join" if modality == "audio" else f"join_{modality}", own))
         found.append(("examples", {"modality": modality}))
     for e in params.encoders():
-        own = {"modality": e.modality, "view": e.view, "method": e.method, "seed": str(e.seed)}
+        own = {
+            "modality": e.modality,
+            "slicing": e.slicing,
+            "method": e.method,
+            "seed": str(e.seed),
+        }
         found += [(rule, own) for rule in ("pretrain", "embed", "downstream")]
         if e in params.trained_end_to_end():
             found.append(("end_to_end", own))

@@ -22,17 +22,16 @@ import stages.end_to_end
 import stages.examples
 import stages.figures
 import stages.frames
-import stages.images
 import stages.join
+import stages.pictures
 import stages.pretrain
-import stages.reorder
 import stages.scores
 import stages.site
 import stages.spectrograms
 import stages.tables
-from shuffle_to_learn import folder as library
-from stages import common
-from stages.params import load_params
+import tools.reorder
+from shuffle_to_learn.datasets import folder as library
+from study.params import load_params
 
 RATE = 8000
 SECONDS = 1.0
@@ -103,7 +102,7 @@ TASKS = {
     "video": {"species": "class"},
     "images": {"species": "categories"},
 }
-EXTRACTIONS = {"audio": stages.spectrograms, "video": stages.frames, "images": stages.images}
+EXTRACTIONS = {"audio": stages.spectrograms, "video": stages.frames, "images": stages.pictures}
 
 
 def write_labels(folder: Path, labels: dict[str, str], unlabelled: int = 6) -> None:
@@ -252,7 +251,7 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
     path = params_file(tmp_path, modality)
     params = load_params(path)
     study, layout = params.study(modality), params.layout
-    view = study.views[0]
+    slicing = study.slicings[0]
 
     call(stages.dataset, "--dataset", "folder", "--params", path)
     assert "6 files" not in capsys.readouterr().out
@@ -275,7 +274,7 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
     if modality == "images":
         assert set(tables["pretrain"]["id"]) == in_split[0]
 
-    options = ["--modality", modality, "--view", view, "--seed", "0", "--params", path]
+    options = ["--modality", modality, "--slicing", slicing, "--seed", "0", "--params", path]
     for method in study.methods:
         for stage in (stages.pretrain, stages.embed, stages.downstream):
             call(stage, *options, "--method", method)
@@ -296,7 +295,7 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
     assert ("Species accuracy" if metric == "accuracy" else "Species mean AUC") in page
 
     # what a user does next: new files, with the trained encoder
-    model = layout.model(params.encoder(modality, view, "mse", 0))
+    model = layout.model(params.encoder(modality, slicing, "mse", 0))
     output = tmp_path / "embeddings.parquet"
     (source / f"broken{Path(min(labels)).suffix}").write_bytes(b"broken")
     capsys.readouterr()
@@ -312,7 +311,7 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
         for row in found.itertuples()
     }
     assert set(by_id) == set(own["id"])
-    embedded = np.load(layout.embeddings(params.encoder(modality, view, "mse", 0), "test"))
+    embedded = np.load(layout.embeddings(params.encoder(modality, slicing, "mse", 0), "test"))
     wanted = np.stack([by_id[name] for name in tables["test"]["id"]])
     # The dataset's spectrograms are rounded to half precision.
     scale = np.abs(embedded).max()
@@ -320,7 +319,7 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
 
     picture = tmp_path / "reordered.png"
     capsys.readouterr()
-    call(stages.reorder, *what, "--input", source / min(labels), "--output", picture)
+    call(tools.reorder, *what, "--input", source / min(labels), "--output", picture)
     lines = capsys.readouterr().out.splitlines()
     assert sorted(lines[0].split()[1:]) == sorted(map(str, range(1, len(lines[0].split()))))
     assert len(lines[1].split()) == len(lines[0].split())
@@ -329,7 +328,7 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
         "unreadable"
         in (
             line := refusal(
-                stages.reorder, *what, "--input", source / f"broken{Path(min(labels)).suffix}"
+                tools.reorder, *what, "--input", source / f"broken{Path(min(labels)).suffix}"
             )
         )
         or "no picture" in line
@@ -485,7 +484,7 @@ PARAMS: dict[str, tuple[Callable[[dict], None], str]] = {
         lambda content: content["audio"].update(
             dataset="notes", downstream=content["audio"]["downstream"] | {"tasks": ["pitch"]}
         ),
-        "source: of the dataset notes it is shuffle_to_learn/notes.py",
+        "source: of the dataset notes it is shuffle_to_learn/datasets/notes.py",
     ),
     "frequency": (
         lambda content: content["audio"]["spectrograms"].update(f_max=4001.0),
@@ -530,8 +529,8 @@ def test_a_task_that_the_labels_do_not_suit(tmp_path: Path, change: dict, said: 
     call(stages.dataset, "--dataset", "folder", "--params", path)
     call(stages.spectrograms, "--dataset", "folder", "--shard", "0", "--params", path)
     call(stages.join, "--dataset", "folder", "--params", path)
-    view = load_params(path).audio.views[0]
-    options = ["--modality", "audio", "--view", view, "--seed", "0", "--params", path]
+    slicing = load_params(path).audio.slicings[0]
+    options = ["--modality", "audio", "--slicing", slicing, "--seed", "0", "--params", path]
     for stage in (stages.pretrain, stages.embed):
         call(stage, *options, "--method", "random")
     assert said in refusal(stages.downstream, *options, "--method", "random")

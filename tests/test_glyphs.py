@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shuffle_to_learn import glyphs
+from shuffle_to_learn.datasets import glyphs
 
 NAMES = [name for names in glyphs.CLASSES.values() for name in names]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from shuffle_to_learn.images import BACKGROUND, ImageError, read_image
+from shuffle_to_learn.features.pictures import BACKGROUND, ImageError, read_image
 
 SIZE = 32
 RED, BLUE = (200, 100, 30), (20, 40, 220)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shuffle_to_learn import layers, losses, metrics, ranking
+from shuffle_to_learn import ranking
+from shuffle_to_learn.ranking import layers, losses, metrics
 
 RNG = np.random.default_rng(0)
 N = 4

@@ -17,13 +17,14 @@ from conftest import ROOT
 from scipy.special import expit, log_softmax, logsumexp
 from scipy.stats import chisquare, norm
 
-from shuffle_to_learn import losses, ranking
-from shuffle_to_learn.methods import METHODS, FixedPermutations
-from shuffle_to_learn.methods.neural_sort import neural_sort
-from shuffle_to_learn.methods.sinkhorn import sinkhorn_rank, soft_permutation
+from shuffle_to_learn import ranking
 from shuffle_to_learn.patches import reorder
-from shuffle_to_learn.permutations import max_hamming_permutations
-from stages.params import Methods, method_section
+from shuffle_to_learn.pretext.methods import METHODS, FixedPermutations
+from shuffle_to_learn.pretext.methods.neural_sort import neural_sort
+from shuffle_to_learn.pretext.methods.sinkhorn import sinkhorn_rank, soft_permutation
+from shuffle_to_learn.pretext.permutations import max_hamming_permutations
+from shuffle_to_learn.ranking import losses
+from study.params import Methods, method_section
 
 SEED = np.array([3, 4])
 N = 4
@@ -44,7 +45,7 @@ def block(language: str, holds: str) -> str:
 def name(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch) -> str:
     """The name of a method; the documented one is put into the registry as the page says."""
     if request.param == DOCUMENTED:
-        module_name = f"shuffle_to_learn.methods.{DOCUMENTED}"
+        module_name = f"shuffle_to_learn.pretext.methods.{DOCUMENTED}"
         path = tmp_path / f"{DOCUMENTED}.py"
         path.write_text(block("python", "class "))
         spec = importlib.util.spec_from_file_location(module_name, path)
@@ -75,8 +76,8 @@ def test_the_registry_is_light() -> None:
     """Settings are checked against it by stages that do without TensorFlow."""
     code = """
 import sys
-from shuffle_to_learn.methods import METHODS
-from stages.params import load_params
+from shuffle_to_learn.pretext.methods import METHODS
+from study.params import load_params
 load_params("params.yaml")
 print([METHODS[name](5).n for name in METHODS], "tensorflow" in sys.modules, "keras" in sys.modules)
 """

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from shuffle_to_learn import glyphs, motions
-from shuffle_to_learn.motions import LABELS, LARGE, MOTIONS, SMALL, Motions, Scene
-from shuffle_to_learn.video import read_clip
+from shuffle_to_learn.datasets import glyphs, motions
+from shuffle_to_learn.datasets.motions import LABELS, LARGE, MOTIONS, SMALL, Motions, Scene
+from shuffle_to_learn.features.video import read_clip
 
 SHARES = {"train": 0.6, "valid": 0.15, "test": 0.25}
 SIZE = 128
 
 
-def track(items, *, total, label, unit):
+def progress(items, *, total, label, unit):
     return items
 
 
@@ -190,13 +190,13 @@ STILL = 0.06  # the camera shakes
     ],
 )
 def test_moving(seen, label, axis, sign):
-    for _, mover, other, view in seen(label):
-        assert sign * view.way[-1, mover, axis] > 0.3
-        assert np.abs(view.way[:, mover, 1 - axis]).max() < STILL
-        assert np.abs(view.way[:, other]).max() < STILL
+    for _, mover, other, slicing in seen(label):
+        assert sign * slicing.way[-1, mover, axis] > 0.3
+        assert np.abs(slicing.way[:, mover, 1 - axis]).max() < STILL
+        assert np.abs(slicing.way[:, other]).max() < STILL
         # It slows down, which gives time its direction.
-        middle = len(view.way) // 2
-        assert view.way[middle, mover, axis] / view.way[-1, mover, axis] > 0.55
+        middle = len(slicing.way) // 2
+        assert slicing.way[middle, mover, axis] / slicing.way[-1, mover, axis] > 0.55
 
 
 @pytest.mark.parametrize(
@@ -207,11 +207,11 @@ def test_moving(seen, label, axis, sign):
     ],
 )
 def test_nearer(seen, label, sign):
-    for _, mover, other, view in seen(label):
-        growth = np.log(view.area[-1] / view.area[0])
+    for _, mover, other, slicing in seen(label):
+        growth = np.log(slicing.area[-1] / slicing.area[0])
         assert sign * growth[mover] > 2 * np.log(1.4)
         assert abs(growth[other]) < 0.15
-        assert np.abs(view.way).max() < STILL
+        assert np.abs(slicing.way).max() < STILL
 
 
 @pytest.mark.parametrize(
@@ -219,11 +219,11 @@ def test_nearer(seen, label, sign):
     [("Turning something clockwise", 1), ("Turning something counter-clockwise", -1)],
 )
 def test_turning(seen, label, sign):
-    for _, mover, other, view in seen(label):
-        turn = view.angle[-1] - view.angle[0]
+    for _, mover, other, slicing in seen(label):
+        turn = slicing.angle[-1] - slicing.angle[0]
         assert 90 < sign * turn[mover] < 210
         assert abs(turn[other]) < 10
-        assert np.abs(view.way).max() < STILL
+        assert np.abs(slicing.way).max() < STILL
 
 
 @pytest.mark.parametrize(
@@ -236,17 +236,17 @@ def test_turning(seen, label, sign):
     ],
 )
 def test_hiding(seen, label, step, mover):
-    for _, _, _, view in seen(label):
-        area = view.area[::step, SMALL]
+    for _, _, _, slicing in seen(label):
+        area = slicing.area[::step, SMALL]
         assert area[0] > 0.01
         assert area[-1] < 0.1 * area[0]
-        whole = view.area[:, 1 - mover] > 0.95 * view.area[:, 1 - mover].max()
-        still = view.found[whole, 1 - mover]
+        whole = slicing.area[:, 1 - mover] > 0.95 * slicing.area[:, 1 - mover].max()
+        still = slicing.found[whole, 1 - mover]
         assert len(still) >= 3
         assert np.abs((still - still[0] + 0.5) % 1 - 0.5).max() < STILL
         if mover == SMALL:  # from above
-            open_view = view.found[::step][0]
-            apart = open_view[LARGE, 1] - open_view[SMALL, 1]
+            open_slicing = slicing.found[::step][0]
+            apart = open_slicing[LARGE, 1] - open_slicing[SMALL, 1]
             assert (apart + 0.5) % 1 - 0.5 > 0.15
 
 
@@ -258,11 +258,11 @@ def test_hiding(seen, label, step, mover):
     ],
 )
 def test_meeting(seen, label, step):
-    for scene, _, _, view in seen(label):
-        distance = view.distance[::step]
+    for scene, _, _, slicing in seen(label):
+        distance = slicing.distance[::step]
         assert distance[-1] == pytest.approx(scene.contact, abs=0.03)
         assert distance[0] > distance[-1] + 0.15 or distance[0] > 0.4
-        assert (np.hypot(*np.moveaxis(view.way, -1, 0))[-1] > 0.07).all()
+        assert (np.hypot(*np.moveaxis(slicing.way, -1, 0))[-1] > 0.07).all()
 
 
 @pytest.mark.parametrize(
@@ -273,14 +273,14 @@ def test_meeting(seen, label, step):
     ],
 )
 def test_pushing(seen, label, sign):
-    for scene, mover, other, view in seen(label):
-        way = sign * view.way[..., 0]
+    for scene, mover, other, slicing in seen(label):
+        way = sign * slicing.way[..., 0]
         assert (way[-1] > 0.3).all()
         before = way[:, mover] < scene.gap - 0.03
         assert before.sum() >= 2
         assert np.abs(way[before, other]).max() < STILL
         assert way[-1, mover] - way[-1, other] == pytest.approx(scene.gap, abs=0.03)
-        assert np.abs(view.way[..., 1]).max() < STILL
+        assert np.abs(slicing.way[..., 1]).max() < STILL
 
 
 @pytest.mark.parametrize(
@@ -291,8 +291,8 @@ def test_pushing(seen, label, sign):
     ],
 )
 def test_hitting(seen, label, sign):
-    for scene, mover, other, view in seen(label):
-        way = sign * view.way[..., 0]
+    for scene, mover, other, slicing in seen(label):
+        way = sign * slicing.way[..., 0]
         assert way[-1, mover] == pytest.approx(scene.gap, abs=0.03)
         assert way[-1, other] == pytest.approx(scene.approach, abs=0.03)
         hit = np.argmax(way[:, other] > 0.03)
@@ -300,26 +300,26 @@ def test_hitting(seen, label, sign):
 
 
 def test_bouncing(seen):
-    for _, mover, other, view in seen("Letting something fall and bounce"):
-        down = view.way[:, mover, 1]
+    for _, mover, other, slicing in seen("Letting something fall and bounce"):
+        down = slicing.way[:, mover, 1]
         floor = down[-1]
         assert floor > 0.3
         assert down.max() < floor + STILL
         first = np.argmax(down > 0.9 * floor)
         rebound = floor - down[first:].min()
         assert 0.1 * floor < rebound < 0.6 * floor
-        assert np.abs(view.way[:, other]).max() < STILL
+        assert np.abs(slicing.way[:, other]).max() < STILL
 
 
 def test_lifting_and_dropping(seen):
-    for _, mover, other, view in seen("Lifting something up, then letting it drop down"):
-        height = -view.way[:, mover, 1]
+    for _, mover, other, slicing in seen("Lifting something up, then letting it drop down"):
+        height = -slicing.way[:, mover, 1]
         assert height.max() > 0.28
         assert abs(height[-1]) < STILL
         top = np.argmax(height)
         rest = top + np.argmax(height[top:] < STILL)
         assert rest - top < 0.75 * top  # it falls faster than it was lifted
-        assert np.abs(view.way[:, other]).max() < STILL
+        assert np.abs(slicing.way[:, other]).max() < STILL
 
 
 def test_pairs_are_reversals_or_mirror_images():
@@ -378,7 +378,9 @@ class Here:
 
 
 def build(folder, clips, **settings):
-    builder = Motions(data_dir=folder, clips=clips, pool=Here(), track=track, size=64, **settings)
+    builder = Motions(
+        data_dir=folder, clips=clips, pool=Here(), progress=progress, size=64, **settings
+    )
     builder.download_and_prepare()
     return builder.data_path
 

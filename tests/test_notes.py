@@ -3,13 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shuffle_to_learn import notes, rendered, soundfont
-from shuffle_to_learn.soundfont import INSTRUMENTS, Note
+from shuffle_to_learn.datasets import notes, soundfont
+from shuffle_to_learn.datasets.soundfont import INSTRUMENTS, Note
 
 PITCHES = range(60, 70)
 
 
-def track(items, *, total, label, unit):
+def progress(items, *, total, label, unit):
     return items
 
 
@@ -39,7 +39,7 @@ def instruments(*programs):
 def audition(programs, faults=None, twins=(), **checks):
     candidates = soundfont.candidates(instruments(*programs), PITCHES, seed=0)
     result = notes.audition(
-        candidates, notes.Checks(**checks), pool=Heard(faults, twins), track=track
+        candidates, notes.Checks(**checks), pool=Heard(faults, twins), progress=progress
     )
     assert [note.id for note in result] == [note.id for note in candidates]
     return {(note.instrument.program, note.pitch): note.reason for note in result}

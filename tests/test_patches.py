@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shuffle_to_learn.patches import as_images, cut, reorder, shift_channels, some_grey
-from shuffle_to_learn.views import View, sampled
+from shuffle_to_learn.slicing import Slicing, sampled
 
 SEED = np.array([5, 6])
 
@@ -31,7 +31,7 @@ def sliced(x: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 def test_frequency_10_is_ten_bands_from_low_to_high() -> None:
     x = numbered(2, 80, 60)
-    patches = cut(tf.constant(x), View.parse("frequency-10")).numpy()
+    patches = cut(tf.constant(x), Slicing.parse("frequency-10")).numpy()
     assert patches.shape == (2, 10, 8, 60, 1)
     for k in range(10):
         assert np.array_equal(patches[:, k], x[:, 8 * k : 8 * k + 8])
@@ -39,7 +39,7 @@ def test_frequency_10_is_ten_bands_from_low_to_high() -> None:
 
 def test_time_10_is_ten_spans_from_first_to_last() -> None:
     x = numbered(2, 80, 60)
-    patches = cut(tf.constant(x), View.parse("time-10")).numpy()
+    patches = cut(tf.constant(x), Slicing.parse("time-10")).numpy()
     assert patches.shape == (2, 10, 80, 6, 1)
     for k in range(10):
         assert np.array_equal(patches[:, k], x[:, :, 6 * k : 6 * k + 6])
@@ -47,7 +47,7 @@ def test_time_10_is_ten_spans_from_first_to_last() -> None:
 
 def test_grid_3x4_is_read_row_by_row() -> None:
     x = numbered(2, 9, 8, 3)
-    patches = cut(tf.constant(x), View.parse("grid-3x4")).numpy()
+    patches = cut(tf.constant(x), Slicing.parse("grid-3x4")).numpy()
     assert patches.shape == (2, 12, 3, 2, 3)
     assert np.array_equal(patches[:, 0], x[:, 0:3, 0:2])
     assert np.array_equal(patches[:, 1], x[:, 0:3, 2:4])
@@ -58,7 +58,7 @@ def test_grid_3x4_is_read_row_by_row() -> None:
 @given(*[st.integers(1, 4)] * 4, st.integers(1, 3))
 def test_patches_in_their_own_order_are_the_picture(rows, columns, h, w, channels) -> None:
     x = numbered(2, rows * h, columns * w, channels)
-    patches = cut(tf.constant(x), View("any", rows, columns))
+    patches = cut(tf.constant(x), Slicing("any", rows, columns))
     assert np.array_equal(patches, sliced(x, rows, columns))
     identity = np.tile(np.arange(rows * columns), (2, 1))
     same = reorder(patches, tf.constant(identity)).numpy()
@@ -78,16 +78,16 @@ def test_reorder_puts_patch_orders_k_at_place_k() -> None:
 @pytest.mark.parametrize(("gap", "top"), [(1, 0), (2, 1), (3, 1), (4, 2)])
 def test_without_a_seed_patches_are_centred(gap: int, top: int) -> None:
     x = numbered(2, 80, 60)
-    patches = cut(tf.constant(x), View.parse("frequency-10"), gap).numpy()
+    patches = cut(tf.constant(x), Slicing.parse("frequency-10"), gap).numpy()
     assert np.array_equal(patches, sliced(x, 10, 1)[:, :, top : top + 8 - gap])
-    grid = cut(tf.constant(x), View.parse("grid-10x6"), gap).numpy()
+    grid = cut(tf.constant(x), Slicing.parse("grid-10x6"), gap).numpy()
     middle = slice(top, top + 8 - gap), slice(top, top + 10 - gap)
     assert np.array_equal(grid, sliced(x, 10, 6)[:, :, middle[0], middle[1]])
 
 
-@pytest.mark.parametrize("view", ["frequency-4", "time-3", "grid-4x3"])
-def test_jittered_patches_are_whole_and_lie_in_their_cells(view: str) -> None:
-    gap, parsed = 2, View.parse(view)
+@pytest.mark.parametrize("slicing", ["frequency-4", "time-3", "grid-4x3"])
+def test_jittered_patches_are_whole_and_lie_in_their_cells(slicing: str) -> None:
+    gap, parsed = 2, Slicing.parse(slicing)
     x = numbered(50, 24, 15, 2)
     patches = cut(tf.constant(x), parsed, gap, SEED).numpy()
     cells = sliced(x, parsed.rows, parsed.columns)
@@ -107,9 +107,9 @@ def test_jittered_patches_are_whole_and_lie_in_their_cells(view: str) -> None:
 
 def test_each_patch_jitters_by_itself_and_the_seed_decides() -> None:
     x = np.tile(np.arange(24.0, dtype=np.float32)[None, :, None, None], (40, 1, 2, 1))
-    view = View.parse("frequency-4")
+    slicing = Slicing.parse("frequency-4")
     first, again, other = (
-        cut(tf.constant(x), view, 3, tf.constant(seed)).numpy()[:, :, 0, 0, 0] % 6
+        cut(tf.constant(x), slicing, 3, tf.constant(seed)).numpy()[:, :, 0, 0, 0] % 6
         for seed in ([1, 2], [1, 2], [1, 3])
     )
     assert np.array_equal(first, again)
@@ -121,7 +121,7 @@ def test_each_patch_jitters_by_itself_and_the_seed_decides() -> None:
 
 def test_rows_and_columns_jitter_apart() -> None:
     x = numbered(200, 8, 8)
-    patches = cut(tf.constant(x), View.parse("grid-2x2"), 2, SEED).numpy()
+    patches = cut(tf.constant(x), Slicing.parse("grid-2x2"), 2, SEED).numpy()
     corner = patches[:, 0, 0, 0, 0] - 64 * np.arange(200)
     assert len(set(zip(corner // 8, corner % 8, strict=True))) == 9
 
@@ -131,7 +131,7 @@ def test_half_precision_stays_and_unknown_batches_are_cut() -> None:
 
     @tf.function(input_signature=[tf.TensorSpec([None, 8, 6, 1], tf.float16)])
     def compiled(inputs):
-        return cut(inputs, View.parse("grid-2x3"), 1, SEED)
+        return cut(inputs, Slicing.parse("grid-2x3"), 1, SEED)
 
     assert compiled(x).dtype == tf.float16
     assert compiled(x).shape == (3, 6, 3, 1, 1)
@@ -161,7 +161,7 @@ def test_bytes_become_shares_of_one() -> None:
 @given(*[st.integers(1, 5)] * 2, st.integers(5, 23), st.integers(5, 23), st.integers(1, 3))
 def test_a_remainder_is_cut_off_evenly(rows, columns, height, width, channels) -> None:
     x = numbered(2, height, width, channels)
-    patches = cut(tf.constant(x), View("any", rows, columns)).numpy()
+    patches = cut(tf.constant(x), Slicing("any", rows, columns)).numpy()
     h, w = patches.shape[2:4]
     picture = patches.reshape(2, rows, columns, h, w, channels).transpose(0, 1, 3, 2, 4, 5)
     picture = picture.reshape(2, rows * h, columns * w, channels)
@@ -177,7 +177,7 @@ def test_a_remainder_is_cut_off_evenly(rows, columns, height, width, channels) -
 def test_nine_tiles_of_a_picture_of_bytes(gap: int) -> None:
     """128 is 3 x 42 and 2 more: a row of pixels and a column go at each side."""
     x = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), np.uint8)
-    patches = cut(tf.constant(x), View.parse("grid-3x3"), gap).numpy()
+    patches = cut(tf.constant(x), Slicing.parse("grid-3x3"), gap).numpy()
     assert patches.dtype == np.uint8
     assert patches.shape == (2, 9, 42 - gap, 42 - gap, 3)
     same = reorder(tf.constant(patches), tf.constant(np.tile(np.arange(9), (2, 1)))).numpy()
@@ -190,7 +190,7 @@ def test_nine_tiles_of_a_picture_of_bytes(gap: int) -> None:
 def test_a_seed_jitters_within_cells_of_what_is_left() -> None:
     x = np.zeros((300, 11, 11, 2), np.float32)
     x[..., 0], x[..., 1] = np.mgrid[:11, :11]
-    patches = cut(tf.constant(x), View.parse("grid-3x3"), 2, SEED).numpy()
+    patches = cut(tf.constant(x), Slicing.parse("grid-3x3"), 2, SEED).numpy()
     assert patches.shape == (300, 9, 1, 1, 2)
     for k in range(9):
         corner = 1 + 3 * np.array([k // 3, k % 3])  # 11 is 3 x 3 and a pixel at each side
@@ -203,13 +203,13 @@ def test_a_seed_jitters_within_cells_of_what_is_left() -> None:
 
 @given(st.integers(2, 12), st.integers(2, 30), st.integers(1, 3))
 def test_frames_are_sampled_uniformly(frames: int, count: int, channels: int) -> None:
-    view = View("any", frames=frames)
+    slicing = Slicing("any", frames=frames)
     x = numbered(2 * count, 3, 2, channels).reshape(2, count, 3, 2, channels)
     if count < frames:
         with pytest.raises(ValueError, match=f"more frames than the {count} of a clip"):
-            cut(tf.constant(x), view)
+            cut(tf.constant(x), slicing)
         return
-    patches = cut(tf.constant(x), view).numpy()
+    patches = cut(tf.constant(x), slicing).numpy()
     assert patches.shape == (2, frames, 3, 2, channels)
     middles = [int((k + 0.5) * count / frames + 1e-9) for k in range(frames)]
     assert np.array_equal(patches, x[:, middles])
@@ -222,7 +222,7 @@ def test_frames_stay_bytes_and_unknown_batches_are_cut() -> None:
 
     @tf.function(input_signature=[tf.TensorSpec([None, 20, 8, 8, 1], tf.uint8)])
     def compiled(inputs):
-        return cut(inputs, View.parse("frames-10"))
+        return cut(inputs, Slicing.parse("frames-10"))
 
     patches = compiled(x).numpy()
     assert patches.dtype == np.uint8
@@ -232,18 +232,18 @@ def test_frames_stay_bytes_and_unknown_batches_are_cut() -> None:
 @pytest.mark.parametrize(("gap", "edge"), [(1, 0), (2, 1), (5, 2)])
 def test_without_a_seed_frames_are_centred(gap: int, edge: int) -> None:
     x = numbered(2 * 6, 9, 8, 2).reshape(2, 6, 9, 8, 2)
-    patches = cut(tf.constant(x), View.parse("frames-3"), gap).numpy()
+    patches = cut(tf.constant(x), Slicing.parse("frames-3"), gap).numpy()
     own = x[:, [1, 3, 5], edge : edge + 9 - gap, edge : edge + 8 - gap]
     assert np.array_equal(patches, own)
 
 
 def test_each_frame_jitters_by_itself_along_both_axes() -> None:
-    clips, gap, view = 120, 2, View.parse("frames-4")
+    clips, gap, slicing = 120, 2, Slicing.parse("frames-4")
     x = np.zeros((clips, 8, 7, 5, 2), np.float32)
     x[..., 0], x[..., 1] = np.mgrid[:7, :5]
     x += 100 * np.arange(8)[:, None, None, None]
     first, again, other = (
-        cut(tf.constant(x), view, gap, tf.constant(seed)).numpy()
+        cut(tf.constant(x), slicing, gap, tf.constant(seed)).numpy()
         for seed in ([1, 2], [1, 2], [1, 3])
     )
     assert np.array_equal(first, again)
@@ -261,11 +261,11 @@ def test_each_frame_jitters_by_itself_along_both_axes() -> None:
 
 def test_the_wrong_kind_of_input_is_refused() -> None:
     with pytest.raises(ValueError, match="frames-4 is of clips"):
-        cut(tf.zeros([1, 80, 60, 1]), View.parse("frames-4"))
+        cut(tf.zeros([1, 80, 60, 1]), Slicing.parse("frames-4"))
     with pytest.raises(ValueError, match="frequency-4 is of single pictures"):
-        cut(tf.zeros([1, 5, 80, 60, 1]), View.parse("frequency-4"))
+        cut(tf.zeros([1, 5, 80, 60, 1]), Slicing.parse("frequency-4"))
     with pytest.raises(ValueError, match="frequency-81 has more parts than the 80 x 60 pixels"):
-        cut(tf.zeros([1, 80, 60, 1]), View.parse("frequency-81"))
+        cut(tf.zeros([1, 80, 60, 1]), Slicing.parse("frequency-81"))
 
 
 # colours

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from shuffle_to_learn.permutations import max_hamming_permutations
+from shuffle_to_learn.pretext.permutations import max_hamming_permutations
 
 
 def mean_distance(rows: np.ndarray) -> float:
@@ -72,8 +72,8 @@ def test_more_than_there_are_is_refused(n: int, count: int) -> None:
 
 
 def test_more_than_the_sample_holds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shuffle_to_learn.permutations.ENUMERATE_UP_TO", 3)
-    monkeypatch.setattr("shuffle_to_learn.permutations.CANDIDATES", 10)
+    monkeypatch.setattr("shuffle_to_learn.pretext.permutations.ENUMERATE_UP_TO", 3)
+    monkeypatch.setattr("shuffle_to_learn.pretext.permutations.CANDIDATES", 10)
     rows = max_hamming_permutations(4, 10)
     assert len(np.unique(rows, axis=0)) == 10
     with pytest.raises(ValueError, match="too many to sample"):

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from shuffle_to_learn import losses
-from shuffle_to_learn.cfn import build_cfn
-from shuffle_to_learn.methods import METHODS, MeanSquaredError
+from shuffle_to_learn.models.cfn import build_cfn
 from shuffle_to_learn.patches import cut, reorder, shift_channels, some_grey
-from shuffle_to_learn.pretraining import Pretraining
-from shuffle_to_learn.views import View
+from shuffle_to_learn.pretext.methods import METHODS, MeanSquaredError
+from shuffle_to_learn.pretext.pretraining import Pretraining
+from shuffle_to_learn.ranking import losses
+from shuffle_to_learn.slicing import Slicing
 
 ROOT = Path(__file__).parent.parent
-VIEW = View.parse("frequency-4")
+SLICING = Slicing.parse("frequency-4")
 SMALL = {"width": 0.05, "tile_features": 8, "joined_features": 32}
 SETTINGS = {
     "fixed_permutations": {"permutations": 8},
@@ -64,20 +64,20 @@ def make(
     *,
     cfn: dict | None = None,
     method=None,
-    view: View = VIEW,
+    slicing: Slicing = SLICING,
     shape: tuple[int, ...] = (16, 6),
     **options,
 ) -> Pretraining:
     method = method or METHODS[name](4, **SETTINGS.get(name, {}))
-    size = view.tile_shape(shape, options.get("gap", 0))
+    size = slicing.tile_shape(shape, options.get("gap", 0))
     model = build_cfn(4, size, method.outputs, **SMALL | (cfn or {}))
     return Pretraining(
-        model, method, view, **{"learning_rate": 3e-3, "epochs": 8, "batch_size": 16} | options
+        model, method, slicing, **{"learning_rate": 3e-3, "epochs": 8, "batch_size": 16} | options
     )
 
 
-def make_for_bytes(view: str, **options) -> Pretraining:
-    return make(view=View.parse(view), shape=BYTES[view](1).shape[1:], **options)
+def make_for_bytes(slicing: str, **options) -> Pretraining:
+    return make(slicing=Slicing.parse(slicing), shape=BYTES[slicing](1).shape[1:], **options)
 
 
 def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
@@ -142,10 +142,10 @@ def test_every_method_learns_an_easy_task(name: str) -> None:
     assert epochs[-1]["loss"] < epochs[0]["loss"]
 
 
-@pytest.mark.parametrize("view", BYTES)
-def test_pictures_and_clips_of_bytes_are_learned_from(view: str) -> None:
-    train, held_out = BYTES[view](128), BYTES[view](50, 1)
-    training = make_for_bytes(view, learning_rate=1e-2)
+@pytest.mark.parametrize("slicing", BYTES)
+def test_pictures_and_clips_of_bytes_are_learned_from(slicing: str) -> None:
+    train, held_out = BYTES[slicing](128), BYTES[slicing](50, 1)
+    training = make_for_bytes(slicing, learning_rate=1e-2)
     before = training.evaluate(held_out)
     for _ in range(8):
         last = training.run_epoch(train)
@@ -156,13 +156,13 @@ def test_pictures_and_clips_of_bytes_are_learned_from(view: str) -> None:
     assert after["loss"] < 0.7 * before["loss"]
 
 
-@pytest.mark.parametrize("view", BYTES)
-def test_bytes_are_shares_of_255(view: str) -> None:
+@pytest.mark.parametrize("slicing", BYTES)
+def test_bytes_are_shares_of_255(slicing: str) -> None:
     """They give what the floats give, but for the rounding of a division in a graph."""
-    inputs = BYTES[view](32)
+    inputs = BYTES[slicing](32)
     records = []
     for x in (inputs, inputs.astype(np.float32) / np.float32(255)):
-        training = make_for_bytes(view)
+        training = make_for_bytes(slicing)
         records.append([training.evaluate(x), training.run_epoch(x), training.evaluate(x)])
     for mine, right in zip(*records, strict=True):
         assert mine == pytest.approx(right, rel=1e-3)
@@ -183,7 +183,7 @@ ALL_AT_ONCE = {
         ("fixed_permutations", ALL_AT_ONCE, (TRAIN, HELD_OUT)),
         (
             "perturbed_fy",
-            {"gap": 2, "channel_shift": 1, "grey_share": 0.4, "view": View.parse("grid-2x2")},
+            {"gap": 2, "channel_shift": 1, "grey_share": 0.4, "slicing": Slicing.parse("grid-2x2")},
             (coloured(128), coloured(50, 1)),
         ),
     ],
@@ -239,9 +239,9 @@ def test_the_seed_decides_the_permutations() -> None:
 def test_patches_jitter_in_training_only(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def watch(inputs, view, gap, seed):
+    def watch(inputs, slicing, gap, seed):
         seen.append((gap, seed is not None))
-        return cut(inputs, view, gap, seed)
+        return cut(inputs, slicing, gap, seed)
 
     monkeypatch.setattr("shuffle_to_learn.patches.cut", watch)
     training = make(gap=2)
@@ -326,7 +326,7 @@ def test_evaluation_is_the_same_at_every_call_and_weighs_examples_alike() -> Non
     assert np.array_equal(orders, np.concatenate(recorder.seen))
     assert len(np.unique(orders, axis=0)) > 15
 
-    x = cut(tf.constant(HELD_OUT.astype(np.float32)[..., None]), VIEW)
+    x = cut(tf.constant(HELD_OUT.astype(np.float32)[..., None]), SLICING)
     scores = training.model(reorder(x, tf.constant(orders)))
     loss = losses.rank_mean_squared_error(orders + 1, scores)
     right = losses.partial_ranks(orders + 1, recorder.predict(scores))
@@ -371,7 +371,10 @@ def test_a_step_is_one_of_adam_on_the_mean_loss() -> None:
     training, plain = make(method=recorder), make()
     record = training.run_epoch(TRAIN[:16])
 
-    x, orders = cut(tf.constant(TRAIN[:16].astype(np.float32)[..., None]), VIEW), recorder.seen[0]
+    x, orders = (
+        cut(tf.constant(TRAIN[:16].astype(np.float32)[..., None]), SLICING),
+        recorder.seen[0],
+    )
     with tf.GradientTape() as tape:
         scores = plain.model(reorder(x, tf.constant(orders)), training=True)
         loss = tf.reduce_mean(losses.rank_mean_squared_error(orders + 1, scores))
@@ -437,14 +440,14 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 4)
 tf.config.experimental.enable_op_determinism()
-from shuffle_to_learn.cfn import build_cfn
-from shuffle_to_learn.methods import METHODS
-from shuffle_to_learn.pretraining import Pretraining
-from shuffle_to_learn.views import View
+from shuffle_to_learn.models.cfn import build_cfn
+from shuffle_to_learn.pretext.methods import METHODS
+from shuffle_to_learn.pretext.pretraining import Pretraining
+from shuffle_to_learn.slicing import Slicing
 
 out, count = sys.argv[1], int(sys.argv[2])
-view = View.parse("frequency-5")
-method = METHODS["perturbed_fy_exact"](view.patches, epsilon=1.0)
+slicing = Slicing.parse("frequency-5")
+method = METHODS["perturbed_fy_exact"](slicing.patches, epsilon=1.0)
 devices = [f"CPU:{number}" for number in range(count)]
 strategy = tf.distribute.MirroredStrategy(devices) if count > 1 else tf.distribute.get_strategy()
 rng = np.random.default_rng(0)
@@ -452,7 +455,7 @@ x = (np.arange(20)[:, None] / 20 + rng.random((64, 20, 12)) / 5).astype(np.float
 with strategy.scope():
     model = build_cfn(5, (4, 12, 1), 5, width=0.05, tile_features=8, joined_features=16)
 training = Pretraining(
-    model, method, view, learning_rate=3e-3, epochs=4, batch_size=16, seed=1, strategy=strategy,
+    model, method, slicing, learning_rate=3e-3, epochs=4, batch_size=16, seed=1, strategy=strategy,
     schedule="cosine",
 )
 records = [training.run_epoch(x) for _ in range(4)]

@@ -14,7 +14,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from shuffle_to_learn.probes import (
+from shuffle_to_learn.evaluation.probes import (
     Settings,
     draw_subset,
     predict_with_neighbors,

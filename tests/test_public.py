@@ -20,14 +20,14 @@ from test_folder import call, refusal, tone
 
 import stages.dataset
 import stages.frames
-import stages.images
 import stages.join
+import stages.pictures
 import stages.spectrograms
-from shuffle_to_learn import public
-from stages.params import load_params
+from shuffle_to_learn.datasets import public
+from study.params import load_params
 
 SEED, HELD_OUT = 3, 0.25
-EXTRACTIONS = {"audio": stages.spectrograms, "video": stages.frames, "images": stages.images}
+EXTRACTIONS = {"audio": stages.spectrograms, "video": stages.frames, "images": stages.pictures}
 OWN = {
     "audio": "nsynth_full",
     "video": "something_something_v2",
@@ -193,7 +193,7 @@ def params_file(
     for other in {"audio", "video", "images"} - {modality}:
         del content[other]
     own, name = content[modality], OWN[modality]
-    own |= {"dataset": name, "source": "shuffle_to_learn/public.py", "seeds": [0]}
+    own |= {"dataset": name, "source": "shuffle_to_learn/datasets/public.py", "seeds": [0]}
     own |= {"methods": ["random", "mse"], "shards": [0, 1, 2]}
     own["downstream"] |= {
         "n_examples": [12, 20],

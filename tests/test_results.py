@@ -20,13 +20,13 @@ import yaml
 from matplotlib.colors import to_rgb
 from scipy.spatial.distance import pdist
 
-from shuffle_to_learn import glyphs
-from shuffle_to_learn.views import View
-from stages import claims, figures, scores, site, style, tables
-from stages.errors import InputError
-from stages.gathered import nearest, read_scores
-from stages.params import Methods, Params, load_params
-from stages.paths import Encoder
+from shuffle_to_learn.datasets import glyphs
+from shuffle_to_learn.slicing import Slicing
+from stages import claims, figures, scores, site, tables
+from study.errors import InputError
+from study.params import Methods, Params, load_params
+from study.paths import Encoder
+from study.results import nearest, read_scores
 
 ROOT = Path(__file__).parent.parent
 # By how much a method's accuracy is above the rest; mse and fast_soft_ranking are alike.
@@ -55,7 +55,7 @@ def make_study(
     Perturbed Fenchel-Young is better than the rest by a set margin on what is best high, and the
     random encoder on the pitch's error. What seeds and draws do is shared by the methods. The
     settings given are a modality's own or those of its section downstream. With an ablation the
-    audio study has two more views and networks trained end to end.
+    audio study has two more slicings and networks trained end to end.
     """
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["paths"] = {"data": str(folder / "data"), "results": str(folder / "results")}
@@ -63,14 +63,14 @@ def make_study(
     several = {"seeds": [0, 1, 2], "replicates": 4, "methods": METHODS}
     several["n_examples"] = [125, 250, 500, 1000]
     settings = {
-        "audio": {"views": ["frequency-10"]} | several | (audio or {}),
-        "video": {"views": ["frames-20", "frames-10", "frames-5"]} | few | (video or {}),
-        "images": {"views": ["grid-3x3"]} | few | (images or {}),
+        "audio": {"slicings": ["frequency-10"]} | several | (audio or {}),
+        "video": {"slicings": ["frames-20", "frames-10", "frames-5"]} | few | (video or {}),
+        "images": {"slicings": ["grid-3x3"]} | few | (images or {}),
     }
     for modality, own in settings.items():
         section = content[modality]
         section["pretrain"]["epochs"] = 6
-        section["ablation"] = {"views": [], "methods": [], "seeds": [], "n_examples": []}
+        section["ablation"] = {"slicings": [], "methods": [], "seeds": [], "n_examples": []}
         section["end_to_end"] |= {"methods": [], "seeds": [], "n_examples": [], "replicates": 1}
         section["downstream"]["others"] = {"probes": [], "n_examples": [], "neighbors": 5}
         for key, value in own.items():
@@ -79,7 +79,7 @@ def make_study(
     if ablation:
         audio = content["audio"]
         audio["ablation"] = {
-            "views": ["frequency-5", "time-10"],
+            "slicings": ["frequency-5", "time-10"],
             "methods": ["random", "perturbed_fy"],
             "seeds": [2],
             "n_examples": [1000],
@@ -116,7 +116,7 @@ def make_shown(params: Params, modality: str) -> None:
 
 def expected_ranks(e: Encoder) -> float:
     """The partial ranks of one encoder; the fewer the patches, the more."""
-    patches = View.parse(e.view).patches
+    patches = Slicing.parse(e.slicing).patches
     if e.method == "random":
         return 1 / patches
     return 0.3 + 1 / patches + MARGIN.get(e.method, 0.0) + 0.01 * e.seed + SHIFT[e.modality]
@@ -128,7 +128,7 @@ def expected_score(e: Encoder, n: int, replicate: int, *, lower: bool = False) -
     if lower:
         return 150 + 10 * shared - (40 if e.method == "random" else 0)
     value = 0.2 + 0.04 * np.log10(n) + 0.02 * shared + MARGIN.get(e.method, 0.0)
-    return value + 0.01 * View.parse(e.view).patches + SHIFT[e.modality]
+    return value + 0.01 * Slicing.parse(e.slicing).patches + SHIFT[e.modality]
 
 
 def make_encoder(params: Params, e: Encoder) -> None:
@@ -138,14 +138,14 @@ def make_encoder(params: Params, e: Encoder) -> None:
     identity = {
         "modality": e.modality,
         "dataset": study.dataset,
-        "view": e.view,
+        "slicing": e.slicing,
         "method": e.method,
         "upstream_seed": e.seed,
     }
     for classifier in params.classifiers(e):
-        own = np.random.default_rng([e.seed, *map(ord, e.method + e.view)])
+        own = np.random.default_rng([e.seed, *map(ord, e.method + e.slicing)])
         rows = []
-        run, replicates = study.draws(e.view, classifier)
+        run, replicates = study.draws(e.slicing, classifier)
         for task in down.tasks:
             for n in run:
                 for replicate in range(replicates):
@@ -257,7 +257,7 @@ def fresh(tmp_path: Path) -> Path:
     return make_study(
         tmp_path,
         audio={"n_examples": [100, 1000], "tasks": ["family", "pitch"]},
-        video={"n_examples": [100, 3000], "views": ["frames-20"]},
+        video={"n_examples": [100, 3000], "slicings": ["frames-20"]},
     )
 
 
@@ -307,7 +307,7 @@ def test_scores_holds_every_row_once_in_the_order_of_the_params_file(study: Path
     # instrument and family: 1 metric, pitch: 2
     assert dict(rows["modality"].value_counts()) == {
         # of 5 methods and 3 seeds at 4 numbers of examples and by another probe at one, of 2 more
-        # views and 2 methods at one; 2 methods and 2 seeds at 2 numbers of examples end to end
+        # slicings and 2 methods at one; 2 methods and 2 seeds at 2 numbers of examples end to end
         "audio": 4 * (15 * (4 + 1) * audio.replicates + 4 * audio.replicates + 8 * 2),
         "video": 3 * 5 * 2 * len(video.n_examples) * video.replicates,
         "images": 5 * 2 * len(images.n_examples) * images.replicates,
@@ -316,13 +316,13 @@ def test_scores_holds_every_row_once_in_the_order_of_the_params_file(study: Path
     assert list(dict.fromkeys(rows["modality"])) == ["audio", "video", "images"]
     for modality, own in rows.groupby("modality"):
         assert list(dict.fromkeys(own["method"])) == params.study(modality).methods
-        assert list(dict.fromkeys(own["view"])) == params.study(modality).all_views
+        assert list(dict.fromkeys(own["slicing"])) == params.study(modality).all_slicings
     encoders = [params.encoders(modality) for modality in ("audio", "video", "images")]
     for e in (encoders[0][0], encoders[0][7], *(own[-1] for own in encoders)):
         own = rows[list(rows.columns[:5])] == [
             e.modality,
             params.study(e.modality).dataset,
-            e.view,
+            e.slicing,
             e.method,
             e.seed,
         ]
@@ -459,7 +459,7 @@ def test_table1_marks_the_best_and_those_alike(study: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "modality", "view", "task", "examples", "shape"),
+    ("number", "modality", "slicing", "task", "examples", "shape"),
     [
         (1, "audio", "frequency-10", "family", 1000, (3, 4)),
         (3, "video", "frames-20", "action", 3000, (2, 3)),
@@ -472,12 +472,12 @@ def test_table_values(
     study: Path,
     number: int,
     modality: str,
-    view: str,
+    slicing: str,
     task: str,
     examples: int,
     shape: tuple[int, int],
 ) -> None:
-    own = f"view == '{view}' and task == '{task}' and n_examples == {examples}"
+    own = f"slicing == '{slicing}' and task == '{task}' and n_examples == {examples}"
     rows = table(study, number).query(own).set_index("method")
     assert len(rows) == 5
     raw = pd.read_csv(load_params(study).layout.all_scores)
@@ -491,7 +491,7 @@ def test_table_values(
         assert row["best"] == (method == "perturbed_fy") and not row["indistinguishable"]
     expected = np.mean(
         [
-            expected_score(Encoder(modality, view, "mse", seed), examples, replicate)
+            expected_score(Encoder(modality, slicing, "mse", seed), examples, replicate)
             for seed in range(shape[0])
             for replicate in range(shape[1])
         ]
@@ -504,13 +504,13 @@ def test_table_values(
 
 @pytest.mark.parametrize(("number", "modality"), [(1, "audio"), (3, "video"), (4, "images")])
 def test_partial_ranks_of_a_table(study: Path, number: int, modality: str) -> None:
-    rows = table(study, number).query("task == 'pretext'").set_index(["view", "method"])
+    rows = table(study, number).query("task == 'pretext'").set_index(["slicing", "method"])
     params = load_params(study)
     seeds = params.study(modality).seeds
-    for view in params.study(modality).views:
+    for slicing in params.study(modality).slicings:
         for method in ("random", "mse", "perturbed_fy"):
-            ranks = [expected_ranks(Encoder(modality, view, method, seed)) for seed in seeds]
-            row = rows.loc[(view, method)]
+            ranks = [expected_ranks(Encoder(modality, slicing, method, seed)) for seed in seeds]
+            row = rows.loc[(slicing, method)]
             assert row["mean"] == pytest.approx(np.mean(ranks), abs=1e-7)
             assert (row["n_seeds"], row["n_replicates"]) == (len(seeds), 1)
             assert pd.isna(row["n_examples"])
@@ -521,7 +521,7 @@ def test_methods_alike_are_marked(fresh: Path) -> None:
     params = load_params(fresh)
     for e in params.encoders("audio"):
         if e.method == "mse":
-            twin = params.layout.scores(type(e)(e.modality, e.view, "perturbed_fy", e.seed))
+            twin = params.layout.scores(type(e)(e.modality, e.slicing, "perturbed_fy", e.seed))
             rows = pd.read_csv(twin).assign(method="mse")
             rows["value"] += np.where(rows["replicate"] % 2, 0.001, -0.001)
             rows.to_csv(params.layout.scores(e), index=False)
@@ -534,7 +534,7 @@ def test_methods_alike_are_marked(fresh: Path) -> None:
 
 def test_table3_has_a_block_a_number_of_frames(study: Path) -> None:
     rows = table(study, 3)
-    assert list(dict.fromkeys(rows["view"])) == ["frames-20", "frames-10", "frames-5"]
+    assert list(dict.fromkeys(rows["slicing"])) == ["frames-20", "frames-10", "frames-5"]
     assert set(rows["n_examples"].dropna()) == {3000}
     assert len(rows) == 3 * 2 * 5
     blocks = tables.cells(rows, plan(3))
@@ -551,7 +551,7 @@ def test_table3_has_a_block_a_number_of_frames(study: Path) -> None:
     fragment = text(study, "tables/table3.html")
     assert fragment.count("<table") == 3
     for n in (20, 10, 5):  # in a caption, which a narrow page shows too
-        assert re.search(rf'<strong class="view">{n} frames</strong>\s*</caption>', fragment)
+        assert re.search(rf'<strong class="slicing">{n} frames</strong>\s*</caption>', fragment)
     assert r"\multicolumn{3}{@{}l}{20 frames}" in text(study, "tables/table3.tex")
 
 
@@ -598,7 +598,7 @@ def test_table_says_what_stands_in_for_the_papers_counts(tmp_path: Path) -> None
     params = make_study(
         tmp_path,
         audio={"n_examples": [50, 100], "tasks": ["family"], "replicates": 1},
-        video={"n_examples": [40, 2000], "views": ["frames-20"]},
+        video={"n_examples": [40, 2000], "slicings": ["frames-20"]},
         images={"n_examples": [20, 40]},
     )
     expected = {
@@ -664,15 +664,15 @@ def test_one_seed_claims_no_best_partial_ranks(fresh: Path, number: int, modalit
     assert "nan" not in text(fresh, f"tables/table{number}.md")
 
 
-def test_views_are_blocks_and_rows_of_panels(tmp_path: Path) -> None:
-    views = ["frequency-10", "grid-2x2"]
-    audio = {"views": views, "n_examples": [100, 1000], "tasks": ["pitch"]}
+def test_slicings_are_blocks_and_rows_of_panels(tmp_path: Path) -> None:
+    slicings = ["frequency-10", "grid-2x2"]
+    audio = {"slicings": slicings, "n_examples": [100, 1000], "tasks": ["pitch"]}
     params = make_study(tmp_path, audio=audio, without=["video", "images"])
     run_all(params)
     words = text(params, "tables/table1.md")
     assert "*10 frequency bands*" in words and "*2 x 2 patches*" in words
     assert text(params, "tables/table1.html").count("<table") == 2
-    assert set(drawn(params, "figure3")["view"]) == set(views)
+    assert set(drawn(params, "figure3")["slicing"]) == set(slicings)
 
 
 @pytest.mark.parametrize("number", [1, 3, 4])
@@ -701,16 +701,16 @@ def test_latex_has_as_many_cells_in_every_row(
     assert text(study, f"tables/table{number}.tex").isascii()
 
 
-def test_table2_sets_views_of_as_many_patches_beside_each_other(study: Path) -> None:
-    """Of the ablation's two views the one of 5 bands is not in it; its seed is 2 alone."""
+def test_table2_sets_slicings_of_as_many_patches_beside_each_other(study: Path) -> None:
+    """Of the ablation's two slicings the one of 5 bands is not in it; its seed is 2 alone."""
     rows = table(study, 2)
     assert list(dict.fromkeys(rows["method"])) == ["random", "perturbed_fy"]
-    assert list(dict.fromkeys(rows["view"])) == ["frequency-10", "time-10"]
+    assert list(dict.fromkeys(rows["slicing"])) == ["frequency-10", "time-10"]
     assert set(rows["n_seeds"]) == {1}
     raw = pd.read_csv(load_params(study).layout.all_scores)
     raw = raw.query("n_examples == 1000 and upstream_seed == 2 and classifier == 'mlp'")
-    row = rows.query("view == 'time-10' and method == 'random' and task == 'family'").iloc[0]
-    own = raw.query("view == 'time-10' and method == 'random' and task == 'family'")
+    row = rows.query("slicing == 'time-10' and method == 'random' and task == 'family'").iloc[0]
+    own = raw.query("slicing == 'time-10' and method == 'random' and task == 'family'")
     assert row["mean"] == pytest.approx(own["value"].mean(), abs=1e-7) and len(own) == 4
     best = rows[rows["best"] | rows["indistinguishable"]].query("task == 'family'")
     assert set(best["method"]) == {"random", "perturbed_fy"}  # in each block one
@@ -719,7 +719,7 @@ def test_table2_sets_views_of_as_many_patches_beside_each_other(study: Path) -> 
     assert [row["label"] for row in blocks[0]["rows"]] == ["10 frequency bands", "10 time slices"]
     words = text(study, "tables/table2.md")
     assert "ways of slicing into as many patches" in words and "over 1 upstream seed" in words
-    assert "| View | Instrument accuracy ↑" in words
+    assert "| Slicing | Instrument accuracy ↑" in words
 
 
 def test_table_a1_has_the_other_classifiers(study: Path) -> None:
@@ -821,14 +821,14 @@ def test_figure_draws_the_scores(
 ) -> None:
     own, rows = load_params(study).study(modality), drawn(study, name)
     methods = 6 if modality == "audio" else 5  # with the supervised one
-    expected = len(panels) * len(own.views) * 5 * len(own.downstream.n_examples)
+    expected = len(panels) * len(own.slicings) * 5 * len(own.downstream.n_examples)
     assert len(rows) == expected + (methods - 5) * len(panels) * 2  # at two numbers of examples
     assert set(zip(rows["task"], rows["metric"], strict=True)) == panels
     # at the counts of the table it is the table
-    keys = ["view", "method", "task", "metric", "n_examples"]
+    keys = ["slicing", "method", "task", "metric", "n_examples"]
     both = rows.merge(table(study, number), on=keys, suffixes=("", "_table"))
     counts = 2 if modality == "images" else 1
-    assert len(both) == len(panels) * len(own.views) * 5 * counts
+    assert len(both) == len(panels) * len(own.slicings) * 5 * counts
     for column in ("mean", "ci_low", "ci_high"):
         np.testing.assert_array_equal(both[column], both[f"{column}_table"])
 
@@ -857,8 +857,8 @@ def test_figure4_is_of_the_methods_and_seeds_of_every_number_of_bands(study: Pat
 
 
 def test_figures_of_which_a_study_has_nothing(tmp_path: Path) -> None:
-    """No view of bands and not the task whose answers are shown: said in their place."""
-    audio = {"views": ["grid-2x2"], "n_examples": [100], "tasks": ["pitch"]}
+    """No slicing of bands and not the task whose answers are shown: said in their place."""
+    audio = {"slicings": ["grid-2x2"], "n_examples": [100], "tasks": ["pitch"]}
     params = make_study(tmp_path, audio=audio, without=["video", "images"])
     run_all(params)
     for name in ("figure4", "confusion-audio"):
@@ -884,7 +884,7 @@ def test_frames_draws_scores_and_partial_ranks(study: Path) -> None:
             assert (row["metric"], row["n_replicates"]) == ("partial_ranks", 1)
             assert pd.isna(row["n_examples"])
     # it is the table, turned round
-    keys = ["view", "method", "task", "metric"]
+    keys = ["slicing", "method", "task", "metric"]
     both = rows.merge(table(study, 3), on=keys, suffixes=("", "_table"))
     assert len(both) == 30
     for column in ("mean", "ci_low", "ci_high"):
@@ -908,7 +908,7 @@ def test_confusion_counts_the_answers_of_the_method_shown(
 
 
 @pytest.mark.parametrize(
-    ("modality", "view", "seeds"),
+    ("modality", "slicing", "seeds"),
     [
         ("audio", "frequency-10", 3),
         ("video", "frames-20", 2),
@@ -916,13 +916,13 @@ def test_confusion_counts_the_answers_of_the_method_shown(
         ("images", "grid-3x3", 2),
     ],
 )
-def test_pretext_curves(study: Path, modality: str, view: str, seeds: int) -> None:
+def test_pretext_curves(study: Path, modality: str, slicing: str, seeds: int) -> None:
     own, rows = load_params(study).study(modality), drawn(study, f"pretext-{modality}")
     assert set(rows["method"]) == set(own.methods) - {"random"}
-    assert list(dict.fromkeys(rows["view"])) == own.views
-    assert len(rows) == len(own.views) * 4 * 7
-    row = rows.query(f"view == '{view}' and method == 'mse' and epoch == 6").iloc[0]
-    ranks = [expected_ranks(Encoder(modality, view, "mse", seed)) for seed in range(seeds)]
+    assert list(dict.fromkeys(rows["slicing"])) == own.slicings
+    assert len(rows) == len(own.slicings) * 4 * 7
+    row = rows.query(f"slicing == '{slicing}' and method == 'mse' and epoch == 6").iloc[0]
+    ranks = [expected_ranks(Encoder(modality, slicing, "mse", seed)) for seed in range(seeds)]
     share = 1 - np.exp(-2)
     assert (row["lowest"], row["mean"], row["highest"]) == pytest.approx(
         (min(ranks) * share, np.mean(ranks) * share, max(ranks) * share)
@@ -975,7 +975,7 @@ def test_figures_of_one_count_and_the_random_encoder_alone(tmp_path: Path) -> No
     params = make_study(
         tmp_path,
         audio=few | {"n_examples": [100], "tasks": ["family"]},
-        video=few | {"n_examples": [100], "views": ["frames-10"]},
+        video=few | {"n_examples": [100], "slicings": ["frames-10"]},
         images=few | {"n_examples": [100]},
     )
     with warnings.catch_warnings():
@@ -1085,14 +1085,14 @@ def test_page_has_a_section_a_modality(study: Path) -> None:
         "video": ("motions, not Something-Something", ("3", "A2"), "5 frames", "30 enc"),
         "images": ("scenes, not ImageNet or VOC", ("4", "A3"), "3 x 3", "10 encoders"),
     }
-    for name, (data, numbers, view, models) in known.items():
+    for name, (data, numbers, slicing, models) in known.items():
         part = parts[name]
         notice = re.search(r'<div class="notice">(.*?)</div>', part, re.DOTALL)[1]
         assert f"embedded dataset {data}" in notice and "can be set beside the paper" in notice
         shown = [f"Table {number}" for number in numbers if number not in ("A2", "A3")]
         assert re.findall(r"<strong>(Table \w+)", part) == shown
         assert f"limits that Table {numbers[0]} states" in part
-        assert view in part and models in part
+        assert slicing in part and models in part
         files = {
             f"tables/table{number.lower()}.{suffix}"
             for number in numbers
@@ -1251,7 +1251,7 @@ def test_page_shows_every_claim_with_its_verdict(study: Path) -> None:
         if row.verdict != "not_run":
             effect = f"{row.effect:+.3f}".replace("-", "\N{MINUS SIGN}")
             of = {"table": "scores", "modality": row.modality, "task": row.task}
-            of |= {"metric": row.metric, "view": row.views, "n_examples": row.n_examples}
+            of |= {"metric": row.metric, "slicing": row.slicings, "n_examples": row.n_examples}
             of = {key: str(value) for key, value in of.items() if " and " not in str(value)}
             address = urlencode(of).replace("&", "&amp;")
             assert f'<a href="browse.html#{address}"' in part and f">{effect}</a>" in part
@@ -1323,7 +1323,7 @@ def test_a_modality_that_the_params_file_leaves_out(tmp_path: Path, left: list[s
     params = make_study(
         tmp_path,
         audio=small | {"n_examples": [1000], "tasks": ["family"]},
-        video=small | {"n_examples": [3000], "views": ["frames-5"]},
+        video=small | {"n_examples": [3000], "slicings": ["frames-5"]},
         images=small,
         without=without,
     )

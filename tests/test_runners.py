@@ -14,7 +14,7 @@ import pytest
 import yaml
 from dags import dvc_jobs, snakemake_jobs
 
-from shuffle_to_learn.methods import METHODS
+from shuffle_to_learn.pretext.methods import METHODS
 
 ROOT = Path(__file__).parent.parent
 # What every stage uses to read settings and to write files; a change there changes no result.
@@ -56,7 +56,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory):
     ("old", "new"),
     [
         ("      - audio.embed\n", ""),
-        ("      - shuffle_to_learn/cfn.py\n", ""),
+        ("      - shuffle_to_learn/models/cfn.py\n", ""),
         ("methods/${item.method}.py", "methods/mse.py"),
         ("python -m stages.tables", "python -m stages.tables --params params.yaml"),
         ("figures/figure3.png", "figures/figure9.png"),
@@ -98,7 +98,7 @@ def _reached(todo: set[str]) -> set[str]:
 
 def test_the_code_that_a_stage_uses_is_a_declared_input(jobs) -> None:
     """Of the methods' and datasets' files a job declares its own; of what they import, all."""
-    files = {name: f"shuffle_to_learn/methods/{name}.py" for name in METHODS}
+    files = {name: f"shuffle_to_learn/pretext/methods/{name}.py" for name in METHODS}
     seen = set()
     for job in jobs:
         words = job.command.split()
@@ -106,7 +106,7 @@ def test_the_code_that_a_stage_uses_is_a_declared_input(jobs) -> None:
         if {"stages.pretrain", "stages.examples"} & set(words):
             method = words[words.index("--method") + 1]
             seen.add(method)
-            assert wanted >= {"shuffle_to_learn/methods/base.py", *files.values()}
+            assert wanted >= {"shuffle_to_learn/pretext/methods/base.py", *files.values()}
             wanted -= set(files.values()) - {files[method]}
         if "stages.dataset" in words:
             datasets = {name: f"shuffle_to_learn/{name}.py" for name in DATASETS}
@@ -114,7 +114,7 @@ def test_the_code_that_a_stage_uses_is_a_declared_input(jobs) -> None:
             assert wanted >= set(datasets.values())
             readers = {"folder", "public"}  # of what is not rendered, of any modality
             readers |= {"something_something"} if words[-1] == "motions" else set()
-            wanted = {"stages/dataset.py", "stages/sources.py"} | _reached(
+            wanted = {"stages/dataset.py", "study/sources.py"} | _reached(
                 {datasets[words[-1]], *(f"shuffle_to_learn/{name}.py" for name in readers)}
             )
         assert {p for p in job.inputs if p.endswith(".py")} == wanted, job.command

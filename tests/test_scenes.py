@@ -5,14 +5,14 @@ import cv2
 import numpy as np
 import pytest
 
-from shuffle_to_learn import glyphs, scenes
-from shuffle_to_learn.scenes import Plan, Scene, Settings, Thing
+from shuffle_to_learn.datasets import glyphs, scenes
+from shuffle_to_learn.datasets.scenes import Plan, Scene, Settings, Thing
 
 SETTINGS = Settings(size=96, materials=40)
 COUNTS = {"pretrain": 3, "pretrain_valid": 2, "train": 3, "valid": 2, "test": 3}
 
 
-def track(items, *, total, label, unit):
+def progress(items, *, total, label, unit):
     return items
 
 
@@ -253,7 +253,7 @@ def written(folder, seed=0):
     import tensorflow_datasets as tfds
 
     plan = Plan(COUNTS, seed, SETTINGS)
-    builder = scenes.Scenes(data_dir=folder, plan=plan, pool=Here(), track=track)
+    builder = scenes.Scenes(data_dir=folder, plan=plan, pool=Here(), progress=progress)
     builder.download_and_prepare(
         download_dir=folder / "downloads",
         download_config=tfds.download.DownloadConfig(try_download_gcs=False),

@@ -6,8 +6,8 @@ import librosa
 import numpy as np
 import pytest
 
-from shuffle_to_learn import soundfont
-from shuffle_to_learn.soundfont import INSTRUMENTS, SAMPLE_RATE, SAMPLES, Renderer
+from shuffle_to_learn.datasets import soundfont
+from shuffle_to_learn.datasets.soundfont import INSTRUMENTS, SAMPLE_RATE, SAMPLES, Renderer
 
 NOT_MELODIC = {47, 55, 112, 113, *range(115, 128)}
 PIANO, REED_ORGAN, STRINGS, SQUARE, SAW, PAD = 0, 20, 48, 80, 81, 88
@@ -173,7 +173,7 @@ def test_a_missing_soundfont_is_named(monkeypatch):
 def test_workers_need_no_tensorflow():
     """What the worker processes import."""
     code = (
-        "import sys, shuffle_to_learn.soundfont, shuffle_to_learn.spectrogram;"
+        "import sys, shuffle_to_learn.datasets.soundfont, shuffle_to_learn.features.spectrogram;"
         "sys.exit(any(m.split('.')[0] in ('tensorflow', 'tensorflow_datasets', 'pretty_midi')"
         " for m in sys.modules))"
     )

@@ -2,7 +2,7 @@ import librosa
 import numpy as np
 import pytest
 
-from shuffle_to_learn.spectrogram import log_mel
+from shuffle_to_learn.features.spectrogram import log_mel
 
 RATE = 16_000
 DEFAULT = dict(

@@ -14,11 +14,11 @@ import yaml
 import stages.dataset
 import stages.join
 import stages.spectrograms
-from shuffle_to_learn import soundfont
-from shuffle_to_learn.spectrogram import log_mel
-from stages.errors import InputError
-from stages.params import load_params
-from stages.paths import SPLITS
+from shuffle_to_learn.datasets import soundfont
+from shuffle_to_learn.features.spectrogram import log_mel
+from study.errors import InputError
+from study.params import load_params
+from study.paths import SPLITS
 
 ROOT = Path(__file__).parent.parent
 TINY = {"instruments": 6, "pitch_min": 36, "pitch_max": 84, "pitch_step": 6}

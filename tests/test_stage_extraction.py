@@ -21,24 +21,24 @@ import yaml
 from PIL import Image
 
 import stages.dataset
-import stages.extraction
 import stages.frames
-import stages.images
 import stages.join
-from shuffle_to_learn.images import read_image
-from shuffle_to_learn.motions import LABELS
-from shuffle_to_learn.motions import encode as write_video
-from shuffle_to_learn.video import read_clip
-from stages.errors import InputError
-from stages.params import load_params
-from stages.paths import Paths
+import stages.pictures
+import study.extraction
+from shuffle_to_learn.datasets.motions import LABELS
+from shuffle_to_learn.datasets.motions import encode as write_video
+from shuffle_to_learn.features.pictures import read_image
+from shuffle_to_learn.features.video import read_clip
+from study.errors import InputError
+from study.params import load_params
+from study.paths import Paths
 
 ROOT = Path(__file__).parent.parent
 COUNTS = {
     "motions": {"train": 10, "valid": 3, "test": 5},
     "scenes": {"pretrain": 6, "pretrain_valid": 3, "train": 10, "valid": 3, "test": 5},
 }
-STAGE = {"motions": stages.frames, "scenes": stages.images}
+STAGE = {"motions": stages.frames, "scenes": stages.pictures}
 SIDE = 48  # pixels of clips and pictures as they are stored
 both = pytest.mark.parametrize("dataset", COUNTS)
 
@@ -47,7 +47,7 @@ both = pytest.mark.parametrize("dataset", COUNTS)
 def _tensorflow_is_up():
     """The stages set threads only before TensorFlow starts: here it starts once."""
     patch = pytest.MonkeyPatch()
-    for stage in (stages.dataset, stages.frames, stages.images):
+    for stage in (stages.dataset, stages.frames, stages.pictures):
         patch.setattr(stage, "start_tensorflow", lambda threads: None)
     patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     patch.delenv("OMP_NUM_THREADS", raising=False)
@@ -67,9 +67,9 @@ def params_file(folder: Path, threads: int = 2, **changes: dict) -> Path:
         content[modality][section] |= own | changes.pop(section, {})
         content[modality]["downstream"]["n_examples"] = [10]
         content[modality]["downstream"]["others"]["n_examples"] = []
-        content[modality]["ablation"] |= {"views": [], "n_examples": []}
+        content[modality]["ablation"] |= {"slicings": [], "n_examples": []}
         content[modality]["pretrain"]["batch_size"] = 2
-    content["video"]["views"] = ["frames-5"]
+    content["video"]["slicings"] = ["frames-5"]
     content["images"]["pretrain"]["gap"] = 1
     content["images"]["pretrain"]["grey_share"] = 0.0
     assert not changes
@@ -83,7 +83,7 @@ def run(stage: Any, dataset: str, params: Path) -> None:
     own = ["--dataset", dataset, "--params", str(params)]
     if stage is stages.dataset:
         return stage.main(own)
-    section = {stages.frames: "video", stages.images: "images"}[stage]
+    section = {stages.frames: "video", stages.pictures: "images"}[stage]
     for shard in yaml.safe_load(params.read_text()).get(section, {}).get("shards", [0]):
         stage.main([*own, "--shard", str(shard)])
     stages.join.main(own)
@@ -227,7 +227,7 @@ def test_pictures_are_those_of_the_dataset(copied, channels: str) -> None:
     import tensorflow_datasets as tfds
 
     params = copied(images={"size": SIDE, "channels": channels})
-    run(stages.images, "scenes", params)
+    run(stages.pictures, "scenes", params)
     layout = load_params(params).layout
     written = tfds.load("scenes", data_dir=layout.dataset("scenes"))
     names = tfds.builder("scenes", data_dir=layout.dataset("scenes")).info.features["labels"].names
@@ -362,7 +362,7 @@ def test_damaged_pictures_are_rejected_and_told(made, copied, capsys) -> None:
     )
     rewrite(layout, "scenes", "pretrain", "image", {5: b"\xff\xd8"})
     capsys.readouterr()
-    run(stages.images, "scenes", params)
+    run(stages.pictures, "scenes", params)
     reasons = {split: {} for split in COUNTS["scenes"]}
     for split, id, reason in rejected(layout, "scenes"):
         ids = [value(e, "image/filename").decode() for e in stored(layout, "scenes", split)]
@@ -392,7 +392,7 @@ def test_pictures_of_any_kind_are_read(made, copied) -> None:
     wide[:, 24:56] = np.repeat(np.repeat(coarse, 8, 0), 8, 1)
     grey = np.repeat(np.repeat(coarse[..., 0], 8, 0), 8, 1)
     rewrite(layout, "scenes", "valid", "image", {0: saved(wide, "PNG"), 1: saved(grey, "TIFF")})
-    run(stages.images, "scenes", params)
+    run(stages.pictures, "scenes", params)
     features, _ = features_of(layout, "scenes", "valid")
     expected = np.repeat(np.repeat(coarse, 4, 0), 4, 1)
     assert np.array_equal(features[0], expected)
@@ -601,7 +601,7 @@ def test_a_shard_that_is_missing_unknown_or_of_another_size(copied, capsys) -> N
 def test_a_disk_too_small_is_told_before_the_work(copied, monkeypatch) -> None:
     params = copied()
     usage = SimpleNamespace(free=18 * 20 * 16 * 16 - 1)
-    monkeypatch.setattr(stages.common.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(study.files.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(InputError, match=r"shards/0: the disk has 0 MiB, and motions: features of"):
         run(stages.frames, "motions", params)
     with pytest.raises(InputError, match=r"features: the disk has 0 MiB, and motions: features ta"):
@@ -629,7 +629,7 @@ def test_datasets_and_stages_that_do_not_go_together(tmp_path: Path) -> None:
             "--dataset scenes: the params file has motions for the stage fram",
         ),
         (
-            stages.images,
+            stages.pictures,
             "motions",
             "--dataset motions: the params file has scenes for the stage ima",
         ),
@@ -639,7 +639,7 @@ def test_datasets_and_stages_that_do_not_go_together(tmp_path: Path) -> None:
             "--dataset notes: the params file has motions for the stage frames",
         ),
         (stages.frames, "motions", "tfds does not exist: run the stage dataset first"),
-        (stages.images, "scenes", "tfds does not exist: run the stage dataset first"),
+        (stages.pictures, "scenes", "tfds does not exist: run the stage dataset first"),
     ):
         with pytest.raises(InputError, match=said):
             run(stage, name, params)
@@ -656,7 +656,7 @@ def test_datasets_and_stages_that_do_not_go_together(tmp_path: Path) -> None:
 def test_workers_say_why_there_is_nothing(tmp_path: Path) -> None:
     """What runs in a worker returns an array or a few words; it raises nothing for bad files."""
     assert stages.frames.read(tmp_path / "none.mp4", 4, 16, 0, "rgb", "keep") == "missing"
-    assert stages.images.read(b"", 16, "rgb") == "empty"
+    assert stages.pictures.read(b"", 16, "rgb") == "empty"
     film = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
     path = tmp_path / "clip.mp4"
     write_video(film, path)
@@ -666,5 +666,5 @@ def test_workers_say_why_there_is_nothing(tmp_path: Path) -> None:
     assert still.shape == (5, 16, 16, 1)
     assert (np.median(still.astype(int), axis=0) == 128).all()
     content = saved(film[0], "PNG")
-    assert np.array_equal(stages.images.read(content, 16, "rgb"), read_image(content, 16))
-    assert stages.images.read(content, 16, "grey").shape == (16, 16, 1)
+    assert np.array_equal(stages.pictures.read(content, 16, "rgb"), read_image(content, 16))
+    assert stages.pictures.read(content, 16, "grey").shape == (16, 16, 1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from shuffle_to_learn.statistics import (
+from shuffle_to_learn.evaluation.statistics import (
     Interval,
     compare,
     crossed_interval,

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import DATASETS, ROOT, SIZES, VIEWS, TinyStudy
+from conftest import DATASETS, ROOT, SIZES, SLICINGS, TinyStudy
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
@@ -27,13 +27,13 @@ from sklearn.metrics import roc_auc_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from shuffle_to_learn.pretraining import Pretraining
+from shuffle_to_learn.pretext.pretraining import Pretraining
 from stages import downstream, embed, end_to_end, pretrain
-from stages.tasks import mean_auc
+from study.tasks import mean_auc
 
 STAGES = (pretrain, embed, downstream, end_to_end)
 SPLITS = tuple(SIZES)
-IDENTITY = ("modality", "dataset", "view", "method", "upstream_seed")
+IDENTITY = ("modality", "dataset", "slicing", "method", "upstream_seed")
 every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
 
 
@@ -126,7 +126,7 @@ def test_the_pretext_scores_are_the_last_epochs(done: TinyStudy) -> None:
     assert list(pretext.items()) == [
         ("modality", "audio"),
         ("dataset", "notes"),
-        ("view", "frequency-5"),
+        ("slicing", "frequency-5"),
         ("method", "mse"),
         ("upstream_seed", 0),
     ]
@@ -146,7 +146,7 @@ def test_the_embeddings_are_the_frozen_layers_of_patches_in_order(done: TinyStud
 
 def test_the_scores_are_tidy(done: TinyStudy) -> None:
     scores = pd.read_csv(done.layout.scores(done.encoder()))
-    identity = ["modality", "dataset", "view", "method", "upstream_seed"]
+    identity = ["modality", "dataset", "slicing", "method", "upstream_seed"]
     run = ["classifier", "task", "n_examples", "replicate", "metric"]
     assert list(scores.columns) == [*identity, *run, "value"]
     assert (scores[identity] == ["audio", "notes", "frequency-5", "mse", 0]).all(axis=None)
@@ -208,8 +208,8 @@ def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: Tin
 
     tiny_study.change(change)
     for stage in STAGES:
-        tiny_study.run(stage, view="grid-5x3")
-    layout, encoder = tiny_study.layout, tiny_study.encoder(view="grid-5x3")
+        tiny_study.run(stage, slicing="grid-5x3")
+    layout, encoder = tiny_study.layout, tiny_study.encoder(slicing="grid-5x3")
     model = keras.saving.load_model(layout.model(encoder))
     assert model.input_shape == (None, 15, 3, 3, 1)
     assert model.get_layer("norm1")
@@ -251,7 +251,7 @@ def tiny_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modality: str) -
 @other_modalities
 def test_other_modalities_have_the_same_outputs(carried, modality: str) -> None:
     study = carried(modality)
-    e = f"{modality}/{VIEWS[modality]}/mse"
+    e = f"{modality}/{SLICINGS[modality]}/mse"
     assert sorted(made(study)) == [
         f"data/answers/{e}/0.csv",
         *(f"data/embeddings/{e}/0/{split}.npy" for split in ("test", "train", "valid")),
@@ -265,7 +265,7 @@ def test_other_modalities_have_the_same_outputs(carried, modality: str) -> None:
     assert list(history["epoch"]) == [0, 1, 2, 3]
     assert history["valid_loss"].iloc[-1] < history["valid_loss"].iloc[0]
     pretext = json.loads(study.layout.pretext(study.encoder()).read_text())
-    identity = (modality, DATASETS[modality], VIEWS[modality], "mse", 0)
+    identity = (modality, DATASETS[modality], SLICINGS[modality], "mse", 0)
     assert tuple(pretext[key] for key in IDENTITY) == identity
     scores = pd.read_csv(study.layout.scores(study.encoder()))
     columns = ["classifier", "task", "n_examples", "replicate", "metric", "value"]
@@ -369,10 +369,11 @@ def test_what_a_grid_cuts_off_is_told(tiny_other, capsys) -> None:
     tiny_other.run(pretrain, "random")
     said = capsys.readouterr().err
     assert (
-        "view grid-2x2 does not divide 13 x 13 pixels: the 12 x 12 in the middle are used\n" in said
+        "slicing grid-2x2 does not divide 13 x 13 pixels: the 12 x 12 in the middle are used\n"
+        in said
     )
     tiny_other.change(settings("pretrain", "images", gap=0))
-    tiny_other.run(pretrain, "random", view="grid-1x13")
+    tiny_other.run(pretrain, "random", slicing="grid-1x13")
     assert "does not divide" not in capsys.readouterr().err
 
 
@@ -471,7 +472,7 @@ def test_the_scores_are_the_areas_of_the_probes(tiny_other, carried, monkeypatch
         given_targets.append(targets)
         return log_odds
 
-    monkeypatch.setattr("shuffle_to_learn.probes.predict_with_probes", predict)
+    monkeypatch.setattr("shuffle_to_learn.evaluation.probes.predict_with_probes", predict)
     tiny_other.run(downstream)
     table = pd.read_parquet(tiny_other.layout.labels("scenes", "test"))
     wanted = np.array([[number in own for number in range(3)] for own in table["objects"]])
@@ -663,9 +664,13 @@ OTHER = {"probes": ["knn"], "n_examples": [60], "neighbors": 5}
         ("downstream", {"probe": "svm"}, "audio.downstream.probe: .*given 'svm'"),
         ("downstream", {"probe": "linear", "others": OTHER | {"probes": ["linear"]}}, "already th"),
         ("downstream", {"others": OTHER | {"n_examples": [7]}}, "others.n_examples: 7 is not amon"),
-        ("ablation", {"views": ["frequency-5"]}, "audio.ablation: views: frequency-5 is already"),
-        ("ablation", {"views": ["bands-5"]}, "audio.ablation: unknown view 'bands-5'"),
-        ("ablation", {"views": ["time-13"]}, "time-13 has more parts than the 20 x 12 pixels"),
+        (
+            "ablation",
+            {"slicings": ["frequency-5"]},
+            "audio.ablation: slicings: frequency-5 is already",
+        ),
+        ("ablation", {"slicings": ["bands-5"]}, "audio.ablation: unknown slicing 'bands-5'"),
+        ("ablation", {"slicings": ["time-13"]}, "time-13 has more parts than the 20 x 12 pixels"),
         ("ablation", {"methods": ["sinkhorn"]}, "ablation.methods: sinkhorn is not among the st"),
         ("ablation", {"seeds": [7]}, "audio: ablation.seeds: 7 is not among the study's seeds"),
         ("ablation", {"n_examples": [7]}, "ablation.n_examples: 7 is not among the study's n_ex"),
@@ -696,18 +701,22 @@ def test_a_wrong_setting_is_named(tiny_study, stage, section, values, said) -> N
 def test_wrong_options_are_named(tiny_study: TinyStudy, stage) -> None:
     line = tiny_study.refusal(stage, method="perturbed_yf")
     assert line.startswith("error: --method perturbed_yf: unknown method, use one of random,")
-    assert "error: --view bands-5: unknown view" in tiny_study.refusal(stage, view="bands-5")
-    line = tiny_study.refusal(stage, view="time-13")
-    assert line.startswith("error: --view time-13: view time-13 has more parts than the 20 x 12 ")
-    line = tiny_study.refusal(stage, view="frames-4")
-    assert line.startswith("error: --view frames-4: view frames-4 is of clips")
+    assert "error: --slicing bands-5: unknown slicing" in tiny_study.refusal(
+        stage, slicing="bands-5"
+    )
+    line = tiny_study.refusal(stage, slicing="time-13")
+    assert line.startswith(
+        "error: --slicing time-13: slicing time-13 has more parts than the 20 x 12 "
+    )
+    line = tiny_study.refusal(stage, slicing="frames-4")
+    assert line.startswith("error: --slicing frames-4: slicing frames-4 is of clips")
 
 
-def test_methods_and_views_in_the_params_file_are_checked(tiny_study: TinyStudy) -> None:
+def test_methods_and_slicings_in_the_params_file_are_checked(tiny_study: TinyStudy) -> None:
     tiny_study.change(lambda content: content["audio"].update(methods=["mse", "msee"]))
     assert_matches(tiny_study.refusal(pretrain), r"audio\.methods: unknown method 'msee'")
-    tiny_study.change(lambda content: content["audio"].update(views=["diagonal-5"]))
-    assert_matches(tiny_study.refusal(pretrain), r"audio\.views: unknown view 'diagonal-5'")
+    tiny_study.change(lambda content: content["audio"].update(slicings=["diagonal-5"]))
+    assert_matches(tiny_study.refusal(pretrain), r"audio\.slicings: unknown slicing 'diagonal-5'")
 
 
 def left_out(*sections: str) -> Callable[[dict], None]:
@@ -733,15 +742,21 @@ def replaced(section: str, **values) -> Callable[[dict], None]:
             settings("downstream", "images", tasks=["action"]),
             "images.downstream: unknown task 'act",
         ),
-        (replaced("video", views=["diagonal-5"]), "video.views: unknown view 'diagonal-5'"),
-        (replaced("images", views=["grid-3"]), "images.views: unknown view 'grid-3'"),
-        (replaced("video", views=["frames-4", "frames-7"]), "video: view frames-7 has more frames"),
-        (replaced("video", views=["grid-3x3"]), "video: view grid-3x3 is of single pictures"),
-        (replaced("images", views=["frames-4"]), "images: view frames-4 is of clips"),
-        (replaced("audio", views=["frames-4"]), "audio: view frames-4 is of clips"),
         (
-            replaced("images", views=["grid-2x14"]),
-            "images: view grid-2x14 has more parts than the 13",
+            replaced("video", slicings=["diagonal-5"]),
+            "video.slicings: unknown slicing 'diagonal-5'",
+        ),
+        (replaced("images", slicings=["grid-3"]), "images.slicings: unknown slicing 'grid-3'"),
+        (
+            replaced("video", slicings=["frames-4", "frames-7"]),
+            "video: slicing frames-7 has more frames",
+        ),
+        (replaced("video", slicings=["grid-3x3"]), "video: slicing grid-3x3 is of single pictures"),
+        (replaced("images", slicings=["frames-4"]), "images: slicing frames-4 is of clips"),
+        (replaced("audio", slicings=["frames-4"]), "audio: slicing frames-4 is of clips"),
+        (
+            replaced("images", slicings=["grid-2x14"]),
+            "images: slicing grid-2x14 has more parts than the 13",
         ),
         (
             settings("pretrain", "images", gap=6),
@@ -1076,7 +1091,7 @@ print(json.dumps({"said": said, "loaded": [m for m in sys.modules if "." not in 
         assert "--params FILE" in text, name
         assert len(text.splitlines()) > 8, name
     for name in ("pretrain", "embed", "downstream", "end_to_end"):
-        for option in ("--modality", "--view", "--method", "--seed"):
+        for option in ("--modality", "--slicing", "--method", "--seed"):
             assert f"{option} " in answer["said"][name]
 
 

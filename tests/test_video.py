@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shuffle_to_learn.video import ClipError, read_clip, without_background
-from shuffle_to_learn.views import sampled
+from shuffle_to_learn.features.video import ClipError, read_clip, without_background
+from shuffle_to_learn.slicing import sampled
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
 

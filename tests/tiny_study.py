@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = {"scores", "tables", "claims", "figures", "site"}
 ENCODER = {"pretrain", "embed", "downstream"}
 COMMAND = re.compile(
-    r"python -m stages\.(\w+)((?: --(?:dataset|shard|modality|view|method|seed) \S+)*)"
+    r"python -m stages\.(\w+)((?: --(?:dataset|shard|modality|slicing|method|seed) \S+)*)"
 )
 NAMED = re.compile(r"--(?:dataset|shard|modality|method) (\S+)")
 
@@ -71,7 +71,7 @@ class Study:
         return other
 
     def adopt(self) -> str:
-        return self.call(sys.executable, "-m", "workflow.adopt")
+        return self.call(sys.executable, "-m", "tools.adopt")
 
     def call(self, *command: str) -> str:
         done = subprocess.run(
@@ -137,7 +137,7 @@ CHANGES = [
     ),
     (
         "the source file of one method",
-        "shuffle_to_learn/methods/perturbed_fy.py",
+        "shuffle_to_learn/pretext/methods/perturbed_fy.py",
         "scores, self.epsilon,",
         "scores, 2 * self.epsilon,",
         jobs(TRAINED, "audio", "perturbed_fy") | VIDEO | IMAGES | RESULTS,

@@ -26,10 +26,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from shuffle_to_learn import motions, notes, scenes, soundfont
-from shuffle_to_learn.spectrogram import log_mel
-from shuffle_to_learn.video import read_clip
-from stages.style import rc
+from shuffle_to_learn.datasets import motions, notes, scenes, soundfont
+from shuffle_to_learn.features.spectrogram import log_mel
+from shuffle_to_learn.features.video import read_clip
+from study.names import rc
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 

@@ -8,17 +8,20 @@ import yaml
 
 sys.path.insert(0, workflow.basedir)
 
-from stages.errors import InputError
-from stages.params import load_params
-from stages.paths import SPLITS, Encoder
-from stages.style import CONFUSED, EXAMPLES, NUMBERS, TABLES
-from workflow.estimate import announcement
+from study import graph
+from study.announce import announcement
+from study.errors import InputError
+from study.loading import load_params, merged
+from study.outputs import CONFUSED, figures, tables, wide_figures
+from study.params import PUBLIC
+from study.paths import SPLITS, EncoderKey
 
 PARAMS_FILE = os.environ.get("PARAMS", "params.yaml")
 OPTION = f" --params {PARAMS_FILE}" if "PARAMS" in os.environ else ""
 
 try:
     PARAMS = load_params(PARAMS_FILE)
+    SETTINGS = merged(PARAMS_FILE)
 except InputError as error:
     sys.exit(f"error: {error}")
 
@@ -29,7 +32,7 @@ if config != yaml.safe_load(Path(PARAMS_FILE).read_text(encoding="utf-8")):
     )
 
 PATHS = PARAMS.layout
-ENCODERS = PARAMS.encoders()
+ENCODERS = PARAMS.encoder_keys()
 STUDIES = PARAMS.studies
 LOGS = PATHS.data / "logs"
 BENCHMARKS = PATHS.data / "benchmarks"
@@ -39,55 +42,48 @@ shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PA
 
 
 wildcard_constraints:
-    dataset=r"[a-z][a-z0-9_]*",
+    dataset="|".join(study.dataset for study in STUDIES.values()),
     modality="|".join(STUDIES),
-    view=r"[a-z]+-[0-9x]+",
+    slicing=r"[a-z]+-[0-9x]+",
     method=r"[a-z][a-z0-9_]*",
     seed=r"\d+",
     shard=r"\d+",
 
 
-# The identity of an encoder as wildcards, to write its paths once in stages/paths.py.
-ENCODER = Encoder("{modality}", "{view}", "{method}", "{seed}")
-IDENTITY = "{modality}/{view}/{method}/{seed}"
+# The identity of an encoder as wildcards, to write its paths once in study/paths.py.
+ENCODER = EncoderKey("{modality}", "{slicing}", "{method}", "{seed}")
+IDENTITY = "{modality}/{slicing}/{method}/{seed}"
 
 
-def settings(*sections):
-    """The named sections of the params file: a rule reruns when one of them changes.
+def settings(stage, modality="{modality}"):
+    """The settings that a stage depends on: its jobs rerun when one of them changes."""
 
-    A section may name wildcards, as in audio.method.{method}.
-    """
+    def found(wildcards):
+        identity = {"modality": modality.format(**wildcards)} if modality else {}
+        try:
+            sections = graph.sections(PARAMS, stage, **{**wildcards, **identity})
+            if stage == "downstream" and ablated(wildcards):
+                sections.append(f"{wildcards.modality}.ablation.n_examples")
+            return {name: graph.lookup(SETTINGS, name) for name in sections}
+        except InputError as error:
+            sys.exit(f"error: {PARAMS_FILE}: {error}")
 
-    def lookup(wildcards):
-        found = {}
-        for section in sections:
-            name = section.format(**wildcards)
-            value = config
-            for key in name.split("."):
-                if key not in value:
-                    sys.exit(f"error: {PARAMS_FILE} has no section {name}")
-                value = value[key]
-            found[name] = value
-        return found
-
-    return lookup
+    return found
 
 
-def dataset_of(modality):
-    """The dataset of a modality, for a rule that is of this modality alone; none if it is off."""
-    return STUDIES[modality].dataset if modality in STUDIES else "-"
+def ablated(wildcards):
+    """Whether an encoder is of the ablation."""
+    return wildcards.slicing in STUDIES[wildcards.modality].ablation.slicings
 
 
-def of_dataset(wildcards):
-    """The modality of a dataset and its study."""
-    return next(
-        item for item in STUDIES.items() if item[1].dataset == wildcards.dataset
-    )
+def study_of(wildcards):
+    """The study of a dataset."""
+    return PARAMS.of_dataset(wildcards.dataset)[1]
 
 
 def listing(wildcards):
     """A digest of the names, sizes and times of the files in your own folder."""
-    _, study = of_dataset(wildcards)
+    study = study_of(wildcards)
     if study.dataset != "folder":
         return None
     found = sorted(path for path in Path(study.source).rglob("*") if path.is_file())
@@ -95,42 +91,29 @@ def listing(wildcards):
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def splits(modality):
-    """The splits that a modality's features are extracted of."""
-    return STUDIES[modality].splits if modality in STUDIES else SPLITS
-
-
-def extracted(modality):
-    """The outputs of the stage that extracts a shard of a modality's features."""
+def extracted(study):
+    """The outputs of the stage that extracts a shard of a study's features."""
+    shard = [study.dataset, "{shard}"]
     return {
-        "features": [
-            PATHS.shard("{dataset}", "{shard}", f"{split}.npy")
-            for split in splits(modality)
-        ],
-        "labels": [
-            PATHS.shard("{dataset}", "{shard}", f"{split}.parquet")
-            for split in splits(modality)
-        ],
-        "rejected": PATHS.shard("{dataset}", "{shard}", "rejected.csv"),
+        "features": [PATHS.shard(*shard, f"{split}.npy") for split in study.splits],
+        "labels": [PATHS.shard(*shard, f"{split}.parquet") for split in study.splits],
+        "rejected": PATHS.shard(*shard, "rejected.csv"),
     }
 
 
-def shards(modality):
-    """Every file of every shard of a modality's features."""
-    made = extracted(modality)
-    return expand(
-        [*made["features"], *made["labels"], made["rejected"]],
-        shard=STUDIES[modality].shards if modality in STUDIES else [],
-        allow_missing=True,
-    )
+def shards(study):
+    """Every file of every shard of a study's features."""
+    made = extracted(study)
+    files = [*made["features"], *made["labels"], made["rejected"]]
+    return expand(files, shard=study.shards)
 
 
-def joined(modality):
-    """The outputs of the stage that joins the shards of a modality's features."""
+def joined(study):
+    """The outputs of the stage that joins the shards of a study's features."""
     return {
-        "features": [PATHS.features("{dataset}", split) for split in splits(modality)],
-        "labels": [PATHS.labels("{dataset}", split) for split in splits(modality)],
-        "rejected": PATHS.rejected("{dataset}"),
+        "features": [PATHS.features(study.dataset, split) for split in study.splits],
+        "labels": [PATHS.labels(study.dataset, split) for split in study.splits],
+        "rejected": PATHS.rejected(study.dataset),
     }
 
 
@@ -151,29 +134,17 @@ def labelled(wildcards):
     return "train", STUDIES[wildcards.modality].downstream.evaluate_on
 
 
-def counted(wildcards):
-    """The setting that an ablation's numbers of labelled examples are in."""
-    views = STUDIES[wildcards.modality].ablation.views
-    return ["{modality}.ablation.n_examples"] if wildcards.view in views else []
-
-
 def labels(wildcards):
     dataset = STUDIES[wildcards.modality].dataset
     return [PATHS.labels(dataset, split) for split in labelled(wildcards)]
-
-
-def shown(modality):
-    """The encoder of a modality whose examples and answers are shown."""
-    study = STUDIES[modality]
-    return Encoder(modality, study.views[0], study.shown, study.seeds[0])
 
 
 def answered():
     """What the figures of answers are made of: counts, and the labels' names."""
     files = []
     for modality in (modality for modality in CONFUSED if modality in STUDIES):
-        study, own = STUDIES[modality], shown(modality)
-        files += [PATHS.answers(replace(own, seed=seed)) for seed in study.seeds]
+        study, shown = STUDIES[modality], PARAMS.shown(modality)
+        files += [PATHS.answers(replace(shown, seed=seed)) for seed in study.seeds]
         files.append(PATHS.labels(study.dataset, study.downstream.evaluate_on))
     return files
 
@@ -184,10 +155,10 @@ def scored(modality):
         return lambda wildcards: sys.exit(
             f"error: {PARAMS_FILE} has no section {modality}"
         )
-    encoders = PARAMS.encoders(modality)
+    encoders = PARAMS.encoder_keys(modality)
     return [
-        *(path(e) for e in encoders for path in (PATHS.scores, PATHS.pretext)),
-        *(PATHS.end_to_end(e) for e in PARAMS.trained_end_to_end(modality)),
+        *(path(key) for key in encoders for path in (PATHS.scores, PATHS.pretext)),
+        *(PATHS.end_to_end(key) for key in PARAMS.trained_end_to_end(modality)),
     ]
 
 
@@ -199,8 +170,3 @@ def cores(setting):
 def memory(mb):
     """A job's memory in MB: more with each time that it is tried again."""
     return lambda wildcards, attempt: mb * attempt
-
-
-def library(*modules):
-    """Source files of the library, as inputs."""
-    return [f"shuffle_to_learn/{module}.py" for module in modules]

@@ -1,13 +1,5 @@
 # Low-data classifiers: on the frozen embeddings, and trained end to end with the network.
 
-# Of the section downstream, and of its own, what a network trained end to end depends on.
-END_TO_END = """
-    downstream.tasks downstream.evaluate_on downstream.validation_share downstream.probe
-    downstream.hidden downstream.dropout downstream.seed end_to_end.n_examples
-    end_to_end.replicates end_to_end.learning_rate end_to_end.batch_size end_to_end.steps
-    end_to_end.evaluate_every end_to_end.patience embed pretrain.gap
-""".split()
-
 
 rule downstream:
     input:
@@ -16,7 +8,7 @@ rule downstream:
             for split in labelled(wildcards)
         ],
         labels=labels,
-        code=["stages/downstream.py", "stages/tasks.py", *library("probes")],
+        code=graph.code("downstream"),
     output:
         scores=PATHS.scores(ENCODER),
         answers=PATHS.answers(ENCODER),
@@ -28,12 +20,11 @@ rule downstream:
     resources:
         mem_mb=memory(3000),
     params:
-        settings=lambda wildcards: settings(
-            "{modality}.downstream", *counted(wildcards)
-        )(wildcards),
+        settings=settings("downstream"),
     shell:
-        "python -m stages.downstream --modality {wildcards.modality} --view {wildcards.view} "
-        "--method {wildcards.method} --seed {wildcards.seed}{OPTION} 2>&1 | tee {log}"
+        "python -m stages.downstream --modality {wildcards.modality} "
+        "--slicing {wildcards.slicing} --method {wildcards.method} --seed {wildcards.seed} "
+        "--threads {threads}{OPTION} 2>&1 | tee {log}"
 
 
 rule end_to_end:
@@ -41,11 +32,7 @@ rule end_to_end:
         features=lambda wildcards: features(*labelled(wildcards))(wildcards),
         labels=labels,
         model=PATHS.model(ENCODER),
-        code=[
-            "stages/end_to_end.py",
-            "stages/tasks.py",
-            *library("end_to_end", "patches", "probes", "views"),
-        ],
+        code=graph.code("end_to_end"),
     output:
         scores=PATHS.end_to_end(ENCODER),
     log:
@@ -57,7 +44,8 @@ rule end_to_end:
     resources:
         mem_mb=memory(3000),
     params:
-        settings=settings(*(f"{{modality}}.{key}" for key in END_TO_END)),
+        settings=settings("end_to_end"),
     shell:
-        "python -m stages.end_to_end --modality {wildcards.modality} --view {wildcards.view} "
-        "--method {wildcards.method} --seed {wildcards.seed}{OPTION} 2>&1 | tee {log}"
+        "python -m stages.end_to_end --modality {wildcards.modality} "
+        "--slicing {wildcards.slicing} --method {wildcards.method} --seed {wildcards.seed} "
+        "--threads {threads}{OPTION} 2>&1 | tee {log}"

@@ -1,27 +1,5 @@
 # Everything under results/, made from the scores of all encoders.
 
-STUDY = [
-    f"{modality}.{key}"
-    for modality in STUDIES
-    for key in (
-        "dataset",
-        "views",
-        "methods",
-        "seeds",
-        "ablation",
-        "downstream",
-        *(
-            f"end_to_end.{key}"
-            for key in ("methods", "seeds", "n_examples", "replicates")
-        ),
-        "shown",
-    )
-]
-WIDE = [EXAMPLES[modality] for modality in STUDIES]
-WIDE += [NUMBERS[modality][0] for modality in STUDIES if modality in NUMBERS]
-FIGURES = [*WIDE, *(f"pretext-{modality}" for modality in STUDIES)]
-FIGURES += [f"confusion-{modality}" for modality in CONFUSED if modality in STUDIES]
-
 
 rule scores:
     input:
@@ -30,7 +8,7 @@ rule scores:
             *(PATHS.end_to_end(encoder) for encoder in PARAMS.trained_end_to_end()),
         ],
         pretext=[PATHS.pretext(encoder) for encoder in ENCODERS],
-        code=["stages/scores.py", "stages/gathered.py"],
+        code=graph.code("scores"),
     output:
         scores=PATHS.all_scores,
         pretext=PATHS.all_pretext,
@@ -41,7 +19,7 @@ rule scores:
     resources:
         mem_mb=memory(1000),
     params:
-        settings=settings(*STUDY),
+        settings=settings("scores", None),
     shell:
         "python -m stages.scores{OPTION} 2>&1 | tee {log}"
 
@@ -50,29 +28,21 @@ rule tables:
     input:
         scores=PATHS.all_scores,
         pretext=PATHS.all_pretext,
-        code=[
-            "stages/tables.py",
-            "stages/gathered.py",
-            "stages/style.py",
-            "stages/templates/table.html.j2",
-            *library("statistics", "views"),
-        ],
+        code=graph.code("tables"),
     output:
         metrics=PATHS.metrics,
         tables=[
-            PATHS.table(plan.name, suffix)
-            for plan in TABLES
-            if plan.modality in STUDIES
+            PATHS.table(table.name, suffix)
+            for table in tables(PARAMS)
             for suffix in ("csv", "md", "tex")
         ],
         html=[
             report(
-                PATHS.table(plan.name, "html"),
-                caption=f"../report/{plan.name}.rst",
+                PATHS.table(table.name, "html"),
+                caption=f"../report/{table.name}.rst",
                 category="Tables",
             )
-            for plan in TABLES
-            if plan.modality in STUDIES
+            for table in tables(PARAMS)
         ],
     log:
         LOGS / "tables.log",
@@ -81,7 +51,7 @@ rule tables:
     resources:
         mem_mb=memory(1000),
     params:
-        settings=settings(*STUDY),
+        settings=settings("tables", None),
     shell:
         "python -m stages.tables{OPTION} 2>&1 | tee {log}"
 
@@ -90,13 +60,7 @@ rule claims:
     input:
         scores=PATHS.all_scores,
         pretext=PATHS.all_pretext,
-        code=[
-            "stages/claims.py",
-            "stages/claims.yaml",
-            "stages/gathered.py",
-            "stages/style.py",
-            *library("statistics", "views"),
-        ],
+        code=graph.code("claims"),
     output:
         claims=PATHS.claims,
     log:
@@ -106,7 +70,7 @@ rule claims:
     resources:
         mem_mb=memory(1000),
     params:
-        settings=settings(*STUDY),
+        settings=settings("claims", None),
     shell:
         "python -m stages.claims{OPTION} 2>&1 | tee {log}"
 
@@ -117,13 +81,7 @@ rule figures:
         pretext=PATHS.all_pretext,
         history=[PATHS.history(encoder) for encoder in ENCODERS],
         answers=answered(),
-        code=[
-            "stages/figures.py",
-            "stages/drawing.py",
-            "stages/gathered.py",
-            "stages/style.py",
-            *library("statistics", "views"),
-        ],
+        code=graph.code("figures"),
     output:
         figures=[
             report(
@@ -131,11 +89,13 @@ rule figures:
                 caption=f"../report/{name}.rst",
                 category="Figures",
             )
-            for name in FIGURES
+            for name in figures(PARAMS)
         ],
-        narrow=[PATHS.figure(f"{name}-narrow", "svg") for name in WIDE],
+        narrow=[PATHS.figure(f"{name}-narrow", "svg") for name in wide_figures(PARAMS)],
         others=[
-            PATHS.figure(name, suffix) for name in FIGURES for suffix in ("csv", "png")
+            PATHS.figure(name, suffix)
+            for name in figures(PARAMS)
+            for suffix in ("csv", "png")
         ],
     log:
         LOGS / "figures.log",
@@ -144,7 +104,7 @@ rule figures:
     resources:
         mem_mb=memory(1000),
     params:
-        settings=settings(*STUDY),
+        settings=settings("figures", None),
     shell:
         "python -m stages.figures{OPTION} 2>&1 | tee {log}"
 
@@ -152,22 +112,10 @@ rule figures:
 rule examples:
     input:
         features=lambda wildcards: features()(wildcards)[1:],
-        model=lambda wildcards: PATHS.model(shown(wildcards.modality)),
-        code=lambda wildcards: [
-            "stages/examples.py",
-            "stages/drawing.py",
-            "stages/style.py",
-            *library(
-                "losses",
-                "methods/base",
-                f"methods/{STUDIES[wildcards.modality].shown}",
-                "patches",
-                "permutations",
-                "ranking",
-                "statistics",
-                "views",
-            ),
-        ],
+        model=lambda wildcards: PATHS.model(PARAMS.shown(wildcards.modality)),
+        code=lambda wildcards: graph.code(
+            "examples", method=STUDIES[wildcards.modality].shown
+        ),
     output:
         figure=report(
             PATHS.figure("reordered-{modality}", "svg"),
@@ -184,16 +132,11 @@ rule examples:
     resources:
         mem_mb=memory(2000),
     params:
-        settings=settings(
-            *(
-                f"{{modality}}.{key}"
-                for key in ("views", "seeds", "shown", "pretrain.gap")
-            )
-        ),
-        own=lambda wildcards: shown(wildcards.modality),
+        settings=settings("examples"),
+        shown=lambda wildcards: PARAMS.shown(wildcards.modality),
     shell:
-        "python -m stages.examples --modality {wildcards.modality} --view {params.own.view} "
-        "--method {params.own.method} --seed {params.own.seed}{OPTION} 2>&1 | tee {log}"
+        "python -m stages.examples --modality {wildcards.modality} --slicing {params.shown.slicing} "
+        "--method {params.shown.method} --seed {params.shown.seed}{OPTION} 2>&1 | tee {log}"
 
 
 rule site:
@@ -209,15 +152,14 @@ rule site:
         ],
         claims=PATHS.claims,
         manifests=[PATHS.manifest(study.dataset) for study in STUDIES.values()],
-        rejected=[PATHS.rejected(study.dataset) for study in STUDIES.values()],
-        code=[
-            "stages/site.py",
-            "stages/interactive.py",
-            "stages/style.py",
-            "stages/templates/browse.html.j2",
-            "stages/templates/index.html.j2",
-            *library("statistics", "views"),
+        labels=[
+            PATHS.labels(study.dataset, split)
+            for study in STUDIES.values()
+            if study.dataset in PUBLIC
+            for split in study.splits
         ],
+        rejected=[PATHS.rejected(study.dataset) for study in STUDIES.values()],
+        code=graph.code("site"),
     output:
         page=PATHS.site,
         browse=PATHS.browse,
@@ -229,6 +171,6 @@ rule site:
     resources:
         mem_mb=memory(1000),
     params:
-        settings=settings(*(study.dataset for study in STUDIES.values()), *STUDIES),
+        settings=settings("site", None),
     shell:
         "python -m stages.site{OPTION} 2>&1 | tee {log}"

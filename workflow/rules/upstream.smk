@@ -4,20 +4,7 @@
 rule pretrain:
     input:
         features=features(),
-        code=[
-            "stages/pretrain.py",
-            *library(
-                "cfn",
-                "losses",
-                "methods/base",
-                "methods/{method}",
-                "patches",
-                "permutations",
-                "pretraining",
-                "ranking",
-                "views",
-            ),
-        ],
+        code=lambda wildcards: graph.code("pretrain", method=wildcards.method),
     output:
         model=PATHS.model(ENCODER),
         history=PATHS.history(ENCODER),
@@ -31,17 +18,18 @@ rule pretrain:
     resources:
         mem_mb=memory(3000),
     params:
-        settings=settings("{modality}.pretrain", "{modality}.method.{method}"),
+        settings=settings("pretrain"),
     shell:
-        "python -m stages.pretrain --modality {wildcards.modality} --view {wildcards.view} "
-        "--method {wildcards.method} --seed {wildcards.seed}{OPTION} 2>&1 | tee {log}"
+        "python -m stages.pretrain --modality {wildcards.modality} --slicing {wildcards.slicing} "
+        "--method {wildcards.method} --seed {wildcards.seed} --threads {threads}{OPTION} "
+        "2>&1 | tee {log}"
 
 
 rule embed:
     input:
         features=features(*SPLITS),
         model=PATHS.model(ENCODER),
-        code=["stages/embed.py", *library("embedding", "patches", "views")],
+        code=graph.code("embed"),
     output:
         embeddings=[PATHS.embeddings(ENCODER, split) for split in SPLITS],
     log:
@@ -52,7 +40,8 @@ rule embed:
     resources:
         mem_mb=memory(3000),
     params:
-        settings=settings("{modality}.embed", "{modality}.pretrain.gap"),
+        settings=settings("embed"),
     shell:
-        "python -m stages.embed --modality {wildcards.modality} --view {wildcards.view} "
-        "--method {wildcards.method} --seed {wildcards.seed}{OPTION} 2>&1 | tee {log}"
+        "python -m stages.embed --modality {wildcards.modality} --slicing {wildcards.slicing} "
+        "--method {wildcards.method} --seed {wildcards.seed} --threads {threads}{OPTION} "
+        "2>&1 | tee {log}"

@@ -1,0 +1,1 @@
+"""Datasets: TFDS builders of rendered, public and a user's own inputs."""

@@ -1,0 +1,272 @@
+"""Files of your own as a dataset: recordings cut into windows, clips, or pictures."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+
+from shuffle_to_learn.datasets import builder
+from shuffle_to_learn.datasets.builder import Rendered
+
+SUFFIXES = {
+    "audio": (".wav", ".flac", ".ogg", ".mp3"),
+    "video": (".mp4", ".webm", ".avi", ".mov", ".mkv"),
+    "images": (".jpg", ".jpeg", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp"),
+}
+SPLITS = ("train", "valid", "test")
+DRAWN_FROM = {"pretrain": "train", "pretrain_valid": "valid"} | {split: split for split in SPLITS}
+"""The items' split that a split of the dataset has."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """An input: a file, or a window of a recording.
+
+    Attributes:
+        id: the file, and of a recording with several windows ``@`` and the second it starts at.
+        file: relative to the folder, with forward slashes.
+        split: ``train``, ``valid`` or ``test``.
+        labels: a text for each column.
+        labelled: whether its labels are known.
+        start: of a window, in seconds.
+        reason: why it cannot be read, if it is known.
+    """
+
+    id: str
+    file: str
+    split: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    labelled: bool = True
+    start: float = 0.0
+    reason: str = ""
+
+
+def files(folder: Path, modality: str) -> list[str]:
+    """The files of a modality in a folder and the folders in it, hidden ones left out.
+
+    Returns:
+        Paths relative to the folder, with forward slashes, sorted.
+    """
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(
+        path.as_posix()
+        for path in found
+        if path.suffix.lower() in SUFFIXES[modality]
+        and not any(part.startswith(".") for part in path.parts)
+    )
+
+
+def assign(groups: Sequence[str], *, valid_share: float, test_share: float, seed: int) -> list[str]:
+    """A split for each file, the same one for all files of a group.
+
+    Args:
+        groups: of each file.
+        valid_share: of the groups, at least one.
+        test_share: of the groups, at least one.
+        seed: of the draw.
+
+    Raises:
+        ValueError: where there are fewer than three groups.
+    """
+    names = sorted(set(groups))
+    if len(names) < len(SPLITS):
+        raise ValueError(
+            f"{len(names)} to be drawn into train, valid and test: at least 3 are needed"
+        )
+    valid = min(max(1, round(valid_share * len(names))), len(names) - 2)
+    test = min(max(1, round(test_share * len(names))), len(names) - valid - 1)
+    order = np.random.default_rng(seed).permutation(len(names))
+    split_of = {}
+    for place, index in enumerate(order):
+        held_out = "valid" if place < valid else "test"
+        split_of[names[index]] = held_out if place < valid + test else "train"
+    return [split_of[group] for group in groups]
+
+
+def window_starts(path: Path, seconds: float) -> list[float] | str:
+    """Where the windows of a recording start, one after the other, or why there are none.
+
+    What is left at the end is a window, too, if at least half of it is sound, and so is a recording
+    that is shorter than one; the rest of such a window is silence.
+    """
+    import soundfile
+
+    try:
+        info = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        return _reason(error)
+    if not info.frames:
+        return "empty"
+    whole = info.frames / info.samplerate / seconds
+    return [seconds * place for place in range(max(1, int(whole + 0.5)))]
+
+
+def windows(item: Item, folder: Path, seconds: float) -> list[Item]:
+    """The windows of a recording; of one that cannot be read itself, with the reason."""
+    starts = window_starts(folder / item.file, seconds)
+    if isinstance(starts, str):
+        return [replace(item, reason=starts)]
+    if len(starts) == 1:
+        return [item]
+    return [replace(item, id=f"{item.file}@{start:.10g}", start=start) for start in starts]
+
+
+def read_window(path: Path, start: float, seconds: float, sample_rate: int) -> np.ndarray | str:
+    """A window of a recording as one channel, or why there is none.
+
+    Args:
+        path: a WAV, FLAC, Ogg or MP3 file of any sample rate and number of channels.
+        start: in seconds.
+        seconds: length of the window; what lies beyond the end is silence.
+        sample_rate: of the result, in Hz; others are converted (soxr).
+
+    Returns:
+        float32, shape (round(seconds * sample_rate),): the mean of the channels.
+    """
+    import librosa
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            rate, first = file.samplerate, round(start * file.samplerate)
+            wanted = min(round(seconds * rate), file.frames - first)
+            file.seek(first)
+            sound = file.read(wanted, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        return _reason(error)
+    if len(sound) < wanted:
+        return "truncated"
+    if not np.isfinite(sound).all():
+        return "holds values that are no numbers"
+    mono = sound.mean(axis=1)
+    if rate != sample_rate:
+        mono = librosa.resample(mono, orig_sr=rate, target_sr=sample_rate, res_type="soxr_hq")
+    samples = round(seconds * sample_rate)
+    return np.pad(mono[:samples], (0, max(0, samples - len(mono)))).astype(np.float32)
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "error_string", "") or str(error)
+    return f"unreadable: {text.strip().rstrip('.')}"
+
+
+def compressed(item: Item, folder: Path, seconds: float, sample_rate: int) -> bytes | str:
+    """A window's samples as bytes, compressed by zlib, or why there are none."""
+    sound = read_window(folder / item.file, item.start, seconds, sample_rate)
+    return sound if isinstance(sound, str) else zlib.compress(sound.tobytes(), 1)
+
+
+def workers(count: int) -> AbstractContextManager[Executor]:
+    """Processes that read files."""
+    return builder.workers(count, cv2.setNumThreads, 1)
+
+
+class Folder(Rendered):
+    """Files of a folder; their labels are one text, JSON of column and value.
+
+    To write the dataset, give the folder, its items, the modality, a pool from :func:`workers` and
+    a function that shows progress; of recordings also the length of a window and the sample rate. A
+    dataset that is written needs none of this, and is read with ``tfds.builder_from_directory``.
+
+    Recordings are stored as windows, pictures as they are, of videos the path in the folder alone.
+    Pictures are in the splits ``pretrain`` and ``pretrain_valid`` as well: those of train and
+    valid.
+
+    Attributes:
+        rejected: reasons by id of the recordings' windows that could not be read.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    UNIT = "inputs"
+
+    def __init__(
+        self,
+        *,
+        folder: Path | None = None,
+        items: Sequence[Item] = (),
+        modality: str = "images",
+        seconds: float = 4.0,
+        sample_rate: int = 16_000,
+        **kwargs: Any,
+    ) -> None:
+        self._folder = folder
+        self._items = items
+        self._modality = modality
+        self._seconds = seconds
+        self._sample_rate = sample_rate
+        self.rejected: dict[str, str] = {}
+        super().__init__(**kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        content = {
+            "audio": lambda: tfds.features.Audio(
+                shape=(round(self._seconds * self._sample_rate),),
+                dtype=np.float32,
+                sample_rate=self._sample_rate,
+                encoding=tfds.features.Encoding.ZLIB,
+            ),
+            "video": tfds.features.Text,
+            "images": tfds.features.Image,
+        }[self._modality]()
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Files of a folder.",
+            features=tfds.features.FeaturesDict(
+                {
+                    "id": tfds.features.Text(),
+                    CONTENT[self._modality]: content,
+                    "labelled": np.bool_,
+                    "labels": tfds.features.Text(),
+                }
+            ),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
+        names = DRAWN_FROM if self._modality == "images" else SPLITS
+        return {name: self._generate_examples(name, DRAWN_FROM[name]) for name in names}
+
+    def _generate_examples(self, name: str, split: str) -> Iterator[tuple[str, dict]]:
+        if self._folder is None:
+            raise ValueError("to write the dataset, give it a folder and its items")
+        items = [item for item in self._items if item.split == split]
+        for item, content in zip(items, self._contents(items, name), strict=True):
+            if isinstance(content, str) and self._modality == "audio":
+                self.rejected[item.id] = content
+                continue
+            yield (
+                item.id,
+                {
+                    "id": item.id,
+                    CONTENT[self._modality]: content,
+                    "labelled": item.labelled,
+                    "labels": json.dumps(item.labels, sort_keys=True),
+                },
+            )
+
+    def _contents(self, items: Sequence[Item], name: str) -> Iterable[Any]:
+        if self._modality == "video":
+            return [item.file for item in items]
+        assert self._folder is not None
+        if self._modality == "images":
+            return (self._folder / item.file for item in items)
+        read = partial(
+            compressed, folder=self._folder, seconds=self._seconds, sample_rate=self._sample_rate
+        )
+        found = self._rendered(read, items, total=len(items), split=name)
+        # The feature takes an array as it is: its compression is the workers' part.
+        return (c if isinstance(c, str) else np.array(c, dtype=object) for c in found)
+
+
+CONTENT = {"audio": "audio", "video": "video", "images": "image"}
+"""What the feature of a modality's inputs is called."""

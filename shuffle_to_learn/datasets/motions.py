@@ -1,0 +1,628 @@
+"""The embedded dataset `motions`: clips of moving things, labelled as in Something-Something.
+
+Every clip shows two things, a small one and a large one in front of it, and the picture wraps
+round: what leaves on one side comes in on the other. So where a thing is says nothing about where
+it goes, and what a label says is in the order of the frames. Things come to rest as they do under
+friction, and fall as they do under gravity: that gives time its direction. TensorFlow is never
+imported where clips are rendered: the functions run in worker processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+
+from shuffle_to_learn.datasets import builder, glyphs
+from shuffle_to_learn.datasets.builder import Rendered
+from shuffle_to_learn.stderr import stderr_aside
+
+SPLITS = ("train", "valid", "test")
+
+FRAMES_PER_SECOND = 12.0
+SMALL, LARGE = 0, 1
+X, Y, SIDE, ANGLE = range(4)
+
+_DRAW, _RENDER, _TEXTURE, _SPLIT = range(4)  # what a random number is for
+_CODECS = {".mp4": "mp4v", ".webm": "VP80"}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is drawn at random for a clip, alike for every label. Lengths are in picture widths.
+
+    Attributes:
+        sides: of the small and of the large thing.
+        angles: of both, in degrees clockwise.
+        mover: which of them moves, where one does.
+        travel: how far.
+        growth: by what factor the mover grows, where it does.
+        grown: what it has grown by to have its side, as a power of that factor within [-0.5, 0.5].
+        turn: by how many degrees it turns.
+        slowing: how much a thing loses of its speed by friction: it goes from 1 + slowing to
+            1 - slowing.
+        direction: of the line that two things are on, in radians.
+        slant: how far they are off a line that has to be level.
+        gap: between two things before one touches the other.
+        approach: how far two things come together.
+        landing: when a fall ends, as a share of the clip.
+        bounce: the share of its speed that a thing keeps when it bounces.
+        offset: from the mover to a thing that has no part in the motion...
+        meeting: ... at this share of the way.
+        origin: where on the picture all this is.
+    """
+
+    sides: np.ndarray
+    angles: np.ndarray
+    mover: int
+    travel: float
+    growth: float
+    grown: float
+    turn: float
+    slowing: float
+    direction: float
+    slant: float
+    gap: float
+    approach: float
+    landing: float
+    bounce: float
+    offset: np.ndarray
+    meeting: float
+    origin: np.ndarray
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Scene:
+        mover = int(rng.integers(2))
+        growth, grown = rng.uniform(1.5, 1.7), rng.uniform(-0.5, 0.5)
+        sides = rng.uniform(0.15, 0.24) * np.array([1, rng.uniform(1.5, 1.8)])
+        sides[mover] *= growth**grown  # in every clip, as one that comes nearer may be as large
+        # What stands by is as near and in such a direction as what takes part.
+        level, upright = rng.integers(0, 2, 2), 0.5 + rng.integers(0, 2)
+        bearing = rng.choice([*rng.uniform(0, 2, 2), *level, upright])
+        distance, slant = rng.uniform(0, 0.5), rng.uniform(-0.04, 0.04)
+        towards = np.array([np.cos(np.pi * bearing), np.sin(np.pi * bearing)])
+        return cls(
+            sides=sides,
+            angles=rng.uniform(0, 360, 2),
+            mover=mover,
+            travel=rng.uniform(0.35, 0.6),
+            growth=growth,
+            grown=grown,
+            turn=rng.uniform(100, 200),
+            slowing=rng.uniform(0.5, 0.8),
+            direction=rng.uniform(0, 2 * np.pi),
+            slant=slant,
+            gap=rng.uniform(0.08, 0.2),
+            approach=rng.uniform(0.2, 0.3),
+            landing=rng.uniform(0.6, 0.85),
+            bounce=rng.uniform(0.5, 0.65),
+            offset=distance * towards + slant * np.array([-towards[1], towards[0]]),
+            meeting=rng.uniform(),
+            origin=rng.uniform(0, 1, 2),
+        )
+
+    @property
+    def contact(self) -> float:
+        """The distance between the centres of two things that touch: glyphs are about round."""
+        return 0.45 * float(self.sides.sum())
+
+    def slowed(self, time: np.ndarray) -> np.ndarray:
+        """The share of its way that a thing under friction has gone at times within [0, 1]."""
+        return time + self.slowing * time * (1 - time)
+
+
+def _none(share: Any) -> Any:
+    return 0 * share
+
+
+def _line(scene: Scene, share: np.ndarray, start: float, end: float) -> np.ndarray:
+    way = np.array([np.cos(scene.direction), np.sin(scene.direction)])
+    return (start + (end - start) * share)[:, None] * way
+
+
+def _level(scene: Scene, x: np.ndarray) -> np.ndarray:
+    return np.stack([x, np.broadcast_to(scene.slant, x.shape)], 1)
+
+
+def _by_roles(scene: Scene, mover: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """States (frames, 2, 4) of two things that keep their sides and angles."""
+    place = np.empty((len(mover), 2, 2))
+    place[:, scene.mover], place[:, 1 - scene.mover] = mover, other
+    return _states(scene, place)
+
+
+def _states(scene: Scene, place: np.ndarray) -> np.ndarray:
+    states = np.empty((len(place), 2, 4))
+    states[..., :2], states[..., SIDE], states[..., ANGLE] = place, scene.sides, scene.angles
+    return states
+
+
+def _one_moves(
+    scene: Scene, share: np.ndarray, x: Callable[..., Any] = _none, y: Callable[..., Any] = _none
+) -> np.ndarray:
+    def way(share: Any) -> np.ndarray:
+        return np.stack([x(share), y(share)], -1)
+
+    other = way(scene.meeting) + scene.offset
+    return _by_roles(scene, way(share), np.broadcast_to(other, (len(share), 2)))
+
+
+def _right(scene: Scene, share: np.ndarray) -> np.ndarray:
+    return _one_moves(scene, share, x=lambda share: scene.travel * share)
+
+
+def _up(scene: Scene, share: np.ndarray) -> np.ndarray:
+    return _one_moves(scene, share, y=lambda share: -scene.travel * share)
+
+
+def _nearer(scene: Scene, share: np.ndarray) -> np.ndarray:
+    states = _one_moves(scene, share)
+    states[:, scene.mover, SIDE] *= scene.growth ** (share - 0.5 - scene.grown)
+    return states
+
+
+def _clockwise(scene: Scene, share: np.ndarray) -> np.ndarray:
+    states = _one_moves(scene, share)
+    states[:, scene.mover, ANGLE] += scene.turn * share
+    return states
+
+
+def _cover(scene: Scene, share: np.ndarray) -> np.ndarray:
+    way = _line(scene, share, scene.contact + scene.gap / 2, abs(scene.slant))
+    return _states(scene, np.stack([0 * way, way], 1))
+
+
+def _meet(scene: Scene, share: np.ndarray) -> np.ndarray:
+    half = _line(scene, share, (scene.contact + scene.approach) / 2, scene.contact / 2)
+    return _by_roles(scene, half, -half)
+
+
+def _behind(scene: Scene, share: np.ndarray) -> np.ndarray:
+    way = np.stack([scene.slant + 0 * share, (scene.contact + scene.gap) * (share - 1)], 1)
+    return _states(scene, np.stack([way, 0 * way], 1))
+
+
+def _push(scene: Scene, share: np.ndarray) -> np.ndarray:
+    x = (scene.gap + scene.travel) * share
+    return _by_roles(
+        scene, np.stack([x, 0 * x], 1), _level(scene, scene.contact + np.maximum(x, scene.gap))
+    )
+
+
+def _hit(scene: Scene, time: np.ndarray) -> np.ndarray:
+    blow = 1 - scene.landing  # as early as a fall is late
+    x = scene.gap * np.minimum(time / blow, 1)
+    slide = scene.approach * scene.slowed(np.clip((time - blow) / (1 - blow), 0, 1))
+    return _by_roles(
+        scene, np.stack([x, 0 * x], 1), _level(scene, scene.contact + scene.gap + slide)
+    )
+
+
+def _bounce(scene: Scene, time: np.ndarray) -> np.ndarray:
+    keep = scene.bounce
+    fall = 1 / (1 + 2 * keep + 2 * keep**2)  # with it, a fall and two bounces last for the clip
+
+    def y(time: Any) -> np.ndarray:
+        height = 1 - (time / fall) ** 2
+        start = fall
+        for speed in (keep, keep**2):
+            z = (time - start) / (2 * fall * speed)
+            height = np.where(z >= 0, speed**2 * 4 * z * (1 - z), height)
+            start += 2 * fall * speed
+        return -scene.travel * np.maximum(height, 0)
+
+    return _one_moves(scene, time, y=y)
+
+
+def _lift_and_drop(scene: Scene, time: np.ndarray) -> np.ndarray:
+    fall = 0.2
+    top = scene.landing - fall
+
+    def y(time: Any) -> np.ndarray:
+        height = np.where(time < top, time / top, 1 - ((time - top) / fall) ** 2)
+        return -scene.travel * np.maximum(height, 0)
+
+    return _one_moves(scene, time, y=y)
+
+
+def _fall(scene: Scene, time: np.ndarray) -> np.ndarray:
+    return np.minimum(time / scene.landing, 1) ** 2
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A label.
+
+    Attributes:
+        template: as in Something-Something, a name for every ``[something]``.
+        path: from a scene and shares of the way (frames,) to states (frames, 2, 4).
+        timing: from a scene and times within [0, 1] to shares of the way.
+        reverse: the way is gone from its end.
+        mirror: the way is gone with left and right exchanged.
+    """
+
+    template: str
+    path: Callable[[Scene, np.ndarray], np.ndarray]
+    timing: Callable[[Scene, np.ndarray], np.ndarray] = Scene.slowed
+    reverse: bool = False
+    mirror: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name of the class: ``Moving something up``."""
+        return self.template.replace("[something]", "something")
+
+    def states(self, scene: Scene, times: np.ndarray) -> np.ndarray:
+        """Where both things are at ``times`` within [0, 1].
+
+        Returns:
+            float64 of shape (times, 2, 4): for the small and the large thing x and y of the centre
+            (x to the right, y down; of a picture that repeats with period 1 both ways), the side,
+            all three in picture widths, and the angle in degrees clockwise.
+        """
+        share = self.timing(scene, times)
+        states = self.path(scene, 1 - share if self.reverse else share)
+        if self.mirror:
+            states[..., X] *= -1
+        states[..., :2] += scene.origin
+        return states
+
+
+def _as_it_is(scene: Scene, time: np.ndarray) -> np.ndarray:
+    return time
+
+
+MOTIONS = (
+    Motion("Moving [something] from left to right", _right),
+    Motion("Moving [something] from right to left", _right, reverse=True),
+    Motion("Moving [something] up", _up),
+    Motion("Moving [something] down", _up, reverse=True),
+    Motion("Moving [something] towards the camera", _nearer),
+    Motion("Moving [something] away from the camera", _nearer, reverse=True),
+    Motion("Turning [something] clockwise", _clockwise),
+    Motion("Turning [something] counter-clockwise", _clockwise, reverse=True),
+    Motion("Covering [something] with [something]", _cover),
+    Motion("Uncovering [something]", _cover, reverse=True),
+    Motion("Moving [something] and [something] closer to each other", _meet),
+    Motion("Moving [something] and [something] away from each other", _meet, reverse=True),
+    Motion("Pushing [something] from left to right", _push),
+    Motion("Pushing [something] from right to left", _push, mirror=True),
+    Motion("Dropping [something] behind [something]", _behind, _fall),
+    Motion("Pulling [something] from behind of [something]", _behind, reverse=True),
+    Motion("Hitting [something] so that it slides to the right", _hit, _as_it_is),
+    Motion("Hitting [something] so that it slides to the left", _hit, _as_it_is, mirror=True),
+    Motion("Letting [something] fall and bounce", _bounce, _as_it_is),
+    Motion("Lifting [something] up, then letting it drop down", _lift_and_drop, _as_it_is),
+)
+LABELS = tuple(motion.label for motion in MOTIONS)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip to be rendered.
+
+    Attributes:
+        split: one of ``SPLITS``.
+        index: within the split.
+        label: the place of its motion in :data:`MOTIONS`.
+        things: the classes of the small and the large thing.
+        pictures: their glyphs.
+        texture: the number of the background's texture.
+        frames: how many.
+        suffix: of the file, ``.mp4`` or ``.webm``.
+        seed: of all the rest.
+    """
+
+    split: str
+    index: int
+    label: int
+    things: tuple[str, str]
+    pictures: tuple[str, str]
+    texture: int
+    frames: int
+    suffix: str
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """The id in the dataset: ``train-00042``."""
+        return f"{self.split}-{self.index:05d}"
+
+    @property
+    def video(self) -> str:
+        """The path of the file below the dataset's folder."""
+        return f"videos/{self.id}{self.suffix}"
+
+    @property
+    def motion(self) -> Motion:
+        return MOTIONS[self.label]
+
+    @property
+    def placeholders(self) -> list[str]:
+        """The class of every ``[something]`` in the label's template, in its order."""
+        count = self.motion.template.count("[something]")
+        path, mover = self.motion.path, self.scene().mover
+        if path is _cover or path is _behind:
+            roles = [SMALL, LARGE]
+        elif path is _push or path is _hit:  # the one that is pushed
+            roles = [1 - mover]
+        else:
+            roles = [mover, 1 - mover]
+        return [self.things[role] for role in roles[:count]]
+
+    def scene(self) -> Scene:
+        return Scene.draw(self.rng(_DRAW))
+
+    def rng(self, use: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, use, SPLITS.index(self.split), self.index))
+
+
+def plan(
+    counts: Mapping[str, int],
+    *,
+    glyph_shares: Mapping[str, float],
+    textures: int,
+    webm_share: float,
+    frames: tuple[int, int],
+    seed: int,
+) -> list[Clip]:
+    """The clips of a dataset: as many of each label as can be, no thing or texture in two splits.
+
+    Args:
+        counts: of the clips of each split.
+        glyph_shares: of the glyphs and of the textures, for each split; they add up to 1.
+        textures: how many there are, at least one for each split.
+        webm_share: of the clips that are webm files, at random; the others are mp4 files.
+        frames: the smallest and the largest number in a clip.
+        seed: a clip depends on it, on its split and its index, not on how many clips there are.
+    """
+    shares = [glyph_shares[split] for split in SPLITS]
+    ends = np.rint(np.cumsum(shares) * textures).astype(int)
+    numbers = np.random.default_rng((seed, _SPLIT)).permutation(textures)
+    clips = []
+    for split, parts, own in zip(
+        SPLITS, glyphs.split(shares, seed), np.split(numbers, ends[:-1]), strict=True
+    ):
+        if not len(own):
+            raise ValueError(f"{textures} textures are too few: {split} has none")
+        for index in range(counts[split]):
+            rng = np.random.default_rng((seed, _SPLIT, SPLITS.index(split), index))
+            small, large = (str(name) for name in rng.choice(list(parts), 2, replace=False))
+            clips.append(
+                Clip(
+                    split=split,
+                    index=index,
+                    label=index % len(MOTIONS),
+                    things=(small, large),
+                    pictures=(str(rng.choice(parts[small])), str(rng.choice(parts[large]))),
+                    texture=int(rng.choice(own)),
+                    frames=int(rng.integers(frames[0], frames[1] + 1)),
+                    suffix=".webm" if rng.uniform() < webm_share else ".mp4",
+                    seed=seed,
+                )
+            )
+    return clips
+
+
+def render(clip: Clip, size: int, states: np.ndarray | None = None) -> np.ndarray:
+    """The pictures of a clip as uint8 (frames, size, size, 3), RGB.
+
+    Args:
+        clip: from :func:`plan`.
+        size: of the picture in pixels.
+        states: where the things are, if not where the motion takes them: see
+            :meth:`Motion.states`.
+    """
+    if states is None:
+        states = clip.motion.states(clip.scene(), np.linspace(0, 1, clip.frames))
+    rng = clip.rng(_RENDER)
+    things = [_levels(name, rng) for name in clip.pictures]
+    ground = np.roll(texture(clip.texture, size), rng.integers(0, size, 2), (0, 1))
+    light = _light(size, rng)
+    # A hand-held camera: without it, a lossy codec shows a still ground better and better from one
+    # key frame to the next, and tells the order of the frames.
+    shake = rng.normal(0, 0.7, (len(states), 2))
+    flicker = rng.normal(1, 0.015, len(states))
+    film = np.empty((len(states), size, size, 3), np.uint8)
+    for frame, pair, shift, gain in zip(film, states, shake, flicker, strict=True):
+        move = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
+        canvas = cv2.warpAffine(ground, move, (size, size), borderMode=cv2.BORDER_WRAP)
+        for levels, state in zip(things, pair, strict=True):
+            _paste(canvas, levels, state, shift)
+        np.clip(np.rint(canvas * (light * gain)), 0, 255, out=canvas)
+        frame[:] = canvas
+    return film
+
+
+def _levels(name: str, rng: np.random.Generator) -> list[np.ndarray]:
+    """A glyph with premultiplied alpha, its colours off a little, and ever smaller."""
+    picture = glyphs.picture(name).astype(np.float32)
+    if rng.integers(2):
+        picture = picture[:, ::-1]
+    alpha = picture[..., 3:] / 255
+    colour = np.clip(picture[..., :3] * rng.uniform(0.8, 1.1, 3).astype(np.float32), 0, 255)
+    levels = [np.concatenate([colour * alpha, alpha], 2)]
+    while levels[-1].shape[0] > 20:
+        half = levels[-1].shape[0] // 2
+        levels.append(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA))
+    return levels
+
+
+def _paste(
+    canvas: np.ndarray, levels: list[np.ndarray], state: np.ndarray, shift: np.ndarray
+) -> None:
+    """Put a thing and its shadow on a canvas that wraps round."""
+    size = len(canvas)
+    side = state[SIDE] * size
+    picture = next(p for p in reversed(levels) if len(p) >= side or p is levels[0])
+    centre = state[[X, Y]] * size + shift
+    reach = int(np.ceil(side * 0.71)) + 4  # half a diagonal, and the shadow
+    corner = np.floor(centre).astype(int) - reach
+    angle, scale = np.deg2rad(state[ANGLE]), side / len(picture)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = np.full(2, (len(picture) - 1) / 2)
+    move = np.column_stack([turn, centre - corner - turn @ middle])
+    patch = cv2.warpAffine(picture, move, (2 * reach, 2 * reach))
+    shadow = cv2.blur(np.roll(patch[..., 3], (2, 2), (0, 1)), (5, 5))[..., None]
+    rows, columns = (start + np.arange(2 * reach) for start in corner[::-1])
+    place = np.ix_(rows % size, columns % size)
+    canvas[place] = canvas[place] * (1 - 0.35 * shadow) * (1 - patch[..., 3:]) + patch[..., :3]
+
+
+def _light(size: int, rng: np.random.Generator) -> np.ndarray:
+    """Light that falls off to one side, (size, size, 1)."""
+    angle = rng.uniform(0, 2 * np.pi)
+    axis = np.linspace(-0.5, 0.5, size)
+    slope = np.cos(angle) * axis[None] + np.sin(angle) * axis[:, None]
+    return (1 + rng.uniform(0, 0.3) * slope).astype(np.float32)[..., None]
+
+
+@cache
+def texture(number: int, size: int) -> np.ndarray:
+    """A background as float32 (size, size, 3) within [0, 255] that repeats without a seam.
+
+    Noise with a 1/f spectrum, more or less streaked, over stripes or none, in three colours.
+    """
+    rng = np.random.default_rng((_TEXTURE, number))
+    fy, fx = np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None]
+    streak = rng.uniform(0.4, 2.5)
+    radius = np.hypot(fy * streak, fx / streak)
+    radius[0, 0] = np.inf
+    # Waves are numbered, so that the same texture at another size is the same picture.
+    waves = 16
+    spectrum = np.zeros((size, size), complex)
+    near = np.ix_(np.arange(-waves, waves), np.arange(-waves, waves))
+    noise = rng.standard_normal((2 * waves, 2 * waves, 2)) @ (1, 1j)
+    spectrum[near] = (noise / radius[near] ** rng.uniform(0.9, 1.8)) * (radius[near] < np.inf)
+    field = np.fft.ifft2(spectrum).real
+    field /= field.std()
+    kx, ky = rng.integers(-5, 6, 2)
+    y, x = np.mgrid[:size, :size] / size
+    stripes = np.sin(2 * np.pi * (kx * x + ky * y) + 0.7 * field)
+    value = 0.5 + 0.25 * field + rng.choice([0, rng.uniform(0.1, 0.3)]) * stripes
+    colours = rng.uniform(70, 190) + rng.uniform(-45, 45, 3) + rng.uniform(-35, 35, (3, 3))
+    painted = [np.interp(value, [0, 0.5, 1], channel) for channel in colours.T]
+    return np.clip(np.stack(painted, -1), 0, 255).astype(np.float32)
+
+
+def encode(film: np.ndarray, path: Path) -> None:
+    """Write RGB pictures (frames, height, width, 3) as a video file, by its suffix.
+
+    The same pictures give the same bytes.
+
+    Raises:
+        RuntimeError: OpenCV has no such codec, or could not write there.
+    """
+    height, width = film.shape[1:3]
+    codec = cv2.VideoWriter.fourcc(*_CODECS[path.suffix])
+    with stderr_aside():  # it warns of every webm that the container has no need of the codec's tag
+        writer = cv2.VideoWriter(
+            str(path), cv2.CAP_FFMPEG, codec, FRAMES_PER_SECOND, (width, height)
+        )
+    if not writer.isOpened():
+        raise RuntimeError(f"{path}: OpenCV cannot write {_CODECS[path.suffix]} videos here")
+    for frame in film:
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    writer.release()
+    if path.suffix == ".webm":
+        _fix_identifiers(path)
+
+
+def _fix_identifiers(path: Path) -> None:
+    """Number the track of a webm file 1: FFmpeg draws 8 random bytes, otherwise."""
+    content = bytearray(path.read_bytes())
+    for element in (b"\x73\xc5\x88", b"\x63\xc5\x88"):  # the track's, and its tags' reference
+        place = content.find(element, 0, 4096)
+        if place >= 0:
+            content[place + 3 : place + 11] = (1).to_bytes(8, "big")
+    path.write_bytes(content)
+
+
+def workers(count: int) -> AbstractContextManager[Executor]:
+    """Processes that render clips, without TensorFlow."""
+    return builder.workers(count, cv2.setNumThreads, 1)
+
+
+def write(clip: Clip, folder: Path, size: int) -> Clip:
+    """Render a clip to its file below ``folder``."""
+    encode(render(clip, size), folder / clip.video)
+    return clip
+
+
+class Motions(Rendered):
+    """Clips of moving things, as video files in the dataset's folder.
+
+    To write the dataset, give the clips, the size of their pictures, a pool from :func:`workers`
+    and a function that shows progress. A dataset that is written needs none of this, and is read
+    with ``tfds.builder_from_directory``. The feature ``video`` is the file's path below
+    ``builder.data_path``.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    UNIT = "clips"
+
+    def __init__(
+        self,
+        *,
+        clips: Sequence[Clip] = (),
+        size: int = 128,
+        **kwargs: Any,
+    ) -> None:
+        self._clips = clips
+        self._size = size
+        super().__init__(**kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=(
+                "Rendered clips of two drawn things on a texture, with labels that are in the "
+                "order of the frames, as in Something-Something. No thing and no texture is in "
+                f"two splits. This is not Something-Something. {glyphs.CREDIT}"
+            ),
+            features=features(),
+            homepage="https://github.com/jdecked/twemoji",
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
+        return {split: self._generate_examples(split) for split in SPLITS}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
+        # TFDS writes to a folder with a temporary name and renames it in the end, files and all.
+        folder = Path(self.data_path)
+        clips = [clip for clip in self._clips if clip.split == split]
+        to_file = partial(write, folder=folder, size=self._size)
+        written = self._rendered(to_file, clips, total=len(clips), split=split)
+        (folder / "videos").mkdir(exist_ok=True)
+        for clip in written:
+            yield (
+                clip.id,
+                {
+                    "id": clip.id,
+                    "video": clip.video,
+                    "label": clip.label,
+                    "template": clip.motion.template,
+                    "placeholders": clip.placeholders,
+                },
+            )
+
+
+def features() -> tfds.features.FeaturesDict:
+    """A video's path, its label among :data:`LABELS`, and the label's template and its words."""
+    return tfds.features.FeaturesDict(
+        {
+            "id": tfds.features.Text(),
+            "video": tfds.features.Text(),
+            "label": tfds.features.ClassLabel(names=LABELS),
+            "template": tfds.features.Text(),
+            "placeholders": tfds.features.Sequence(tfds.features.Text()),
+        }
+    )

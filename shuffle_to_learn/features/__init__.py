@@ -1,0 +1,1 @@
+"""What networks see: log-mel spectrograms, frames of clips, square pictures."""

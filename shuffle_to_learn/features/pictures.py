@@ -1,0 +1,113 @@
+"""Read a picture file of any usual kind as a square of a given size."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from shuffle_to_learn.features.squares import square, with_channels
+from shuffle_to_learn.stderr import stderr_aside
+
+BACKGROUND = (255, 255, 255)
+"""What shows through where a picture is transparent, as in a browser."""
+
+# What libjpeg says of a file whose pixels are lost in part. "Extraneous bytes" it also finds in
+# files that are whole, as some cameras and editors leave them.
+_LOST = re.compile(rb"Corrupt JPEG data: (premature end of data segment|bad Huffman code)")
+
+
+class ImageError(ValueError):
+    """The content is no picture, or not a whole one; the message says why in a few words."""
+
+
+def read_image(
+    content: bytes, size: int, *, background: tuple[int, int, int] = BACKGROUND
+) -> np.ndarray:
+    """The square in the middle of a picture, resized.
+
+    Handles JPEG (also grey, CMYK and rotated by EXIF) and whatever else Pillow reads: PNG, GIF and
+    WebP (of an animation the first frame), TIFF, BMP, ...; grey, palettes, transparency, 1 and 16
+    bits a channel. While it decodes, the stderr of the process is set aside: use processes, not
+    threads.
+
+    Args:
+        content: of the file.
+        size: pixels along the side.
+        background: red, green and blue, 0 to 255, behind transparent pixels.
+
+    Returns:
+        uint8 (size, size, 3) in RGB, upright.
+
+    Raises:
+        ImageError: the content is empty, unknown, truncated or damaged (as far as the decoder
+            notices: flipped bits may just be another picture) or has 32 bits a channel.
+    """
+    if not content:
+        raise ImageError("empty")
+    # OpenCV is fast and right for JPEG files, CMYK and EXIF included. The other formats it reads
+    # with transparency or as EXIF turns them, not both; it takes the transparent level of a grey
+    # PNG for opaque; and a TIFF's colours come out multiplied by alpha. So Pillow reads those.
+    is_jpeg = content.startswith(b"\xff\xd8")
+    picture = _jpeg(content) if is_jpeg else _other(content, background)
+    return square(picture, size)
+
+
+def _jpeg(content: bytes) -> np.ndarray:
+    with stderr_aside() as complaints:
+        try:
+            stored = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error as error:  # larger than OpenCV's limit
+            raise ImageError(f"JPEG: {error.err}") from error
+        complaints.seek(0)
+        lost = _LOST.search(complaints.read())
+    if stored is None:
+        whole = b"\xff\xd9" in content[-64:]  # the end of the picture
+        raise ImageError("JPEG: damaged" if whole else "JPEG: truncated")
+    if lost:
+        raise ImageError(f"JPEG: {lost[1].decode()}")
+    return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
+
+
+def _other(content: bytes, background: tuple[int, int, int]) -> np.ndarray:
+    kind = "no picture"
+    try:
+        with stderr_aside(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content)) as stored:
+                kind = stored.format or kind
+                return _rgb(ImageOps.exif_transpose(stored), background)
+    except Image.UnidentifiedImageError:
+        raise ImageError(kind) from None
+    # What a damaged file raises depends on where the damage is: OSError, SyntaxError, struct.error,
+    # ValueError, ...
+    except Exception as error:
+        raise ImageError(f"{kind}: {str(error) or type(error).__name__}") from error
+
+
+def _rgb(picture: Image.Image, background: tuple[int, int, int]) -> np.ndarray:
+    if picture.mode in ("I", "F"):
+        raise ValueError("32 bits a channel")
+    if picture.mode.startswith("I;16"):  # convert() would cut it off at 255
+        scaled = (np.asarray(picture).astype(np.uint32) + 128) // 257
+        return cv2.cvtColor(scaled.astype(np.uint8), cv2.COLOR_GRAY2RGB)
+    if picture.has_transparency_data:
+        opaque = Image.new("RGBA", picture.size, background)
+        picture = Image.alpha_composite(opaque, picture.convert("RGBA"))
+    return np.asarray(picture.convert("RGB"))
+
+
+def read_picture(content: bytes, size: int, channels: str) -> np.ndarray | str:
+    """A picture as :func:`read_image` reads it, in colour or grey, or in words why there is none.
+
+    Returns:
+        uint8, shape (size, size, 3 or 1).
+    """
+    try:
+        return with_channels(read_image(content, size), channels)
+    except ImageError as error:
+        return str(error)

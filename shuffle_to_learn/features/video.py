@@ -1,0 +1,190 @@
+"""Clips as arrays: frames sampled uniformly from video files (mp4, webm, avi)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Read once, when FFmpeg is first used: what is wrong with a file is said in exceptions alone.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+import cv2
+import numpy as np
+
+from shuffle_to_learn.features.squares import square, with_channels
+from shuffle_to_learn.slicing import sampled
+
+
+class ClipError(ValueError):
+    """Why there are no frames of a file, in few words."""
+
+
+def read_clip(path: str | Path, frames: int, size: int, *, skip: int = 0) -> np.ndarray:
+    """Frames sampled uniformly from a video, cropped to the square in their middle.
+
+    The number of frames is what can be decoded. What the header says is taken for a guess: the
+    frames that would be sampled are kept while all are counted, and where the guess was wrong
+    (seldom) the file is decoded a second time. So memory does not grow with the clip's length.
+
+    Args:
+        path: of the file.
+        frames: how many to sample, see
+            :func:`shuffle_to_learn.slicing.sampled`.
+        size: of their sides in pixels; a smaller square is enlarged.
+        skip: frames at the start that are never sampled: a lossy codec shows the first one unlike
+            those that it predicts from others, and so tells which it is.
+
+    Returns:
+        uint8 of shape (frames, size, size, 3), RGB.
+
+    Raises:
+        ClipError: the file is ``missing``, ``empty``, ``truncated``, ``unreadable`` or has
+            ``no frames`` or fewer than asked.
+    """
+    path = Path(path)
+    _check_whole(path)
+    clip = np.empty((frames, size, size, 3), np.uint8)
+    guess, count = _decode(path, clip, skip, None)
+    if count == 0:
+        raise ClipError("no frames")
+    if count < frames + skip:
+        raise ClipError(f"{count} frames, fewer than {frames + skip}")
+    if guess != count:
+        _, again = _decode(path, clip, skip, count)
+        if again != count:
+            raise ClipError("unreadable: other frames when read again")
+    return clip
+
+
+def without_background(clip: np.ndarray) -> np.ndarray:
+    """A clip less its median frame, which is the background where things move, around mid-grey.
+
+    The median does not depend on the order of the frames, so it does not give it away.
+
+    Args:
+        clip: uint8, shape (frames, height, width, channels).
+
+    Returns:
+        uint8, the same shape: 128 where a pixel is as in the median; differences are cut off where
+        they leave [0, 255].
+    """
+    difference = clip.astype(np.float32) - np.median(clip, axis=0).astype(np.float32)
+    return np.clip(np.rint(difference + 128), 0, 255).astype(np.uint8)
+
+
+def read_frames(
+    path: str | Path, count: int, size: int, skip: int, channels: str, background: str
+) -> np.ndarray | str:
+    """A clip as :func:`read_clip` reads it, or in words why there is none.
+
+    Args:
+        path: of the file.
+        count: frames to sample.
+        size: of their sides in pixels.
+        skip: frames at the start that are never sampled.
+        channels: ``rgb`` or ``grey``.
+        background: ``keep``, or ``subtract`` for :func:`without_background`.
+
+    Returns:
+        uint8, shape (count, size, size, 3 or 1).
+    """
+    try:
+        clip = with_channels(read_clip(path, count, size, skip=skip), channels)
+    except ClipError as error:
+        return str(error)
+    return without_background(clip) if background == "subtract" else clip
+
+
+def _decode(path: Path, clip: np.ndarray, skip: int, count: int | None) -> tuple[int, int]:
+    """Fill ``clip`` from a file of ``count`` frames (None: as the header says); count its frames.
+
+    Returns:
+        The number of frames assumed and the number found.
+    """
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # One thread: there is a process for each core.
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    try:
+        if not capture.isOpened():
+            raise ClipError("unreadable")
+        if count is None:
+            count = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
+        usable = count - skip
+        places = (skip + sampled(usable, len(clip))).tolist() if usable >= len(clip) else []
+        found = taken = 0
+        while capture.grab():
+            if taken < len(places) and found == places[taken]:
+                readable, frame = capture.retrieve()
+                if not readable:
+                    raise ClipError(f"unreadable: frame {found}")
+                picture = square(frame, clip.shape[1])
+                clip[taken] = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+                taken += 1
+            found += 1
+        return count, found
+    except cv2.error as error:
+        raise ClipError(f"unreadable: {error.err}") from None
+    finally:
+        capture.release()
+        cv2.utils.logging.setLogLevel(level)
+
+
+def _check_whole(path: Path) -> None:
+    """Compare a container's own lengths with the file's: a decoder just stops where it ends."""
+    try:
+        length = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(64)
+            if not head:
+                raise ClipError("empty")
+            if head[:4] == b"RIFF":
+                end = 8 + int.from_bytes(head[4:8], "little")
+            elif head[4:8] == b"ftyp":
+                end = 0
+                boxes = set()
+                while end + 8 <= length:
+                    file.seek(end)
+                    box = file.read(16)
+                    step = int.from_bytes(box[:4], "big")
+                    if step == 1:
+                        step = int.from_bytes(box[8:16], "big")
+                    if step == 0:  # up to the end of the file
+                        step = length - end
+                    if step < 8:
+                        raise ClipError("unreadable")
+                    boxes.add(box[4:8])
+                    end += step
+                if b"moov" not in boxes and b"moof" not in boxes:
+                    end = length + 1
+            elif head[:4] == b"\x1a\x45\xdf\xa3":
+                end = _matroska_end(head)
+            else:
+                return
+    except OSError as error:
+        raise ClipError(
+            "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+        ) from None
+    if end > length:
+        raise ClipError("truncated")
+
+
+def _matroska_end(head: bytes) -> int:
+    """Where the segment of a webm file ends by its header; 0 where that is left open."""
+    place = 4
+    _, size, width = _number(head, place)
+    place += width + size
+    if head[place : place + 4] != b"\x18\x53\x80\x67":
+        return 0
+    place += 4
+    is_open, size, width = _number(head, place)
+    return 0 if is_open else place + width + size
+
+
+def _number(head: bytes, place: int) -> tuple[bool, int, int]:
+    """A length as Matroska stores it: whether it is left open, its value and its bytes."""
+    if place >= len(head) or not head[place]:
+        return True, 0, 1
+    width = 9 - head[place].bit_length()
+    mask = (1 << 7 * width) - 1
+    value = int.from_bytes(head[place : place + width], "big") & mask
+    return value == mask, value, width

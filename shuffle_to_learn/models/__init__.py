@@ -1,0 +1,1 @@
+"""The context-free network and its embedding."""

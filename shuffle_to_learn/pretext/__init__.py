@@ -1,0 +1,1 @@
+"""The pretext task: shuffled patches, and the methods that learn from them."""

@@ -1,0 +1,68 @@
+"""What pretraining needs of a method, and what the ranking methods share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+if TYPE_CHECKING:  # the params file is checked against the methods without TensorFlow
+    import tensorflow as tf
+
+
+class Method(Protocol):
+    """What pretraining needs of a method, a frozen dataclass.
+
+    Its settings are its fields after ``n``, the keyword-only ones left out, each annotated with the
+    type and range that the params file is checked against.
+
+    ``orders`` are 0-based permutations, int32, shape (batch, n): place k of the shuffled sequence
+    holds patch ``orders[:, k]``, so its true ranks are ``orders + 1``. ``scores`` are float32,
+    shape (batch, ``outputs``). Seeds are stateless, two integers.
+    """
+
+    n: int
+    trained: ClassVar[bool]
+    """Whether there is anything to train; if so, a learning rate is set for it."""
+
+    @property
+    def outputs(self) -> int:
+        """The size of the network's last layer."""
+
+    @property
+    def scale(self) -> float:
+        """What scores are measured in, above 0: a spread of many times this saturates the loss."""
+
+    def sample(self, batch: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """A fresh order for each example."""
+
+    def loss(self, orders: tf.Tensor, scores: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """One value an example, shape (batch,)."""
+
+    def predict(self, scores: tf.Tensor) -> tf.Tensor:
+        """Predicted ranks 1..n, int32, shape (batch, n)."""
+
+
+@dataclass(frozen=True)
+class RankingMethod:
+    """A method that uses all n! permutations and puts out one score a patch; it lacks a loss."""
+
+    n: int
+    trained: ClassVar[bool] = True
+
+    @property
+    def outputs(self) -> int:
+        return self.n
+
+    @property
+    def scale(self) -> float:
+        return 1.0
+
+    def sample(self, batch: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        import tensorflow as tf
+
+        return tf.argsort(tf.random.stateless_uniform([batch, self.n], seed), axis=-1)
+
+    def predict(self, scores: tf.Tensor) -> tf.Tensor:
+        from shuffle_to_learn.ranking.sorting import rank
+
+        return rank(scores)

@@ -1,0 +1,21 @@
+"""MSE: the scores are the ranks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shuffle_to_learn.pretext.methods.base import RankingMethod
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(RankingMethod):
+    """Regress the ranks."""
+
+    def loss(self, orders: tf.Tensor, scores: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        from shuffle_to_learn.ranking import losses
+
+        return losses.rank_mean_squared_error(orders + 1, scores)

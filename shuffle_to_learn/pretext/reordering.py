@@ -1,0 +1,41 @@
+"""Shuffling some inputs and predicting the order that undoes it."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from shuffle_to_learn.patches import as_images, cut, reorder
+from shuffle_to_learn.pretext.methods.base import Method
+from shuffle_to_learn.slicing import Slicing
+
+
+def put_back(
+    model: keras.Model,
+    method: Method,
+    inputs: np.ndarray,
+    slicing: Slicing,
+    *,
+    gap: int = 0,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Shuffle the patches of inputs and predict their ranks.
+
+    Args:
+        model: a CFN that was trained by the method.
+        method: samples the orders and reads the network's scores.
+        inputs: shape (N, height, width[, channels]) or (N, frames, height, width, channels).
+        slicing: as in pretraining.
+        gap: as in pretraining; patches are centred in their cells.
+        seed: of the shuffles.
+
+    Returns:
+        The patches in order, float32, shape (N, n, height, width, channels); the orders, 0-based
+        (place k of the shuffled sequence holds patch ``orders[:, k]``), and the predicted ranks
+        1..n of the places, both int32, shape (N, n).
+    """
+    patches = cut(as_images(tf.constant(inputs)), slicing, gap)
+    orders = method.sample(len(inputs), tf.constant([0, seed]))
+    predicted = method.predict(model(reorder(patches, orders), training=False))
+    return patches.numpy(), orders.numpy(), predicted.numpy()

@@ -1,0 +1,46 @@
+"""Differentiable ranking for TensorFlow and Keras: ranks 1..n, ascending, over the last axis.
+
+The operators take any leading shape and run eagerly, in graphs and under XLA. The losses, layers
+and the metric are registered with Keras: importing this package is enough to load a model that
+uses them.
+"""
+
+from shuffle_to_learn.ranking.layers import PerturbedRank, SoftRank
+from shuffle_to_learn.ranking.losses import (
+    FastSoftRanking,
+    PermutationCrossEntropy,
+    PerturbedFenchelYoung,
+    RankMeanSquaredError,
+    fast_soft_ranking,
+    partial_ranks,
+    permutation_cross_entropy,
+    perturbed_fenchel_young,
+    rank_mean_squared_error,
+)
+from shuffle_to_learn.ranking.metrics import PartialRanks
+from shuffle_to_learn.ranking.neural_sort import neural_sort
+from shuffle_to_learn.ranking.perturbed import perturbed_rank
+from shuffle_to_learn.ranking.projection import soft_rank
+from shuffle_to_learn.ranking.sinkhorn import sinkhorn_rank, soft_permutation
+from shuffle_to_learn.ranking.sorting import rank
+
+__all__ = [
+    "FastSoftRanking",
+    "PartialRanks",
+    "PermutationCrossEntropy",
+    "PerturbedFenchelYoung",
+    "PerturbedRank",
+    "RankMeanSquaredError",
+    "SoftRank",
+    "fast_soft_ranking",
+    "neural_sort",
+    "partial_ranks",
+    "permutation_cross_entropy",
+    "perturbed_fenchel_young",
+    "perturbed_rank",
+    "rank",
+    "rank_mean_squared_error",
+    "sinkhorn_rank",
+    "soft_permutation",
+    "soft_rank",
+]

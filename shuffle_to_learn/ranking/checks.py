@@ -1,0 +1,79 @@
+"""Checks of arguments, and values as rows: what all ranking operators share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from operator import index
+
+import tensorflow as tf
+
+
+def positive(epsilon: float) -> float:
+    """Epsilon as a float; ValueError where it is not above 0, also in float32, and finite."""
+    epsilon = float(epsilon)
+    if not 1e-37 <= epsilon < math.inf:
+        raise ValueError(f"epsilon must be above 0 (1e-37 at least) and finite, not {epsilon}")
+    return epsilon
+
+
+def at_least_one(num_samples: int | None) -> int | None:
+    """The number of samples, or None; ValueError below 1, TypeError where it is no integer."""
+    if num_samples is not None and index(num_samples) < 1:
+        raise ValueError(f"num_samples must be at least 1, or None, not {num_samples}")
+    return num_samples
+
+
+def permutation_set(permutations: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Permutations of 1..n as lists; ValueError where one is none, or is there twice."""
+    rows = [[int(x) for x in row] for row in permutations]
+    if not rows or any(sorted(row) != list(range(1, len(rows[0]) + 1)) for row in rows):
+        raise ValueError("permutations must be lists of the ranks 1..n, each rank once")
+    if len({tuple(row) for row in rows}) < len(rows):
+        raise ValueError("a permutation is given twice")
+    return rows
+
+
+def as_floating(values: tf.Tensor) -> tf.Tensor:
+    values = tf.convert_to_tensor(values)
+    if not values.dtype.is_floating:
+        raise TypeError(f"values must be floating, not {values.dtype.name}: cast them first")
+    return values
+
+
+def wide(dtype: tf.DType) -> tf.DType:
+    return dtype if dtype in (tf.float32, tf.float64) else tf.float32
+
+
+def as_rows(values: tf.Tensor) -> tuple[tf.Tensor, int]:
+    """Values with all leading axes made one, and how many there are in a row.
+
+    Raises:
+        ValueError: where that is 0, or not known when the graph is built.
+    """
+    n = values.shape[-1] if values.shape.rank else None
+    if not n:
+        raise ValueError(
+            "values need a last axis of at least 1 value whose length is known when the graph is "
+            f"built, not shape {values.shape}"
+        )
+    return tf.reshape(values, [-1, n]), n
+
+
+def in_rows(function: Callable[[tf.Tensor, int], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
+    """Apply a function of rows of a wide dtype; NaN for a row that is not finite throughout."""
+    values = as_floating(values)
+    rows, n = as_rows(values)
+    rows = tf.cast(rows, wide(values.dtype))
+    finite = tf.reduce_all(tf.math.is_finite(rows), axis=-1, keepdims=True)
+
+    # Of the rows that are not finite only the gradient needs care; replacing them first would be
+    # done again for each pair by XLA.
+    @tf.custom_gradient
+    def guarded(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        return rows, lambda upstream: tf.where(finite, upstream, 0)
+
+    result = function(guarded(rows), n)
+    result = tf.where(finite, result, tf.constant(math.nan, rows.dtype))
+    result = tf.reshape(tf.cast(result, values.dtype), tf.shape(values))
+    return tf.ensure_shape(result, values.shape)

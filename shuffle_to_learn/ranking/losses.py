@@ -1,0 +1,321 @@
+"""Losses between scores and ranks 1..n: functions of one value an example, and Keras losses.
+
+Half types are computed in float32, and so are their losses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from shuffle_to_learn.ranking.checks import as_rows, at_least_one, permutation_set, positive
+from shuffle_to_learn.ranking.perturbed import (
+    normal_cdf,
+    normal_density,
+    over_pairs,
+    perturb,
+    perturbed_rank,
+)
+from shuffle_to_learn.ranking.projection import soft_rank
+from shuffle_to_learn.ranking.sorting import rank
+
+
+def fast_soft_ranking(ranks: tf.Tensor, scores: tf.Tensor, epsilon: float = 1.0) -> tf.Tensor:
+    """Half the squared distance between the soft ranks of the scores and the true ranks.
+
+    Args:
+        ranks: true ranks 1..n, shape (..., n).
+        scores: floating, shape (..., n).
+        epsilon: regularisation strength of :func:`shuffle_to_learn.ranking.soft_rank`.
+
+    Returns:
+        float32 or float64, shape (...), at least 0; NaN where scores are not finite.
+
+    Raises:
+        TypeError, ValueError: as soft_rank, and where the shapes differ.
+
+    Source: Shuffle to Learn, section 2.3; Blondel et al. 2020.
+    """
+    ranks, scores = _alike(ranks, scores)
+    error = soft_rank(scores, epsilon) - ranks
+    return 0.5 * tf.reduce_sum(tf.square(error), axis=-1)
+
+
+def perturbed_fenchel_young(
+    ranks: tf.Tensor,
+    scores: tf.Tensor,
+    epsilon: float = 0.1,
+    num_samples: int | None = 10,
+    seed: tf.Tensor | tuple[int, int] | None = None,
+) -> tf.Tensor:
+    """The Fenchel-Young loss of Gaussian-perturbed ranking.
+
+    Its value is the mean over the draws of max over permutations y of <s + epsilon Z, y - ranks>,
+    which is 0 only where every draw is ranked right; its gradient is the perturbed rank of the same
+    draws less the true one. The exact one (num_samples None) is in closed form the sum, over the
+    pairs of which i should be below j, of E[(s_i - s_j + epsilon (Z_i - Z_j))^+].
+
+    Args:
+        ranks: true ranks, a permutation of 1..n, shape (..., n).
+        scores: floating, shape (..., n).
+        epsilon: standard deviation of the noise, > 0.
+        num_samples: number of draws; None for the expectation.
+        seed: a stateless seed of two integers; None draws a fresh one.
+
+    Returns:
+        float32 or float64, shape (...), at least 0; NaN where scores are not finite.
+
+    Raises:
+        TypeError, ValueError: as perturbed_rank, and where the shapes differ.
+
+    Source: Berthet et al. 2020, section 4; Shuffle to Learn, section 2.3. (Their value has ranks
+    multiplied by s alone, not by s + epsilon Z: equal in expectation, but it can fall below 0.)
+    """
+    epsilon = positive(epsilon)
+    ranks, scores = _alike(ranks, scores)
+    finite = tf.reduce_all(tf.math.is_finite(scores), axis=-1)
+    scores = tf.where(finite[..., None], scores, 0)
+    if num_samples is None:
+        loss = _expected_fenchel_young(ranks, scores, epsilon)
+    else:
+        # Centred, so that the noise is not rounded away far from 0.
+        centred = scores - tf.stop_gradient(tf.reduce_mean(scores, axis=-1, keepdims=True))
+        noisy = perturb(centred, epsilon, num_samples, seed)
+        error = tf.cast(rank(noisy), scores.dtype) - ranks
+        loss = tf.reduce_mean(tf.reduce_sum(noisy * error, axis=-1), axis=0)
+    return tf.where(finite, loss, tf.constant(math.nan, loss.dtype))
+
+
+def rank_mean_squared_error(ranks: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
+    """Mean squared error of the scores taken as ranks.
+
+    Args:
+        ranks: true ranks 1..n, shape (..., n).
+        scores: floating, shape (..., n).
+
+    Returns:
+        float32 or float64, shape (...), at least 0.
+
+    Raises:
+        TypeError, ValueError: where scores are not floating or the shapes differ.
+
+    Source: Shuffle to Learn, section 3.
+    """
+    ranks, scores = _alike(ranks, scores)
+    return tf.reduce_mean(tf.square(scores - ranks), axis=-1)
+
+
+def permutation_cross_entropy(
+    ranks: tf.Tensor, logits: tf.Tensor, permutations: Sequence[Sequence[int]] | np.ndarray
+) -> tf.Tensor:
+    """Cross-entropy of classifying which of a fixed set of permutations was applied.
+
+    Args:
+        ranks: true ranks 1..n, one of the permutations, shape (..., n).
+        logits: floating, shape (..., number of permutations).
+        permutations: the set, each a permutation of 1..n.
+
+    Returns:
+        float32 or float64, shape (...), at least 0; NaN where ranks are none of the permutations.
+
+    Raises:
+        TypeError, ValueError: where logits are not floating or are not one a permutation.
+
+    Source: Noroozi & Favaro 2016; Shuffle to Learn, section 3.
+    """
+    logits = _wide(logits)
+    classes = tf.constant(permutations, tf.int32)
+    if classes.shape.rank != 2 or logits.shape[-1] != classes.shape[0]:
+        raise ValueError(
+            f"logits of shape {logits.shape} are not one for each of {len(permutations)} "
+            "permutations"
+        )
+    applied = tf.reduce_all(tf.equal(_whole(ranks)[..., None, :], classes), axis=-1)
+    entropy = -tf.reduce_sum(tf.where(applied, tf.nn.log_softmax(logits), 0), axis=-1)
+    return tf.where(tf.reduce_any(applied, axis=-1), entropy, tf.constant(math.nan, logits.dtype))
+
+
+def partial_ranks(ranks: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
+    """The share of patches whose predicted rank is right; by chance 1/n.
+
+    Args:
+        ranks: true ranks 1..n, shape (..., n).
+        predicted: predicted ranks, the same shape.
+
+    Returns:
+        float32, shape (...), in [0, 1].
+
+    Raises:
+        ValueError: where the shapes differ.
+
+    Source: Shuffle to Learn, section 4 ("partial ranks").
+    """
+    ranks, predicted = (_whole(x) for x in (ranks, predicted))
+    if not ranks.shape.is_compatible_with(predicted.shape):
+        raise ValueError(f"ranks of shape {ranks.shape} for ranks of shape {predicted.shape}")
+    right = tf.equal(ranks, predicted)
+    return tf.reduce_mean(tf.cast(right, tf.float32), axis=-1)
+
+
+def _wide(scores: tf.Tensor) -> tf.Tensor:
+    scores = tf.convert_to_tensor(scores)
+    if not scores.dtype.is_floating:
+        raise TypeError(f"scores must be floating, not {scores.dtype.name}: cast them first")
+    return scores if scores.dtype == tf.float64 else tf.cast(scores, tf.float32)
+
+
+def _whole(ranks: tf.Tensor) -> tf.Tensor:
+    ranks = tf.convert_to_tensor(ranks)
+    return tf.cast(tf.round(ranks) if ranks.dtype.is_floating else ranks, tf.int32)
+
+
+def _alike(ranks: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Both in one dtype, of one shape."""
+    scores = _wide(scores)
+    ranks = tf.cast(ranks, scores.dtype)
+    if not scores.shape.rank or not ranks.shape.is_compatible_with(scores.shape):
+        raise ValueError(f"ranks of shape {ranks.shape} for scores of shape {scores.shape}")
+    return ranks, scores
+
+
+def _expected_fenchel_young(ranks: tf.Tensor, scores: tf.Tensor, epsilon: float) -> tf.Tensor:
+    _, n = as_rows(scores)
+    deviation = epsilon * math.sqrt(2.0)  # of the noise in a difference of two scores
+
+    def hinge(difference: tf.Tensor, of_ranks: tf.Tensor) -> tf.Tensor:
+        z = difference / deviation
+        expected = z * normal_cdf(z) + normal_density(z)  # E[(z + Z)^+]
+        return deviation * tf.where(of_ranks < 0, tf.maximum(expected, 0), 0)
+
+    @tf.custom_gradient
+    def expectation(scores: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def vjp(upstream: tf.Tensor) -> tf.Tensor:
+            return upstream[..., None] * (perturbed_rank(scores, epsilon, None) - ranks)
+
+        rows = (tf.reshape(tf.stop_gradient(x), [-1, n]) for x in (scores, ranks))
+        value = tf.reduce_sum(over_pairs(hinge, *rows), axis=-1)
+        return tf.reshape(value, tf.shape(scores)[:-1]), vjp
+
+    return tf.ensure_shape(expectation(scores), scores.shape[:-1])
+
+
+class _Loss(keras.losses.Loss):
+    """What the losses of scores against ranks share: settings that are kept with the model."""
+
+    _settings: tuple[str, ...] = ()
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **{name: getattr(self, name) for name in self._settings}}
+
+
+@keras.saving.register_keras_serializable("shuffle_to_learn")
+class FastSoftRanking(_Loss):
+    """:func:`fast_soft_ranking` as a Keras loss.
+
+    Args:
+        epsilon: regularisation strength, > 0.
+        reduction, name, dtype: as in ``keras.losses.Loss``.
+
+    Call arguments:
+        y_true: ranks 1..n, shape (batch, ..., n).
+        y_pred: scores, the same shape.
+    """
+
+    _settings = ("epsilon",)
+
+    def __init__(
+        self, epsilon: float = 1.0, name: str = "fast_soft_ranking", **options: Any
+    ) -> None:
+        super().__init__(name=name, **options)
+        self.epsilon = positive(epsilon)
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return fast_soft_ranking(y_true, y_pred, self.epsilon)
+
+
+@keras.saving.register_keras_serializable("shuffle_to_learn")
+class PerturbedFenchelYoung(_Loss):
+    """:func:`perturbed_fenchel_young` as a Keras loss.
+
+    Args:
+        epsilon: standard deviation of the noise, > 0.
+        num_samples: number of draws; None for the expectation in closed form.
+        seed: integer, for the same draws at every run; the draws of each call are new.
+        reduction, name, dtype: as in ``keras.losses.Loss``.
+
+    Call arguments:
+        y_true: ranks 1..n, shape (batch, ..., n).
+        y_pred: scores, the same shape.
+    """
+
+    _settings = ("epsilon", "num_samples", "seed")
+
+    def __init__(
+        self,
+        epsilon: float = 0.1,
+        num_samples: int | None = 10,
+        seed: int | None = None,
+        name: str = "perturbed_fenchel_young",
+        **options: Any,
+    ) -> None:
+        super().__init__(name=name, **options)
+        self.epsilon = positive(epsilon)
+        self.num_samples = at_least_one(num_samples)
+        self.seed = seed
+        self._seeds = keras.random.SeedGenerator(seed)
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        seed = None if self.num_samples is None else self._seeds.next()
+        return perturbed_fenchel_young(y_true, y_pred, self.epsilon, self.num_samples, seed)
+
+
+@keras.saving.register_keras_serializable("shuffle_to_learn")
+class RankMeanSquaredError(_Loss):
+    """:func:`rank_mean_squared_error` as a Keras loss.
+
+    Args:
+        reduction, name, dtype: as in ``keras.losses.Loss``.
+
+    Call arguments:
+        y_true: ranks 1..n, shape (batch, ..., n).
+        y_pred: scores, the same shape.
+    """
+
+    def __init__(self, name: str = "rank_mean_squared_error", **options: Any) -> None:
+        super().__init__(name=name, **options)
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return rank_mean_squared_error(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable("shuffle_to_learn")
+class PermutationCrossEntropy(_Loss):
+    """:func:`permutation_cross_entropy` as a Keras loss.
+
+    Args:
+        permutations: the set, each a permutation of 1..n.
+        reduction, name, dtype: as in ``keras.losses.Loss``.
+
+    Call arguments:
+        y_true: ranks 1..n, one of the permutations, shape (batch, ..., n).
+        y_pred: logits, shape (batch, ..., number of permutations).
+    """
+
+    _settings = ("permutations",)
+
+    def __init__(
+        self,
+        permutations: Sequence[Sequence[int]],
+        name: str = "permutation_cross_entropy",
+        **options: Any,
+    ) -> None:
+        super().__init__(name=name, **options)
+        self.permutations = permutation_set(permutations)
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return permutation_cross_entropy(y_true, y_pred, self.permutations)

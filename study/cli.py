@@ -1,0 +1,154 @@
+"""The command line of a stage: its options, its settings, its errors and its progress."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from study.errors import InputError
+
+if TYPE_CHECKING:
+    from study.params import Params
+    from study.paths import EncoderKey
+
+T = TypeVar("T")
+
+
+def _cores(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "dataset": dict(help="the dataset, as named in the params file (e.g. notes)"),
+    "shard": dict(type=int, help="which part of the dataset, as listed in the params file"),
+    "modality": dict(help="audio, video or images"),
+    "slicing": dict(help="how an input becomes patches, e.g. frequency-10, grid-3x3, frames-20"),
+    "method": dict(help="the pretraining method, e.g. perturbed_fy; random is the untrained CFN"),
+    "seed": dict(type=int, help="the upstream seed, as listed in the params file"),
+    "threads": dict(
+        type=_cores, required=False, metavar="N", help="cores to use (default: the params file's)"
+    ),
+}
+ENCODER = ("modality", "slicing", "method", "seed")
+"""The options that say which encoder a stage is about."""
+
+
+def parser(
+    description: str | None, params: str = "the settings of the study"
+) -> argparse.ArgumentParser:
+    """A command line with ``--params``; ``params`` says what that file is."""
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    result.add_argument(
+        "--params",
+        type=Path,
+        default=Path("params.yaml"),
+        metavar="FILE",
+        help=f"{params} (default: params.yaml)",
+    )
+    return result
+
+
+def open_stage(
+    description: str | None, *names: str, arguments: list[str] | None = None
+) -> tuple[argparse.Namespace, Params]:
+    """Read a stage's command line and the params file that it names.
+
+    Args:
+        description: the stage's docstring, for ``--help``.
+        names: the options that it takes, keys of :data:`OPTIONS`.
+        arguments: words of the command line; None takes the program's own.
+
+    Returns:
+        The options and the settings.
+
+    Raises:
+        InputError: where the params file is wrong.
+    """
+    options = parser(description)
+    for name in names:
+        options.add_argument(f"--{name}", **{"required": True, **OPTIONS[name]})
+    args = options.parse_args(arguments)
+    from study.loading import load_params  # the schema takes a second, --help should not
+
+    return args, load_params(args.params)
+
+
+def open_encoder(
+    description: str | None, *names: str, arguments: list[str] | None = None
+) -> tuple[argparse.Namespace, Params, EncoderKey]:
+    """As :func:`open_stage`, for a stage that is about one encoder; its key as well.
+
+    Raises:
+        InputError: where the params file is wrong, or the options name no encoder.
+    """
+    args, params = open_stage(description, *ENCODER, *names, arguments=arguments)
+    return args, params, params.encoder_key(args.modality, args.slicing, args.method, args.seed)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a program's ``main``; a mistake of the user ends in one line on stderr, exit status 1."""
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted: outputs are whole or absent; run again to continue")
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"error: {where}{error.strerror or error}")
+
+
+def threads(args: argparse.Namespace, setting: int | Literal["all"]) -> int:
+    """Set the number of threads of this process: ``--threads``, or else the params file's.
+
+    The shell's OMP_NUM_THREADS decides nothing: numerical libraries sum in another order on
+    another number of threads, so it would change results unseen.
+
+    Returns:
+        The number of threads, at least 1.
+    """
+    number = args.threads or ((os.cpu_count() or 1) if setting == "all" else setting)
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(number)  # for libraries that are loaded from now on
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(number)  # for those that are loaded
+    return number
+
+
+def progress(
+    items: Iterable[T], *, total: int, label: str, unit: str, every: float = 10.0
+) -> Iterator[T]:
+    """Yield the items; show rate and time left, as a bar on a terminal or else as plain lines."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(items, total=total, desc=label, unit=f" {unit}")
+        return
+    start = last = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if now - last >= every or done == total:
+            last = now
+            rate = done / max(now - start, 1e-9)
+            left = (total - done) / rate
+            print(
+                f"{label}: {done}/{total} {unit}, {rate:.3g} {unit}/s, {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )

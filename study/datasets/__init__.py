@@ -1,0 +1,1 @@
+"""Writing each dataset of the study: a module a dataset, each with a function ``make``."""

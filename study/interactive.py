@@ -1,0 +1,68 @@
+"""Tables that sort and filter, in a page that asks nothing of any network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from markupsafe import Markup
+
+COLUMNS = {
+    "table": "the table that the row is a cell of",
+    "modality": "audio, video or images",
+    "dataset": "what the inputs are of",
+    "slicing": "how an input is cut into patches",
+    "method": "how the network was pretrained; random: not at all",
+    "upstream_seed": "of the network's first weights and its pretraining",
+    "classifier": "what is fitted on the labelled examples: a probe on the frozen embedding, or "
+    "end_to_end: network and classifier together",
+    "task": "what is asked; pretext: the patches' places",
+    "n_examples": "labelled examples",
+    "replicate": "the draw of examples; a draw is the same for every network",
+    "metric": "accuracy, partial_ranks and auc: the higher the better; mse: the lower the better",
+    "value": "the score",
+    "mean": "over the seeds and draws",
+    "ci_low": "lower limit of the 95 % bootstrap interval over seeds and draws",
+    "ci_high": "its upper limit",
+    "difference": "from the best of its column, paired over seeds and draws",
+    "difference_low": "lower limit of its 95 % interval",
+    "difference_high": "its upper limit",
+    "n_seeds": "upstream seeds",
+    "n_replicates": "draws of examples",
+    "best": "whether it is the best of its column",
+    "indistinguishable": "whether the interval of its difference from the best holds 0",
+}
+
+
+def library() -> Markup:
+    """The table library's code and style, to stand once in a page."""
+    import itables
+    from itables.javascript import generate_init_offline_itables_html
+
+    bundle = Path(itables.__file__).parent / "html" / "dt_bundle.js"
+    return Markup(generate_init_offline_itables_html(bundle))  # noqa: S704 - the library's own
+
+
+def datatable(table: pd.DataFrame, name: str) -> Markup:
+    """A table as an element of a page: sorts, filters by column, downloads as CSV.
+
+    Its texts are escaped. ``name`` is its id and the name of the file that is downloaded.
+    """
+    import itables
+
+    html = itables.to_html_datatable(
+        table,
+        connected=False,
+        showIndex=False,
+        table_id=name,
+        column_filters="footer",
+        buttons=[
+            {"extend": "csvHtml5", "title": name},
+            {"extend": "copyHtml5", "title": name},
+        ],
+        lengthMenu=[25, 100, 500],
+        scrollX=True,
+        maxBytes=0,
+        display_logo_when_loading=False,
+    )
+    return Markup(html)  # noqa: S704 - itables escapes what is in the table

@@ -1,0 +1,86 @@
+"""Which tables and figures a study has, and what they are called."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from study.params import Params, Study
+
+
+class Table(NamedTuple):
+    """A table: its title, and the example counts that the paper has in it.
+
+    It has a block for each slicing, with a row for each method; or for each classifier, with a row
+    for each method; or for each method, with a row for each slicing.
+    """
+
+    title: str
+    modality: str
+    examples: tuple[int, ...]
+    blocks: Literal["slicing", "classifier", "method"] = "slicing"
+
+    @property
+    def name(self) -> str:
+        """The name of its files."""
+        return self.title.lower().replace(" ", "")
+
+
+TABLES = (
+    Table("Table 1", "audio", (1000,)),
+    Table("Table 2", "audio", (1000,), "method"),
+    Table("Table 3", "video", (3000,)),
+    Table("Table 4", "images", (1000, 3000)),
+    Table("Table 5", "audio", (500,)),
+    Table("Table 6", "audio", (5000,)),
+    Table("Table A1", "audio", (1000,), "classifier"),
+    Table("Table A2", "video", (3000,), "classifier"),
+    Table("Table A3", "images", (1000, 3000), "classifier"),
+)
+"""The tables of the paper, by its numbers, and ours (A)."""
+EXAMPLES = {"audio": "figure3", "video": "video-examples", "images": "images-examples"}
+"""The figure of scores against labelled examples: that of audio is the paper's Figure 3."""
+
+
+class ByPatches(NamedTuple):
+    """The figure of scores against the number of patches."""
+
+    name: str
+    kind: str
+    """The first word of the slicings in it."""
+    patches: str
+    """What a patch is called."""
+
+
+PATCHES = {
+    "audio": ByPatches("figure4", "frequency", "frequency bands"),
+    "video": ByPatches("video-frames", "frames", "frames of a clip"),
+}
+"""The figure of scores against the number of patches: that of audio is the paper's Figure 4."""
+CONFUSED = {"audio": "family", "video": "action"}
+"""The task whose answers are set against the right ones in a figure."""
+
+
+def tables(params: Params) -> list[Table]:
+    """The tables of the modalities that the params file has."""
+    return [table for table in TABLES if table.modality in params.studies]
+
+
+def wide_figures(params: Params) -> list[str]:
+    """The names of the figures that have a second file for a narrow page."""
+    by_examples = [EXAMPLES[modality] for modality in params.studies]
+    return by_examples + [PATCHES[m].name for m in params.studies if m in PATCHES]
+
+
+def figures(params: Params) -> list[str]:
+    """The names of the figures that the stage figures draws."""
+    pretext = [f"pretext-{modality}" for modality in params.studies]
+    confusion = [f"confusion-{modality}" for modality in params.studies if modality in CONFUSED]
+    return [*wide_figures(params), *pretext, *confusion]
+
+
+def confused_task(modality: str, study: Study) -> str | None:
+    """The task of the figure of answers: CONFUSED's, or the first one with classes."""
+    preferred = CONFUSED.get(modality)
+    if preferred is None or preferred in study.downstream.tasks:
+        return preferred
+    return next((t for t in study.downstream.tasks if study.metrics[t] == ("accuracy",)), None)

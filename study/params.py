@@ -1,0 +1,482 @@
+"""A whole params file: the study of each modality, and what its sections must have in common."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from shuffle_to_learn.datasets import public
+from shuffle_to_learn.features.spectrogram import frame_count
+from shuffle_to_learn.pretext.methods import METHODS
+from shuffle_to_learn.slicing import Slicing
+from study.errors import InputError
+from study.paths import SPLITS, EncoderKey, Paths
+from study.sections import (
+    Ablation,
+    Downstream,
+    Embed,
+    EndToEnd,
+    Folder,
+    Frames,
+    Methods,
+    Motions,
+    Notes,
+    Pictures,
+    Pretrain,
+    Public,
+    Roots,
+    Scenes,
+    Section,
+    Seed,
+    Spectrograms,
+    Threads,
+    distinct,
+)
+
+MODALITIES = ("audio", "video", "images")
+KINDS = {"class": ("accuracy",), "number": ("mse",), "categories": ("auc",)}
+"""What a column of labels.csv is scored by, by its kind."""
+PUBLIC = tuple(public.SPLITS)
+"""The datasets of the paper."""
+DATASETS = ("notes", "motions", "scenes", "folder", *PUBLIC)
+RESERVED = ("id", "labelled", "file", "split")
+"""Columns of labels.csv that are no tasks."""
+
+
+class Recording(NamedTuple):
+    """Length and sample rate of the recordings of a dataset."""
+
+    sample_rate: int
+    seconds: float
+
+    @property
+    def samples(self) -> int:
+        return round(self.sample_rate * self.seconds)
+
+
+NSYNTH = Recording(16_000, 4.0)
+"""NSynth's protocol, which the embedded notes follow."""
+
+
+class Study(Section):
+    """The study of one modality: what all modalities have alike."""
+
+    upstream: ClassVar[tuple[str, str]] = ("train", "valid")
+    """The splits that pretraining learns from and is evaluated on."""
+    extraction: ClassVar[str]
+    """The stage that makes the features, and the section of its settings."""
+    unit: ClassVar[str]
+    """What its inputs are called."""
+    known: ClassVar[dict[str, tuple[str, ...]]]
+    """The tasks of the embedded dataset and what each is scored by."""
+
+    dataset: str
+    source: str
+    """Your folder, for the dataset folder; otherwise empty."""
+    slicings: Annotated[list[str], Field(min_length=1)]
+    methods: Annotated[list[str], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    shards: Annotated[list[int], Field(min_length=1)]
+    """The jobs that features are extracted in, numbered."""
+    ablation: Ablation
+    shown: str
+    pretrain: Pretrain
+    method: Methods
+    embed: Embed
+    downstream: Downstream
+    end_to_end: EndToEnd
+
+    @property
+    def features(self) -> Any:
+        """The settings of the extraction."""
+        return getattr(self, self.extraction)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        return self.features.shape
+
+    def patches_shape(self, slicing: Slicing) -> tuple[int, ...]:
+        """The shape of a network's input: patches, height, width, channels."""
+        return slicing.patches, *slicing.tile_shape(self.shape, self.pretrain.gap)
+
+    @property
+    def max_rejected(self) -> float:
+        """The share of a split's inputs that may be left out."""
+        return getattr(self.features, "max_rejected", 0.0)
+
+    @property
+    def metrics(self) -> dict[str, tuple[str, ...]]:
+        """What each task is scored by, the first metric being the main one."""
+        tasks = self.downstream.tasks
+        if isinstance(tasks, dict):
+            return {task: KINDS[kind] for task, kind in tasks.items()}
+        return self.known
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Every split that features are extracted of."""
+        return tuple(dict.fromkeys((*self.upstream, *SPLITS)))
+
+    @property
+    def all_slicings(self) -> list[str]:
+        """The study's slicings and those of the ablation that are run."""
+        ablation = self.ablation
+        run = ablation.methods and ablation.seeds and ablation.n_examples
+        return [*self.slicings, *(ablation.slicings if run else [])]
+
+    def crossed(self, slicing: str) -> tuple[list[str], list[int]]:
+        """The methods and the seeds that a slicing is run with, each with each."""
+        part = self if slicing in self.slicings else self.ablation
+        return part.methods, part.seeds
+
+    def classifiers(self, slicing: str, method: str, seed: int) -> list[str]:
+        """What an encoder is scored with: the study's probe first."""
+        if slicing not in self.slicings:
+            return [self.downstream.probe]
+        trained, others = self.end_to_end, self.downstream.others
+        end_to_end = method in trained.methods and seed in trained.seeds and trained.n_examples
+        return [
+            self.downstream.probe,
+            *(others.probes if others.n_examples else []),
+            *(["end_to_end"] if end_to_end else []),
+        ]
+
+    def draws(self, slicing: str, classifier: str) -> tuple[list[int], int]:
+        """The numbers of examples that a classifier is fitted on, and of draws of each."""
+        down = self.downstream
+        if classifier == "end_to_end":
+            return self.end_to_end.n_examples, self.end_to_end.replicates
+        if classifier != down.probe:
+            return down.others.n_examples, down.replicates
+        ablated = slicing in self.ablation.slicings
+        return self.ablation.n_examples if ablated else down.n_examples, down.replicates
+
+    def build_method(self, name: str, slicing: Slicing) -> Any:
+        """A pretraining method with its settings.
+
+        Raises:
+            ValueError: where the settings ask for more than there is.
+        """
+        settings = getattr(self.method, name).model_dump(exclude={"learning_rate"})
+        method = METHODS[name](slicing.patches, **settings)
+        _ = method.outputs  # fixed permutations are chosen here
+        return method
+
+    def learning_rate(self, method: str) -> float:
+        """The learning rate of a method; 0 for one that is not trained."""
+        return getattr(getattr(self.method, method), "learning_rate", 0.0)
+
+    @field_validator("shards")
+    @classmethod
+    def _numbered(cls, shards: list[int]) -> list[int]:
+        if shards != list(range(len(shards))):
+            raise ValueError("is a list of numbers from 0 on: [0, 1, 2] for three jobs")
+        return shards
+
+    @field_validator("slicings", "methods", "seeds")
+    @classmethod
+    def _all_distinct(cls, values: list) -> list:
+        return distinct(values)
+
+    @field_validator("slicings")
+    @classmethod
+    def _known_slicings(cls, slicings: list[str]) -> list[str]:
+        for slicing in slicings:
+            Slicing.parse(slicing)
+        return slicings
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, methods: list[str]) -> list[str]:
+        for method in methods:
+            if method not in METHODS:
+                known = ", ".join(METHODS)
+                raise ValueError(f"unknown method {method!r}: choose from {known}")
+        return methods
+
+    @field_validator("ablation")
+    @classmethod
+    def _other_slicings(cls, ablation: Ablation, info: ValidationInfo) -> Ablation:
+        for slicing in distinct(ablation.slicings):
+            Slicing.parse(slicing)
+            if slicing in info.data.get("slicings", []):
+                raise ValueError(f"slicings: {slicing} is already one of the study's slicings")
+        return ablation
+
+    @field_validator("shown")
+    @classmethod
+    def _one_of_the_methods(cls, shown: str, info: ValidationInfo) -> str:
+        if shown not in info.data.get("methods", [shown]):
+            raise ValueError("is not among the study's methods")
+        return shown
+
+    @model_validator(mode="after")
+    def _parts_of_the_study(self) -> Self:
+        """The ablation and the networks trained end to end use a part of the study's lists."""
+        whole = {
+            "methods": self.methods,
+            "seeds": self.seeds,
+            "n_examples": self.downstream.n_examples,
+        }
+        for part in ("ablation", "end_to_end"):
+            for key, values in whole.items():
+                for value in distinct(getattr(getattr(self, part), key)):
+                    if value not in values:
+                        raise ValueError(f"{part}.{key}: {value} is not among the study's {key}")
+        if self.end_to_end.replicates > self.downstream.replicates:
+            raise ValueError("end_to_end.replicates: more than downstream.replicates")
+        return self
+
+    @field_validator("downstream")
+    @classmethod
+    def _tasks(cls, downstream: Downstream, info: ValidationInfo) -> Downstream:
+        folder, tasks = info.data.get("dataset") == "folder", downstream.tasks
+        if folder != isinstance(tasks, dict):
+            what = "{column of labels.csv: class, number or categories}" if folder else "a list"
+            raise ValueError(f"tasks: of the dataset {info.data.get('dataset')} it is {what}")
+        for task in tasks:
+            if not folder and task not in cls.known:
+                raise ValueError(f"unknown task {task!r}: choose from {', '.join(cls.known)}")
+            if task in RESERVED:
+                raise ValueError(f"tasks: {task} cannot be a task: rename the column")
+        return downstream
+
+    @model_validator(mode="after")
+    def _source_of_a_folder(self) -> Self:
+        if self.dataset == "folder":
+            if not self.source or self.source.startswith("~"):
+                raise ValueError("source: the dataset folder needs your folder's path, without ~")
+        elif self.source:
+            raise ValueError("source: is for the dataset folder alone: leave it empty")
+        return self
+
+    @model_validator(mode="after")
+    def _has_settings(self) -> Self:
+        missing = [name for name in self.methods if getattr(self.method, name) is None]
+        if missing:  # pydantic puts the key of this section before each one's
+            said = PydanticCustomError("no_settings", "missing: the method is in the list methods")
+            raise ValidationError.from_exception_data(
+                type(self).__name__,
+                [
+                    InitErrorDetails(type=said, loc=("method", name), input=self.method)
+                    for name in missing
+                ],
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _slicings_fit(self) -> Self:
+        for slicing in (*self.slicings, *self.ablation.slicings):
+            Slicing.parse(slicing).tile_shape(self.shape, self.pretrain.gap)
+        colours = len(self.shape) > 2 and self.shape[-1] == 3
+        if not colours and (self.pretrain.channel_shift or self.pretrain.grey_share):
+            raise ValueError("pretrain.channel_shift and grey_share are for colours: use 0")
+        return self
+
+
+class Audio(Study):
+    """The audio study."""
+
+    extraction, unit = "spectrograms", "notes"
+    known: ClassVar = {
+        "instrument": ("accuracy",),
+        "family": ("accuracy",),
+        "pitch": ("mse", "accuracy"),
+    }
+
+    dataset: Literal["notes", "folder", "nsynth_full", "nsynth_gansynth_subset"]
+    spectrograms: Spectrograms
+
+
+class Video(Study):
+    """The video study."""
+
+    extraction, unit = "frames", "clips"
+    known: ClassVar = {"action": ("accuracy",)}
+
+    dataset: Literal["motions", "folder", "something_something_v2"]
+    frames: Frames
+
+
+class Images(Study):
+    """The image study; it pretrains on other pictures than the probes are fitted on."""
+
+    upstream = ("pretrain", "pretrain_valid")
+    extraction, unit = "pictures", "pictures"
+    known: ClassVar = {"objects": ("auc",)}
+
+    dataset: Literal["scenes", "folder", "imagenet_voc"]
+    pictures: Pictures
+
+
+class Params(Section):
+    """A whole params file; a modality that it leaves out is not run."""
+
+    paths: Roots
+    threads: Threads
+    notes: Notes | None = None
+    motions: Motions | None = None
+    scenes: Scenes | None = None
+    folder: Folder | None = None
+    nsynth_full: Public | None = None
+    nsynth_gansynth_subset: Public | None = None
+    imagenet_voc: Public | None = None
+    something_something_v2: Public | None = None
+    audio: Audio | None = None
+    video: Video | None = None
+    images: Images | None = None
+
+    @property
+    def layout(self) -> Paths:
+        return Paths(Path(self.paths.data), Path(self.paths.results))
+
+    @property
+    def studies(self) -> dict[str, Study]:
+        """The study of each modality that is run."""
+        return {name: study for name in MODALITIES if (study := getattr(self, name)) is not None}
+
+    @property
+    def recording(self) -> Recording:
+        """Length and sample rate of the audio study's recordings."""
+        if self.audio and self.audio.dataset == "folder" and self.folder:
+            return Recording(self.folder.sample_rate, self.folder.seconds)
+        return NSYNTH
+
+    @model_validator(mode="after")
+    def _something_to_run(self) -> Self:
+        if not self.studies:
+            raise ValueError(f"missing: at least one of {', '.join(MODALITIES)}")
+        for name, study in self.studies.items():
+            if getattr(self, study.dataset) is None:
+                raise ValueError(f"{study.dataset}: missing: it is the dataset of {name}")
+        folders = [name for name, study in self.studies.items() if study.dataset == "folder"]
+        if len(folders) > 1:
+            raise ValueError(f"{folders[1]}.dataset: the folder is {folders[0]}'s: one has one")
+        return self
+
+    @model_validator(mode="after")
+    def _enough_inputs(self) -> Self:
+        for name, study in self.studies.items():
+            dataset = getattr(self, study.dataset)
+            # The number of notes is known only when they are rendered.
+            for key, most, split in (
+                ("downstream.n_examples", max(study.downstream.n_examples), "train"),
+                ("pretrain.batch_size", study.pretrain.batch_size, study.upstream[0]),
+            ):
+                if most > (there := getattr(dataset, split, most)):
+                    raise ValueError(
+                        f"{name}.{key}: {most} is more than {study.dataset}.{split}: {there}"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _spectrograms_fit(self) -> Self:
+        if not self.audio:
+            return self
+        settings, recording = self.audio.spectrograms, self.recording
+        if settings.f_max > recording.sample_rate / 2:
+            raise ValueError(
+                f"audio.spectrograms.f_max: {settings.f_max:g} is more than half the sample rate, "
+                f"{recording.sample_rate / 2:g} Hz"
+            )
+        if settings.frames > (most := frame_count(recording.samples, settings.hop_length)):
+            raise ValueError(
+                f"audio.spectrograms.frames: {settings.frames} is more than the {most} that "
+                f"{recording.seconds:g} s have at hop_length {settings.hop_length}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _clips_are_long_enough(self) -> Self:
+        if self.video and self.motions and self.video.dataset == "motions":
+            needed = self.video.frames.count + self.video.frames.skip
+            if self.motions.frames_min < needed:
+                raise ValueError(
+                    f"motions.frames_min: {self.motions.frames_min} is less than the {needed} of "
+                    "video.frames.count and skip"
+                )
+        return self
+
+    def study(self, modality: str) -> Study:
+        """The study of one modality, as named on a command line."""
+        if modality not in MODALITIES:
+            raise InputError(f"--modality {modality}: unknown, use one of {', '.join(MODALITIES)}")
+        if modality not in self.studies:
+            raise InputError(f"--modality {modality}: the params file has no section {modality}")
+        return self.studies[modality]
+
+    def of_dataset(self, dataset: str) -> tuple[str, Study]:
+        """The modality that has a dataset, and its study.
+
+        Raises:
+            InputError: where no modality of the params file has it.
+        """
+        for modality, study in self.studies.items():
+            if study.dataset == dataset:
+                return modality, study
+        has = ", ".join(study.dataset for study in self.studies.values())
+        raise InputError(f"dataset {dataset}: the params file has {has} (after a change: make dvc)")
+
+    def extracted_by(self, dataset: str, extraction: str) -> Study:
+        """The study whose features a stage extracts from a dataset."""
+        _, study = self.of_dataset(dataset)
+        if study.extraction != extraction:
+            raise InputError(
+                f"--dataset {dataset}: its stage is {study.extraction}, not {extraction}"
+            )
+        return study
+
+    def encoder_key(self, modality: str, slicing: str, method: str, seed: int) -> EncoderKey:
+        """One encoder, its identity checked; it need not be in the study's lists."""
+        study = self.study(modality)
+        if method not in METHODS:
+            known = ", ".join(METHODS)
+            raise InputError(f"--method {method}: unknown method, use one of {known}")
+        if getattr(study.method, method) is None:
+            raise InputError(f"{modality}.method.{method}: missing: --method asks for the method")
+        if not 0 <= seed < 2**31:
+            raise InputError(f"--seed {seed}: use a number from 0 to 2147483647")
+        try:
+            Slicing.parse(slicing).tile_shape(study.shape, study.pretrain.gap)
+        except ValueError as error:
+            raise InputError(f"--slicing {slicing}: {error}") from None
+        return EncoderKey(modality, slicing, method, seed)
+
+    def identity(self, key: EncoderKey) -> dict[str, str | int]:
+        """What every table says of an encoder: column and value."""
+        return {
+            "modality": key.modality,
+            "dataset": self.study(key.modality).dataset,
+            "slicing": key.slicing,
+            "method": key.method,
+            "upstream_seed": key.seed,
+        }
+
+    def encoder_keys(self, *modalities: str) -> list[EncoderKey]:
+        """The encoders of these modalities (none: of all), in the order of the params file."""
+        return [
+            EncoderKey(modality, slicing, method, seed)
+            for modality, study in self.studies.items()
+            if not modalities or modality in modalities
+            for slicing in study.all_slicings
+            for method, seed in product(*study.crossed(slicing))
+        ]
+
+    def trained_end_to_end(self, *modalities: str) -> list[EncoderKey]:
+        """The encoders of these modalities (none: of all) that are trained on end to end."""
+        keys = self.encoder_keys(*modalities)
+        return [key for key in keys if "end_to_end" in self.classifiers(key)]
+
+    def shown(self, modality: str) -> EncoderKey:
+        """The encoder of a modality whose examples and answers are shown."""
+        study = self.study(modality)
+        return EncoderKey(modality, study.slicings[0], study.shown, study.seeds[0])
+
+    def classifiers(self, key: EncoderKey) -> list[str]:
+        """See :meth:`Study.classifiers`."""
+        return self.study(key.modality).classifiers(key.slicing, key.method, key.seed)

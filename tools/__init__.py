@@ -1,0 +1,1 @@
+"""Programs for a person, beside the study's stages."""

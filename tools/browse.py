@@ -1,0 +1,28 @@
+"""Serve the results of a study on this machine: make browse [PARAMS=...] [PORT=...]."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+from study import cli
+from study.files import need
+from study.loading import load_params
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8000)
+    args = parser.parse_args()
+    paths = load_params(os.environ.get("PARAMS", "params.yaml")).layout
+    need(paths.site, "site")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(paths.results))
+    with ThreadingHTTPServer(("127.0.0.1", args.port), handler) as server:
+        print(f"{paths.site} on http://127.0.0.1:{server.server_port}/ (Ctrl-C ends)", flush=True)
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    cli.run(main)

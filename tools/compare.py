@@ -1,0 +1,146 @@
+"""Set two studies beside each other: make compare A=results/smoke B=results.
+
+Reads settings.yaml and scores.csv of two folders of results; prints the settings that differ, and
+of every score that both have the two means and their difference, B less A, with a 95 % interval.
+Where the labelled data and their draws are the same, the difference is paired, seed by seed and
+draw by draw; where not, the two studies are resampled apart. --csv writes the scores to a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from shuffle_to_learn.evaluation.statistics import independent_difference, paired_difference
+from study import cli
+from study.errors import InputError
+from study.files import need, read_table, reading, write_csv
+from study.results import SCORES
+
+KEYS = ["modality", "slicing", "method", "classifier", "task", "metric", "n_examples"]
+COLUMNS = [*KEYS, "a", "b", "difference", "ci_low", "ci_high", "paired"]
+
+
+def flat(value: Any, name: str = "") -> dict[str, Any]:
+    """Nested settings as one level of dotted keys."""
+    if not isinstance(value, dict):
+        return {name: value}
+    parts = (flat(part, f"{name}.{key}" if name else str(key)) for key, part in value.items())
+    return {key: setting for part in parts for key, setting in part.items()}
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings that a folder of results was made with."""
+    path = need(folder / "settings.yaml", "site")
+    with reading(path, "site"):
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(settings, dict):
+            raise ValueError("no settings")
+        return settings
+
+
+def read_scores(folder: Path) -> pd.DataFrame:
+    """The scores of a folder of results."""
+    path = folder / "scores.csv"
+    table = read_table(path, "scores")
+    if list(table.columns) != SCORES:
+        raise InputError(f"{path} has not the columns of scores: run the stage scores again")
+    twice = table.index[table.duplicated(SCORES[:-1])]
+    if len(twice):
+        raise InputError(f"{path}, line {twice[0] + 2}: the same score as on a line above")
+    return table
+
+
+def changed(a: dict[str, Any], b: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(key, in A, in B) of every setting that differs; None where a study has it not."""
+    one, other = flat(a), flat(b)
+    keys = list(dict.fromkeys([*one, *other]))
+    return [(k, one.get(k), other.get(k)) for k in keys if one.get(k) != other.get(k)]
+
+
+def same_draws(a: dict[str, Any], b: dict[str, Any], modality: str) -> bool:
+    """Whether replicate r is the same labelled examples in both studies."""
+
+    def drawn(settings: dict[str, Any]) -> Any:
+        study = settings[modality]
+        extraction = [study.get(key) for key in ("spectrograms", "frames", "pictures")]
+        down = [study["downstream"].get(key) for key in ("seed", "evaluate_on")]
+        return settings.get(study["dataset"]), study["dataset"], extraction, down
+
+    return drawn(a) == drawn(b)
+
+
+def crossed(table: pd.DataFrame) -> pd.DataFrame:
+    """Seeds x replicates: the replicates that all seeds have, which may be none."""
+    wide = table.pivot(index="upstream_seed", columns="replicate", values="value")
+    return wide.dropna(axis="columns")
+
+
+def compared(
+    a: tuple[dict[str, Any], pd.DataFrame], b: tuple[dict[str, Any], pd.DataFrame]
+) -> pd.DataFrame:
+    """One row for every score that both studies have."""
+    groups = [dict(iter(scores.groupby(KEYS, sort=False))) for _, scores in (a, b)]
+    rows = []
+    for key in (key for key in groups[0] if key in groups[1]):
+        one, other = (crossed(group[key]) for group in groups)
+        if one.empty or other.empty:
+            name = ", ".join(map(str, key))
+            raise InputError(f"{name}: the seeds of a study have no draw in common: run it again")
+        paired = same_draws(a[0], b[0], key[0])
+        if paired:
+            seeds = one.index.intersection(other.index)
+            draws = one.columns.intersection(other.columns)
+            paired = len(seeds) > 0 and len(draws) > 0
+        if paired:
+            one, other = (table.loc[seeds, draws] for table in (one, other))
+            found = paired_difference(other.to_numpy(), one.to_numpy())
+        else:
+            found = independent_difference(other.to_numpy(), one.to_numpy())
+        means = float(np.mean(one.to_numpy())), float(np.mean(other.to_numpy()))
+        rows.append((*key, *means, *found, paired))
+    return pd.DataFrame(rows, columns=COLUMNS).round(8)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("a", type=Path, help="a folder of results, e.g. results/smoke")
+    parser.add_argument("b", type=Path, help="another one")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the scores there, too")
+    options = parser.parse_args(arguments)
+    folders = (options.a, options.b)
+    a, b = ((read_settings(folder), read_scores(folder)) for folder in folders)
+    print(f"A: {options.a}\nB: {options.b}\n\nSettings that differ (A, B)")
+    differing = changed(a[0], b[0])
+    for key, one, other in differing:
+        print(f"  {key}: {one}, {other}")
+    if not differing:
+        print("  none")
+    table = compared(a, b)
+    print("\nScores, B less A with a 95 % interval; * where it does not hold 0")
+    for row in table.itertuples():
+        what = (
+            f"{row.modality} {row.slicing} {row.method} ({row.classifier}), {row.task} {row.metric}"
+        )
+        clear = "*" if row.ci_low > 0 or row.ci_high < 0 else " "
+        print(
+            f"  {what} at {row.n_examples}: {row.a:.4g}, {row.b:.4g}; {row.difference:+.4g} "
+            f"[{row.ci_low:+.4g}, {row.ci_high:+.4g}]{clear}{'' if row.paired else ' (not paired)'}"
+        )
+    one, other = (scores.groupby(KEYS).ngroups for _, scores in (a, b))
+    print(f"\n{len(table)} scores are in both; A has {one}, B has {other}.")
+    if options.csv:
+        write_csv(options.csv, table)
+        print(f"written to {options.csv}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,313 @@
+"""Write dvc.yaml, the study under DVC: python -m tools.dvc_yaml (make dvc does it first).
+
+Reads the params file (params.yaml, or PARAMS) and the imports of the stages. The study of
+params.yaml goes to dvc.yaml; that of any other params file to pipelines/<its name>/, with the merged
+settings beside it, since DVC reads no `base`. Prints the file to run: dvc repro FILE.
+
+Lists of slicings, methods, seeds and shards stay in the params file and all values do, so a change
+there needs no new dvc.yaml. A modality or dataset that comes or goes, and an import, do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from study import cli
+from study.errors import InputError
+from study.files import write_text
+from study.graph import code, sections
+from study.loading import load_params, merged
+from study.outputs import CONFUSED, figures, tables, wide_figures
+from study.params import PUBLIC, Params
+from study.paths import SPLITS, EncoderKey, Paths
+
+Stages = dict[str, dict[str, Any]]
+PATHS = Paths(Path("${paths.data}"), Path("${paths.results}"))
+ITEM = {name: f"${{item.{name}}}" for name in ("slicing", "method", "seed", "shard")}
+COMMAND = "python -m tools.dvc_yaml"
+
+
+class _Plain(yaml.SafeDumper):
+    """YAML without anchors: a list that stands twice is written twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def stage(name: str, options: str = "", **parts: Any) -> dict[str, Any]:
+    """A stage of dvc.yaml; parts that are empty are left out, paths become texts."""
+    found: dict[str, Any] = {"cmd": f"python -m stages.{name} {options}".strip()}
+    for key, value in parts.items():
+        if value:
+            found[key] = [str(path) for path in value] if isinstance(value, list) else value
+    return found
+
+
+def data_stages(params: Params, modality: str) -> Stages:
+    """From a dataset to the features of a modality."""
+    study = params.study(modality)
+    dataset, extraction = study.dataset, study.extraction
+    files = [f"{split}.{suffix}" for split in study.splits for suffix in ("npy", "parquet")]
+    files.append("rejected.csv")
+    return {
+        f"dataset-{modality}": stage(
+            "dataset",
+            f"--dataset {dataset}",
+            deps=[*code("dataset", dataset=dataset), *([study.source] if study.source else [])],
+            params=sections(params, "dataset", modality=modality, dataset=dataset),
+            outs=[PATHS.dataset(dataset), PATHS.manifest(dataset)],
+        ),
+        extraction: {
+            "matrix": {"shard": f"${{{modality}.shards}}"},
+            **stage(
+                extraction,
+                f"--dataset {dataset} --shard {ITEM['shard']}",
+                deps=[*code(extraction), PATHS.dataset(dataset)],
+                params=sections(params, extraction, modality=modality),
+                outs=[PATHS.shard(dataset, ITEM["shard"], file) for file in files],
+            ),
+        },
+        f"join-{modality}": stage(
+            "join",
+            f"--dataset {dataset}",
+            deps=[*code("join"), PATHS.shard(dataset, "", "").parent],
+            params=sections(params, "join", modality=modality),
+            outs=[PATHS.features(dataset, "").parent / file for file in files],
+        ),
+    }
+
+
+def encoder_stages(params: Params, modality: str) -> Stages:
+    """What is done for each encoder of a modality: of the study and, again, of its ablation."""
+    study = params.study(modality)
+    key = EncoderKey(modality, ITEM["slicing"], ITEM["method"], ITEM["seed"])  # type: ignore[arg-type]
+    options = (
+        f"--modality {modality} --slicing {key.slicing} --method {key.method} --seed {key.seed}"
+    )
+    scored = ("train", f"${{{modality}.downstream.evaluate_on}}")
+    who = {"modality": modality, "method": key.method}
+
+    def features(*splits: str) -> list[Path]:
+        return [PATHS.features(study.dataset, split) for split in splits]
+
+    labels = [PATHS.labels(study.dataset, split) for split in scored]
+    model = PATHS.model(key)
+    each = {
+        "pretrain": stage(
+            "pretrain",
+            options,
+            deps=[*code("pretrain", method=key.method), *features(*study.upstream)],
+            params=sections(params, "pretrain", **who),
+            outs=[model, PATHS.history(key), PATHS.pretext(key)],
+        ),
+        "embed": stage(
+            "embed",
+            options,
+            deps=[*code("embed"), *features(*SPLITS), model],
+            params=sections(params, "embed", **who),
+            outs=[PATHS.embeddings(key, split) for split in SPLITS],
+        ),
+        "downstream": stage(
+            "downstream",
+            options,
+            deps=[
+                *code("downstream"),
+                *labels,
+                *(PATHS.embeddings(key, split) for split in scored),
+            ],
+            params=sections(params, "downstream", **who),
+            outs=[PATHS.scores(key), PATHS.answers(key)],
+        ),
+    }
+    end_to_end = stage(
+        "end_to_end",
+        options,
+        deps=[*code("end_to_end"), *features(*scored), *labels, model],
+        params=sections(params, "end_to_end", **who),
+        outs=[PATHS.end_to_end(key)],
+    )
+    result = {
+        f"{name}-{modality}": {"matrix": matrix(modality), **own} for name, own in each.items()
+    }
+    result[f"end_to_end-{modality}"] = {"matrix": matrix(modality, "end_to_end"), **end_to_end}
+    for name, own in each.items():
+        added = [f"{modality}.ablation.n_examples"] if name == "downstream" else []
+        result[f"{name}-{modality}-ablation"] = {
+            "matrix": matrix(modality, "ablation", "ablation"),
+            **own,
+            "params": [*own["params"], *added],
+        }
+    return result
+
+
+def matrix(modality: str, part: str = "", slicings: str = "") -> dict[str, str]:
+    """Slicings, methods and seeds, each with each, of a study or of a part of it."""
+
+    def listed(part: str, key: str) -> str:
+        return "${" + ".".join(filter(None, (modality, part, key))) + "}"
+
+    return {
+        "slicing": listed(slicings, "slicings"),
+        "method": listed(part, "methods"),
+        "seed": listed(part, "seeds"),
+    }
+
+
+def result_stages(params: Params) -> Stages:
+    """Everything under the folder of results."""
+    compared = {"params": sections(params, "tables")}
+    scores = [PATHS.all_scores, PATHS.all_pretext]
+    table_files = [
+        PATHS.table(table.name, suffix)
+        for table in tables(params)
+        for suffix in ("csv", "md", "tex", "html")
+    ]
+    figure_files = [
+        PATHS.figure(name, suffix) for name in figures(params) for suffix in ("csv", "png", "svg")
+    ]
+    figure_files += [PATHS.figure(f"{name}-narrow", "svg") for name in wide_figures(params)]
+    answers, labels = [], []
+    for modality in (modality for modality in CONFUSED if modality in params.studies):
+        shown = EncoderKey(modality, f"${{{modality}.slicings[0]}}", f"${{{modality}.shown}}", 0)
+        answers.append(PATHS.answers(shown).parent)
+        evaluate_on = f"${{{modality}.downstream.evaluate_on}}"
+        labels.append(PATHS.labels(params.study(modality).dataset, evaluate_on))
+    result = {
+        "scores": stage(
+            "scores",
+            deps=[*code("scores"), PATHS.data / "scores", PATHS.data / "pretext"],
+            **compared,
+            outs=scores,
+        ),
+        "tables": stage(
+            "tables",
+            deps=[*code("tables"), *scores],
+            **compared,
+            outs=table_files,
+            metrics=[PATHS.metrics],
+        ),
+        "claims": stage("claims", deps=[*code("claims"), *scores], **compared, outs=[PATHS.claims]),
+        "figures": stage(
+            "figures",
+            deps=[*code("figures"), *scores, PATHS.data / "history", *answers, *labels],
+            **compared,
+            outs=figure_files,
+        ),
+    }
+    example_files = []
+    for modality, study in params.studies.items():
+        shown = EncoderKey(
+            modality,
+            f"${{{modality}.slicings[0]}}",
+            f"${{{modality}.shown}}",
+            f"${{{modality}.seeds[0]}}",  # type: ignore[arg-type]
+        )
+        made = [PATHS.figure(f"reordered-{modality}", suffix) for suffix in ("csv", "png", "svg")]
+        example_files += made
+        result[f"examples-{modality}"] = stage(
+            "examples",
+            f"--modality {modality} --slicing {shown.slicing} --method {shown.method} "
+            f"--seed {shown.seed}",
+            deps=[
+                *code("examples", method=shown.method),
+                PATHS.features(study.dataset, study.upstream[1]),
+                PATHS.model(shown),
+            ],
+            params=sections(params, "examples", modality=modality),
+            outs=made,
+        )
+    datasets = [study.dataset for study in params.studies.values()]
+    result["site"] = stage(
+        "site",
+        deps=[
+            *code("site"),
+            *(path(name) for name in datasets for path in (PATHS.manifest, PATHS.rejected)),
+            *(
+                PATHS.labels(study.dataset, split)
+                for study in params.studies.values()
+                if study.dataset in PUBLIC
+                for split in study.splits
+            ),
+            *table_files,
+            PATHS.metrics,
+            *figure_files,
+            *example_files,
+            PATHS.claims,
+            *scores,
+        ],
+        params=sections(params, "site"),
+        outs=[PATHS.site, PATHS.browse, PATHS.settings],
+    )
+    return result
+
+
+def pipeline(params: Params) -> Stages:
+    """The stages of dvc.yaml."""
+    result: Stages = {}
+    for part in (data_stages, encoder_stages):
+        for modality in params.studies:
+            result |= part(params, modality)
+    return result | result_stages(params)
+
+
+def elsewhere(stages: Stages, settings: Path, depth: int) -> Stages:
+    """The stages of a dvc.yaml in another folder: they run in the project's and name their file."""
+    result = {}
+    for name, own in stages.items():
+        watched = [{settings.as_posix(): own["params"]}]
+        cmd = f"{own['cmd']} --params {settings.as_posix()}"
+        result[name] = {"wdir": "/".join([".."] * depth), **own, "cmd": cmd, "params": watched}
+    return result
+
+
+def text(params: Params, about: str, stages: Stages) -> str:
+    """The file's content."""
+    head = f"# {about}\n# Written by {COMMAND}: change that, not this.\n"
+    return head + yaml.dump({"stages": stages}, Dumper=_Plain, sort_keys=False, width=100)
+
+
+def write(path: Path) -> Path:
+    """Write the dvc.yaml of a params file.
+
+    Returns:
+        Its path.
+
+    Raises:
+        InputError: where the params file is wrong, or another one of its name has the folder.
+    """
+    params = load_params(path)
+    if path == Path("params.yaml"):
+        target = Path("dvc.yaml")
+        _write(target, text(params, "The whole study under DVC: dvc repro", pipeline(params)))
+        return target
+    folder = Path("pipelines") / path.stem
+    target, settings = folder / "dvc.yaml", folder / "params.yaml"
+    about = f"The study of {path.as_posix()} under DVC: dvc repro {target.as_posix()}"
+    if target.exists() and target.read_text(encoding="utf-8").splitlines()[:1] != [f"# {about}"]:
+        raise InputError(f"{target} is of another params file: rename {path}")
+    content = yaml.dump(merged(path), Dumper=_Plain, sort_keys=False, width=100)
+    _write(settings, f"# {path.as_posix()} and what it starts from, by {COMMAND}.\n{content}")
+    stages = elsewhere(pipeline(params), settings, len(folder.parts))
+    _write(target, text(params, about, stages))
+    return target
+
+
+def _write(path: Path, content: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != content:
+        write_text(path, content)
+
+
+def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    print(write(Path(os.environ.get("PARAMS", "params.yaml"))))
+
+
+if __name__ == "__main__":
+    cli.run(main)

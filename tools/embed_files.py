@@ -1,0 +1,96 @@
+"""Embed files of your own with a trained encoder: python -m tools.embed_files --model ... --input ...
+
+Reads cfn.keras and a file or a folder of recordings (wav, flac, ogg, mp3), videos or pictures;
+writes a parquet table, a row an input: file, start (of a window of a recording, in seconds) and
+embedding (a list of float32). Recordings are cut into windows as the encoder was trained on.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from shuffle_to_learn.slicing import Slicing
+from study import cli
+from study.errors import InputError
+from study.files import atomic
+from study.loading import load_params
+from study.tensorflow import load_model, start_tensorflow
+from tools.encoder import encoder_key, parser, reader
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parser(__doc__)
+    options.add_argument("--input", type=Path, required=True, help="a file or a folder")
+    options.add_argument("--output", type=Path, required=True, help="a .parquet file to write")
+    options.add_argument("--threads", **cli.OPTIONS["threads"])
+    args = options.parse_args(arguments)
+    if args.output.suffix != ".parquet":
+        raise InputError(f"--output {args.output}: name a file that ends in .parquet")
+    params = load_params(args.params)
+    key = encoder_key(args, params)
+    if not args.input.exists():
+        raise InputError(f"--input {args.input} does not exist")
+
+    start_tensorflow(cli.threads(args, params.threads.embed))
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    from shuffle_to_learn.datasets.folder import SUFFIXES, files
+    from shuffle_to_learn.models.embedding import BATCH, embed
+
+    if args.input.is_file():
+        folder, names = args.input.parent, [args.input.name]
+    else:
+        folder, names = args.input, files(args.input, key.modality)
+    if not names:
+        known = ", ".join(SUFFIXES[key.modality])
+        raise InputError(f"--input {args.input} holds no files of {key.modality} ({known})")
+    study, slicing = params.study(key.modality), Slicing.parse(key.slicing)
+    model = load_model(args.model, study.patches_shape(slicing))
+    schema = pa.schema(
+        [("file", pa.string()), ("start", pa.float64()), ("embedding", pa.list_(pa.float32()))]
+    )
+    read = reader(params, key.modality)
+    batch: list[tuple[str, float, np.ndarray]] = []
+    rejected: list[str] = []
+    count = 0
+    with (
+        atomic(args.output) as temporary,
+        pyarrow.parquet.ParquetWriter(temporary, schema) as writer,
+    ):
+
+        def write() -> None:
+            sources, starts, features = zip(*batch, strict=True)
+            result = embed(
+                model, np.stack(features), slicing, layer=study.embed.layer, gap=study.pretrain.gap
+            )
+            writer.write_table(pa.table([sources, starts, list(result)], schema=schema))
+            batch.clear()
+
+        for name in cli.progress(names, total=len(names), label="embed", unit="files"):
+            for start, features in read(folder / name):
+                if isinstance(features, str):
+                    rejected.append(f"{name}: {features}")
+                    continue
+                batch.append((name, start, features))
+                count += 1
+                if len(batch) == BATCH:
+                    write()
+        if not count:
+            raise InputError(f"--input {args.input}: nothing can be read; {rejected[0]}")
+        if batch:
+            write()
+    for line in rejected:
+        print(f"left out: {line}", file=sys.stderr)
+    print(
+        f"{args.output}: embeddings of {count} inputs of {len(names)} files by {key}; "
+        f"left out: {len(rejected)}",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)
