@@ -22,6 +22,9 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from study import cli
+from study.files import read_json
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stages import downstream, embed, pretrain
@@ -95,7 +98,7 @@ def trial(
                 seconds = time.monotonic() - start
             embed.main(options)
             downstream.main(options)
-            ranks = common.read_json(layout.pretext(encoder), "pretrain")["metrics"]
+            ranks = read_json(layout.pretext(encoder), "pretrain")["metrics"]
             scores = pd.read_csv(layout.scores(encoder))
             for (task, n, metric), values in scores.groupby(["task", "n_examples", "metric"])[
                 "value"
@@ -117,4 +120,4 @@ def trial(
 
 
 if __name__ == "__main__":
-    common.run(main)
+    cli.run(main)

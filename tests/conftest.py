@@ -15,7 +15,8 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from study.paths import Encoder, Paths
+from study import cli
+from study.paths import EncoderKey, Paths
 from study.tensorflow import start_tensorflow
 
 ROOT = Path(__file__).parent.parent
@@ -168,8 +169,8 @@ class TinyStudy:
         change(content)
         self.params.write_text(yaml.safe_dump(content))
 
-    def encoder(self, method: str = "mse", slicing: str | None = None) -> Encoder:
-        return Encoder(self.modality, slicing or self.slicing, method, 0)
+    def encoder(self, method: str = "mse", slicing: str | None = None) -> EncoderKey:
+        return EncoderKey(self.modality, slicing or self.slicing, method, 0)
 
     def arguments(self, method: str = "mse", slicing: str | None = None) -> list[str]:
         identity = [
@@ -186,7 +187,7 @@ class TinyStudy:
         """Run a stage as its command would; SystemExit where that would not end with status 0."""
         if "keras" in sys.modules:  # names are counted from the start, as in a fresh process
             sys.modules["keras"].utils.clear_session(free_memory=False)
-        common.run(partial(stage.main, self.arguments(method, slicing)))
+        cli.run(partial(stage.main, self.arguments(method, slicing)))
 
     def refusal(self, stage: ModuleType, method: str = "mse", slicing: str | None = None) -> str:
         """The one line in which a stage ends, having written nothing."""

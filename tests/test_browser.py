@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from test_results import make_study, run_all
 
-from study.params import load_params
+from study.loading import load_params
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")

@@ -45,7 +45,7 @@ def made_up(
     What a seed and a draw do is shared by all methods, so that it cancels in a difference.
     """
     scores, pretext = [], []
-    for e in params.encoders():
+    for e in params.encoder_keys():
         study = params.study(e.modality)
         own = {
             "modality": e.modality,

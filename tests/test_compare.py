@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from shuffle_to_learn.evaluation.statistics import independent_difference
+from study import cli
 from study.results import SCORES
 from tools import compare
 
@@ -73,7 +74,7 @@ def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
     a = folder(tmp_path / "a", scores())
     (tmp_path / "b").mkdir()
     with pytest.raises(SystemExit) as stopped:
-        common.run(lambda: compare.main([str(a), str(tmp_path / "b")]))
+        cli.run(lambda: compare.main([str(a), str(tmp_path / "b")]))
     path = tmp_path / "b" / "settings.yaml"
     assert stopped.value.code == f"error: {path} does not exist: run the stage site first"
 

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from study.announce import announcement, inputs
-from study.params import Params, load_params
+from study.loading import load_params
+from study.params import Params
+from tools import estimate
 
 ROOT = Path(__file__).parent.parent
 Jobs = list[tuple[str, dict[str, str]]]
@@ -25,7 +27,7 @@ def jobs(params: Params) -> Jobs:
         found += [(extraction[modality], own | {"shard": str(shard)}) for shard in study.shards]
         found.append(("join" if modality == "audio" else f"join_{modality}", own))
         found.append(("examples", {"modality": modality}))
-    for e in params.encoders():
+    for e in params.encoder_keys():
         own = {
             "modality": e.modality,
             "slicing": e.slicing,
@@ -62,7 +64,7 @@ def test_more_work_takes_longer() -> None:
 
 def test_what_is_measured_counts_every_job_and_grows_with_the_work() -> None:
     params = load_params(ROOT / "presets/tiny.yaml")
-    work, disk = costs.estimate(params)
+    work, disk = estimate.estimate(params)
     assert work["pretrain"][0] == work["embed"][0] == work["downstream"][0] == 4
     assert work["end_to_end"][0] == 1
     assert work["spectrograms"][0] == 2
@@ -73,7 +75,7 @@ def test_what_is_measured_counts_every_job_and_grows_with_the_work() -> None:
     assert disk["features, in shards and joined"] == 2 * sum(shapes[m] * counts[m] for m in shapes)
     content = params.model_dump(exclude_none=True)
     content["video"]["pretrain"]["epochs"] *= 100
-    more, _ = costs.estimate(Params.model_validate(content))
+    more, _ = estimate.estimate(Params.model_validate(content))
     assert more["pretrain"][1] > 1.3 * work["pretrain"][1]
 
 

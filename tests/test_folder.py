@@ -31,7 +31,8 @@ import stages.spectrograms
 import stages.tables
 import tools.reorder
 from shuffle_to_learn.datasets import folder as library
-from study.params import load_params
+from study import cli
+from study.loading import load_params
 
 RATE = 8000
 SECONDS = 1.0
@@ -143,7 +144,7 @@ def _tensorflow_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def call(stage, *arguments: str | Path) -> None:
-    common.run(partial(stage.main, [str(argument) for argument in arguments]))
+    cli.run(partial(stage.main, [str(argument) for argument in arguments]))
 
 
 def refusal(stage, *arguments: str | Path) -> str:
@@ -295,7 +296,7 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
     assert ("Species accuracy" if metric == "accuracy" else "Species mean AUC") in page
 
     # what a user does next: new files, with the trained encoder
-    model = layout.model(params.encoder(modality, slicing, "mse", 0))
+    model = layout.model(params.encoder_key(modality, slicing, "mse", 0))
     output = tmp_path / "embeddings.parquet"
     (source / f"broken{Path(min(labels)).suffix}").write_bytes(b"broken")
     capsys.readouterr()
@@ -311,7 +312,7 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
         for row in found.itertuples()
     }
     assert set(by_id) == set(own["id"])
-    embedded = np.load(layout.embeddings(params.encoder(modality, slicing, "mse", 0), "test"))
+    embedded = np.load(layout.embeddings(params.encoder_key(modality, slicing, "mse", 0), "test"))
     wanted = np.stack([by_id[name] for name in tables["test"]["id"]])
     # The dataset's spectrograms are rounded to half precision.
     scale = np.abs(embedded).max()

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from scipy.stats import norm
 
-from shuffle_to_learn.ranking import losses, perturb, perturbed_rank, rank, soft_rank
+from shuffle_to_learn.ranking import losses, perturbed_rank, rank, soft_rank
+from shuffle_to_learn.ranking.perturbed import perturb
 
 RNG = np.random.default_rng(0)
 RANKS = np.array([[1, 2, 3, 4, 5], [5, 1, 4, 2, 3], [2, 1, 3, 5, 4]])

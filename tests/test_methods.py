@@ -20,11 +20,9 @@ from scipy.stats import chisquare, norm
 from shuffle_to_learn import ranking
 from shuffle_to_learn.patches import reorder
 from shuffle_to_learn.pretext.methods import METHODS, FixedPermutations
-from shuffle_to_learn.pretext.methods.neural_sort import neural_sort
-from shuffle_to_learn.pretext.methods.sinkhorn import sinkhorn_rank, soft_permutation
 from shuffle_to_learn.pretext.permutations import max_hamming_permutations
-from shuffle_to_learn.ranking import losses
-from study.params import Methods, method_section
+from shuffle_to_learn.ranking import losses, neural_sort, sinkhorn_rank, soft_permutation
+from study.sections import Methods, method_section
 
 SEED = np.array([3, 4])
 N = 4
@@ -77,7 +75,7 @@ def test_the_registry_is_light() -> None:
     code = """
 import sys
 from shuffle_to_learn.pretext.methods import METHODS
-from study.params import load_params
+from study.loading import load_params
 load_params("params.yaml")
 print([METHODS[name](5).n for name in METHODS], "tensorflow" in sys.modules, "keras" in sys.modules)
 """

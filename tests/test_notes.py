@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shuffle_to_learn.datasets import notes, soundfont
+from shuffle_to_learn.datasets import builder, notes, soundfont
 from shuffle_to_learn.datasets.soundfont import INSTRUMENTS, Note
 
 PITCHES = range(60, 70)
@@ -165,7 +165,7 @@ def test_rendering_stays_a_chunk_ahead():
             asked.append(i)
             yield i
 
-    stream = rendered.bounded(Pool(), lambda x: -x, items())
+    stream = builder.bounded(Pool(), lambda x: -x, items())
     assert [next(stream) for _ in range(3)] == [0, -1, -2]
     assert len(asked) <= 256
     assert sum(1 for _ in stream) == 9997

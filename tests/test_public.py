@@ -24,7 +24,7 @@ import stages.join
 import stages.pictures
 import stages.spectrograms
 from shuffle_to_learn.datasets import public
-from study.params import load_params
+from study.loading import load_params
 
 SEED, HELD_OUT = 3, 0.25
 EXTRACTIONS = {"audio": stages.spectrograms, "video": stages.frames, "images": stages.pictures}

@@ -14,8 +14,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import isotonic_regression
 from scipy.stats import norm, rankdata
 
-from shuffle_to_learn import ranking
-from shuffle_to_learn.ranking import perturbed_rank, rank, soft_rank
+from shuffle_to_learn.ranking import isotonic, perturbed_rank, rank, soft_rank
 
 RNG = np.random.default_rng(0)
 epsilons = st.sampled_from([0.05, 0.3, 1.0, 4.0])
@@ -209,7 +208,7 @@ def test_one_block_is_seen_without_a_sort_only_where_it_is_one(
     x: np.ndarray, spread: float
 ) -> None:
     z = x * spread * len(x) / max(np.ptp(x), 1e-9)
-    if ranking._is_one_block(tf.constant(z[None]))[0]:
+    if isotonic._is_one_block(tf.constant(z[None]))[0]:
         assert one_block(z)
 
 
@@ -217,15 +216,15 @@ def test_one_block_is_seen_without_a_sort_only_where_it_is_one(
 def test_one_block_is_seen_up_to_half_as_wide_as_the_ranks(n: int) -> None:
     two = np.repeat([0.0, n / 2], [n // 2, n - n // 2])  # halves as far apart as one block can be
     assert one_block(two)
-    assert ranking._is_one_block(tf.constant(two[None] * 0.999))[0]
-    assert not ranking._is_one_block(tf.constant(two[None] * 1.01))[0]
+    assert isotonic._is_one_block(tf.constant(two[None] * 0.999))[0]
+    assert not isotonic._is_one_block(tf.constant(two[None] * 1.01))[0]
     assert not one_block(two * 1.01)
 
 
 def test_one_block_is_seen_in_normal_values_almost_as_wide_as_the_ranks() -> None:
     z = np.random.default_rng(0).normal(size=(1, 1000)) * 1000 / 8.5
     assert np.ptp(z) > 800 and one_block(z[0])
-    assert ranking._is_one_block(tf.constant(z))[0]
+    assert isotonic._is_one_block(tf.constant(z))[0]
 
 
 def hard_cases(n: int) -> np.ndarray:
@@ -268,7 +267,7 @@ def test_the_fit_takes_few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     wave = np.cumsum(1 + 0.99 * np.sin(np.linspace(0, 50, n)))
     walk = np.cumsum(np.exp(np.cumsum(rng.normal(0, 0.1, n))))
     x = np.stack([np.append(0, ties), wave, walk * n / walk[-1], rng.normal(0, n, n)])
-    steepest = ranking._steepest
+    steepest = isotonic._steepest
     monkeypatch.setattr(ranking, "_steepest", lambda *args: (looks.append(1), steepest(*args))[1])
     ranks = soft_rank(tf.constant(x))  # eagerly: two looks a pass
     assert np.allclose(ranks, [projection(row) for row in x], atol=1e-5)

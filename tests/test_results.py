@@ -23,10 +23,14 @@ from scipy.spatial.distance import pdist
 from shuffle_to_learn.datasets import glyphs
 from shuffle_to_learn.slicing import Slicing
 from stages import claims, figures, scores, site, tables
+from study import names
+from study import outputs as study_outputs
 from study.errors import InputError
-from study.params import Methods, Params, load_params
-from study.paths import Encoder
+from study.loading import load_params
+from study.params import Params
+from study.paths import EncoderKey
 from study.results import nearest, read_scores
+from study.sections import Methods
 
 ROOT = Path(__file__).parent.parent
 # By how much a method's accuracy is above the rest; mse and fast_soft_ranking are alike.
@@ -92,7 +96,7 @@ def make_study(
     path = folder / "params.yaml"
     path.write_text(yaml.safe_dump(content))
     params = load_params(path)
-    for e in params.encoders():
+    for e in params.encoder_keys():
         make_encoder(params, e)
     for modality, study in params.studies.items():
         make_manifest(params, study.dataset)
@@ -107,14 +111,14 @@ def make_shown(params: Params, modality: str) -> None:
         path = layout.figure(f"reordered-{modality}", suffix)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('<svg viewBox="0 0 1 1"></svg>' if suffix == "svg" else "")
-    if task := style.CONFUSED.get(modality):
+    if task := study_outputs.CONFUSED.get(modality):
         labels = pd.DataFrame({task: [0, 1, 2], f"{task}_name": ["brass & <b>co", "flute", "reed"]})
         path = layout.labels(study.dataset, study.downstream.evaluate_on)
         path.parent.mkdir(parents=True, exist_ok=True)
         labels.to_parquet(path)
 
 
-def expected_ranks(e: Encoder) -> float:
+def expected_ranks(e: EncoderKey) -> float:
     """The partial ranks of one encoder; the fewer the patches, the more."""
     patches = Slicing.parse(e.slicing).patches
     if e.method == "random":
@@ -122,7 +126,7 @@ def expected_ranks(e: Encoder) -> float:
     return 0.3 + 1 / patches + MARGIN.get(e.method, 0.0) + 0.01 * e.seed + SHIFT[e.modality]
 
 
-def expected_score(e: Encoder, n: int, replicate: int, *, lower: bool = False) -> float:
+def expected_score(e: EncoderKey, n: int, replicate: int, *, lower: bool = False) -> float:
     """A score less the noise that is the method's own."""
     shared = np.random.default_rng([e.seed, n, replicate]).normal()
     if lower:
@@ -131,7 +135,7 @@ def expected_score(e: Encoder, n: int, replicate: int, *, lower: bool = False) -
     return value + 0.01 * Slicing.parse(e.slicing).patches + SHIFT[e.modality]
 
 
-def make_encoder(params: Params, e: Encoder) -> None:
+def make_encoder(params: Params, e: EncoderKey) -> None:
     """The scores, the pretext metrics and the history of one encoder."""
     layout, study = params.layout, params.study(e.modality)
     down = study.downstream
@@ -276,16 +280,16 @@ def gather(params: Path) -> None:
         stage.main(["--params", str(params)])
 
 
-def one(params: Path, modality: str, place: int) -> Encoder:
-    return load_params(params).encoders(modality)[place]
+def one(params: Path, modality: str, place: int) -> EncoderKey:
+    return load_params(params).encoder_keys(modality)[place]
 
 
 def table(params: Path, number: int | str) -> pd.DataFrame:
     return pd.read_csv(load_params(params).layout.table(f"table{number}", "csv"))
 
 
-def plan(number: int | str) -> style.Plan:
-    (found,) = (plan for plan in style.TABLES if plan.name == f"table{number}")
+def plan(number: int | str) -> names.Plan:
+    (found,) = (plan for plan in study_outputs.TABLES if plan.name == f"table{number}")
     return found
 
 
@@ -303,7 +307,7 @@ def text(params: Path, name: str) -> str:
 def test_scores_holds_every_row_once_in_the_order_of_the_params_file(study: Path) -> None:
     params = load_params(study)
     rows = pd.read_csv(params.layout.all_scores)
-    audio, video, images = (params.study(name).downstream for name in style.MODALITIES)
+    audio, video, images = (params.study(name).downstream for name in names.MODALITIES)
     # instrument and family: 1 metric, pitch: 2
     assert dict(rows["modality"].value_counts()) == {
         # of 5 methods and 3 seeds at 4 numbers of examples and by another probe at one, of 2 more
@@ -317,7 +321,7 @@ def test_scores_holds_every_row_once_in_the_order_of_the_params_file(study: Path
     for modality, own in rows.groupby("modality"):
         assert list(dict.fromkeys(own["method"])) == params.study(modality).methods
         assert list(dict.fromkeys(own["slicing"])) == params.study(modality).all_slicings
-    encoders = [params.encoders(modality) for modality in ("audio", "video", "images")]
+    encoders = [params.encoder_keys(modality) for modality in ("audio", "video", "images")]
     for e in (encoders[0][0], encoders[0][7], *(own[-1] for own in encoders)):
         own = rows[list(rows.columns[:5])] == [
             e.modality,
@@ -413,7 +417,7 @@ def test_scores_refuses_damaged_pretext(fresh: Path, changed: dict, message: str
 
 
 @pytest.mark.parametrize("kind", ["scores", "pretext"])
-@pytest.mark.parametrize("modality", style.MODALITIES)
+@pytest.mark.parametrize("modality", names.MODALITIES)
 def test_scores_names_a_missing_file(fresh: Path, modality: str, kind: str) -> None:
     path = getattr(load_params(fresh).layout, kind)(one(fresh, modality, 2))
     path.unlink()
@@ -491,7 +495,7 @@ def test_table_values(
         assert row["best"] == (method == "perturbed_fy") and not row["indistinguishable"]
     expected = np.mean(
         [
-            expected_score(Encoder(modality, slicing, "mse", seed), examples, replicate)
+            expected_score(EncoderKey(modality, slicing, "mse", seed), examples, replicate)
             for seed in range(shape[0])
             for replicate in range(shape[1])
         ]
@@ -509,7 +513,7 @@ def test_partial_ranks_of_a_table(study: Path, number: int, modality: str) -> No
     seeds = params.study(modality).seeds
     for slicing in params.study(modality).slicings:
         for method in ("random", "mse", "perturbed_fy"):
-            ranks = [expected_ranks(Encoder(modality, slicing, method, seed)) for seed in seeds]
+            ranks = [expected_ranks(EncoderKey(modality, slicing, method, seed)) for seed in seeds]
             row = rows.loc[(slicing, method)]
             assert row["mean"] == pytest.approx(np.mean(ranks), abs=1e-7)
             assert (row["n_seeds"], row["n_replicates"]) == (len(seeds), 1)
@@ -519,7 +523,7 @@ def test_partial_ranks_of_a_table(study: Path, number: int, modality: str) -> No
 def test_methods_alike_are_marked(fresh: Path) -> None:
     """Two copies of one method's scores, but for noise of no direction."""
     params = load_params(fresh)
-    for e in params.encoders("audio"):
+    for e in params.encoder_keys("audio"):
         if e.method == "mse":
             twin = params.layout.scores(type(e)(e.modality, e.slicing, "perturbed_fy", e.seed))
             rows = pd.read_csv(twin).assign(method="mse")
@@ -677,8 +681,8 @@ def test_slicings_are_blocks_and_rows_of_panels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [1, 3, 4])
 def test_escapes_labels(monkeypatch: pytest.MonkeyPatch, study: Path, number: int) -> None:
-    nasty = style.LOOKS["mse"]._replace(label="<b>50%&$x_1$|{a}\\~^</b>")
-    monkeypatch.setitem(style.LOOKS, "mse", nasty)
+    nasty = names.LOOKS["mse"]._replace(label="<b>50%&$x_1$|{a}\\~^</b>")
+    monkeypatch.setitem(names.LOOKS, "mse", nasty)
     blocks = tables.cells(table(study, number), plan(number))
     words = tables.latex(blocks, ["50 % & $x_1$"], plan(number))
     assert r"<b>50\%\&\$x\_1\$|\{a\}\textbackslash{}\textasciitilde{}" in words
@@ -761,11 +765,11 @@ def test_table6_is_of_the_count_nearest_to_5000(study: Path) -> None:
 
 
 def test_every_method_has_a_look_of_its_own() -> None:
-    assert set(Methods.model_fields) <= set(style.LOOKS)
-    shown = style.looks(["perturbed_fy", "random", "new_one", "another"])
+    assert set(Methods.model_fields) <= set(names.LOOKS)
+    shown = names.looks(["perturbed_fy", "random", "new_one", "another"])
     assert list(shown) == ["random", "perturbed_fy", "new_one", "another"]
     assert shown["new_one"].label == "New one"
-    everything = [*style.LOOKS.values(), *(style.Look("", *spare) for spare in style.SPARE)]
+    everything = [*names.LOOKS.values(), *(names.Look("", *spare) for spare in names.SPARE)]
     for part in ("colour", "marker", "dashes"):
         assert len({getattr(look, part) for look in everything}) == len(everything)
 
@@ -796,9 +800,9 @@ def least_difference(colours: Iterable[str]) -> float:
 
 
 def test_colours_are_told_apart_as_well_as_those_of_okabe_and_ito() -> None:
-    shown = [look.colour for look in style.LOOKS.values()]
+    shown = [look.colour for look in names.LOOKS.values()]
     assert set(OKABE_ITO) < set(shown)
-    spare = [colour for colour, *_ in style.SPARE]
+    spare = [colour for colour, *_ in names.SPARE]
     assert least_difference([*shown, *spare]) == least_difference(OKABE_ITO)
     assert least_difference(OKABE_ITO) == pytest.approx(16, abs=0.5)
 
@@ -848,11 +852,11 @@ def test_figure4_is_of_the_methods_and_seeds_of_every_number_of_bands(study: Pat
     assert list(dict.fromkeys(rows["patches"])) == [5, 10]
     assert set(rows["method"]) == {"random", "perturbed_fy"} and set(rows["n_seeds"]) == {1}
     row = rows.query("patches == 10 and method == 'random' and task == 'family'").iloc[0]
-    encoder = Encoder("audio", "frequency-10", "random", 2)
+    encoder = EncoderKey("audio", "frequency-10", "random", 2)
     expected = np.mean([expected_score(encoder, 1000, replicate) for replicate in range(4)])
     assert row["mean"] == pytest.approx(expected, abs=0.005)
     row = rows.query("patches == 5 and method == 'perturbed_fy' and task == 'pretext'").iloc[0]
-    own = Encoder("audio", "frequency-5", "perturbed_fy", 2)
+    own = EncoderKey("audio", "frequency-5", "perturbed_fy", 2)
     assert row["mean"] == pytest.approx(expected_ranks(own))
 
 
@@ -872,7 +876,7 @@ def test_frames_draws_scores_and_partial_ranks(study: Path) -> None:
     assert list(dict.fromkeys(rows["patches"])) == [5, 10, 20]
     for n in (5, 10, 20):
         for method in ("random", "mse", "perturbed_fy"):
-            encoders = [Encoder("video", f"frames-{n}", method, seed) for seed in (0, 1)]
+            encoders = [EncoderKey("video", f"frames-{n}", method, seed) for seed in (0, 1)]
             own = rows[(rows["patches"] == n) & (rows["method"] == method)].set_index("task")
             value = [expected_score(e, 3000, r) for e in encoders for r in range(3)]
             row = own.loc["action"]
@@ -922,7 +926,7 @@ def test_pretext_curves(study: Path, modality: str, slicing: str, seeds: int) ->
     assert list(dict.fromkeys(rows["slicing"])) == own.slicings
     assert len(rows) == len(own.slicings) * 4 * 7
     row = rows.query(f"slicing == '{slicing}' and method == 'mse' and epoch == 6").iloc[0]
-    ranks = [expected_ranks(Encoder(modality, slicing, "mse", seed)) for seed in range(seeds)]
+    ranks = [expected_ranks(EncoderKey(modality, slicing, "mse", seed)) for seed in range(seeds)]
     share = 1 - np.exp(-2)
     assert (row["lowest"], row["mean"], row["highest"]) == pytest.approx(
         (min(ranks) * share, np.mean(ranks) * share, max(ranks) * share)
@@ -959,7 +963,7 @@ def test_an_interval_of_one_count_is_drawn(study: Path) -> None:
     figures.plt.close(figure)
 
 
-@pytest.mark.parametrize("modality", style.MODALITIES)
+@pytest.mark.parametrize("modality", names.MODALITIES)
 def test_figures_refuses_a_history_cut_short(fresh: Path, modality: str) -> None:
     scores.main(["--params", str(fresh)])
     path = load_params(fresh).layout.history(one(fresh, modality, -1))
@@ -1106,7 +1110,7 @@ def test_page_has_a_section_a_modality(study: Path) -> None:
 
 
 def test_art_is_credited_where_it_is_shown(study: Path) -> None:
-    assert glyphs.CREDIT in style.ART and LICENCE in glyphs.CREDIT
+    assert glyphs.CREDIT in names.ART and LICENCE in glyphs.CREDIT
     parts = sections(text(study, "index.html"))
     for name in ("video", "images"):
         notice = re.search(r'<div class="notice">(.*?)</div>', parts[name], re.DOTALL)[1]
@@ -1114,7 +1118,7 @@ def test_art_is_credited_where_it_is_shown(study: Path) -> None:
         assert glyphs.CREDIT in re.sub(r"<[^>]*>", "", notice)
     assert "Twemoji" not in parts["audio"]
     for dataset in ("motions", "scenes"):
-        assert style.ART in style.dataset_about(dataset)
+        assert names.ART in names.dataset_about(dataset)
 
 
 def counts(params: Path, modality: str) -> dict[str, Any]:
@@ -1162,7 +1166,7 @@ def test_counts_of_pictures_of_several_kinds(study: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("modality", style.MODALITIES)
+@pytest.mark.parametrize("modality", names.MODALITIES)
 def test_counts_agree(study: Path, modality: str) -> None:
     found = counts(study, modality)
     assert sum(number for _, number, _ in found["splits"]) == found["kept"]
@@ -1309,7 +1313,7 @@ def expected_files(modalities: Iterable[str]) -> set[str]:
     files |= {"settings.yaml", "metrics.json"}
     for modality in modalities:
         names = FIGURES[modality]
-        own = [plan.name for plan in style.TABLES if plan.modality == modality]
+        own = [plan.name for plan in study_outputs.TABLES if plan.modality == modality]
         files |= {f"tables/{name}.{end}" for name in own for end in ("csv", "md", "tex", "html")}
         files |= {f"figures/{name}.{end}" for name in names for end in ("csv", "svg", "png")}
         files |= {f"figures/{name}-narrow.svg" for name in WIDE.intersection(names)}
@@ -1318,7 +1322,7 @@ def expected_files(modalities: Iterable[str]) -> set[str]:
 
 @pytest.mark.parametrize("left", [["audio"], ["audio", "video"], ["images"]])
 def test_a_modality_that_the_params_file_leaves_out(tmp_path: Path, left: list[str]) -> None:
-    without = [name for name in style.MODALITIES if name not in left]
+    without = [name for name in names.MODALITIES if name not in left]
     small = {"methods": ["random", "mse"], "replicates": 2, "shown": "mse"}
     params = make_study(
         tmp_path,
@@ -1335,9 +1339,9 @@ def test_a_modality_that_the_params_file_leaves_out(tmp_path: Path, left: list[s
     words = text(params, "index.html")
     assert list(sections(words)) == ["claims", *left, "made"]
     for name in without:
-        assert f"#{name}" not in words and style.MODALITIES[name] not in words
+        assert f"#{name}" not in words and names.MODALITIES[name] not in words
         assert (
-            style.DATASETS[{"audio": "notes", "video": "motions", "images": "scenes"}[name]][0]
+            names.DATASETS[{"audio": "notes", "video": "motions", "images": "scenes"}[name]][0]
             not in words
         )
     assert not Page(words).open
@@ -1355,7 +1359,7 @@ def test_same_bytes_again_and_without_tensorflow(study: Path) -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     before = outputs(study)
-    assert set(before) == expected_files(style.MODALITIES)
+    assert set(before) == expected_files(names.MODALITIES)
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     after = outputs(study)
     assert [name for name in after if after[name] != before.get(name)] == []

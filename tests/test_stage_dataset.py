@@ -17,7 +17,7 @@ import stages.spectrograms
 from shuffle_to_learn.datasets import soundfont
 from shuffle_to_learn.features.spectrogram import log_mel
 from study.errors import InputError
-from study.params import load_params
+from study.loading import load_params
 from study.paths import SPLITS
 
 ROOT = Path(__file__).parent.parent
