@@ -27,7 +27,7 @@ import numpy as np
 
 from stages import spectrograms
 from study.extraction import Extraction, extract
-from study.params import load_params
+from study.loading import load_params
 from study.paths import Paths
 from study.sources import open_dataset
 from study.tensorflow import start_tensorflow

@@ -31,7 +31,7 @@ from shuffle_to_learn.datasets import motions
 from shuffle_to_learn.datasets.motions import LABELS, Clip
 from shuffle_to_learn.features.squares import with_channels
 from shuffle_to_learn.features.video import read_clip, without_background
-from study.params import load_params
+from study.loading import load_params
 from study.paths import SPLITS
 
 STUDY = load_params(Path(__file__).parent.parent / "params.yaml")

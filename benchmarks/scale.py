@@ -35,7 +35,7 @@ from benchmarks.ranking import machine, read_page, write_page
 from benchmarks.ranking import table as in_markdown
 from study.announce import WIDTH, inputs
 from study.drawing import rc, save
-from study.params import load_params
+from study.loading import load_params
 from study.paths import SPLITS
 from tools.estimate import extraction
 
@@ -98,7 +98,7 @@ def measure(folder: Path, times: int) -> list[dict]:
     params, rows = load_params(file), []
     for modality, study in params.studies.items():
         slicing, dataset = study.slicings[0], study.dataset
-        e = params.encoder(modality, slicing, "mse", 0)
+        e = params.encoder_key(modality, slicing, "mse", 0)
         who = ["--modality", modality, "--slicing", slicing, "--method", "mse", "--seed", "0"]
         layout = params.layout
         for stage, options, written in (

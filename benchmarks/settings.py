@@ -28,7 +28,8 @@ from study.files import read_json
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stages import downstream, embed, pretrain
-from study.params import Params, load_params
+from study.loading import load_params
+from study.params import Params
 
 COLUMNS = ["settings", "modality", "slicing", "method", "seed", "layer", "train_seconds"]
 COLUMNS += ["partial_ranks", "task", "n_examples", "metric", "mean", "sd_of_draws"]
@@ -73,7 +74,7 @@ def trial(
 ) -> Iterator[dict]:
     params = Params.model_validate(content)
     study = params.study(modality)
-    encoder = params.encoder(modality, slicing or study.slicings[0], method, seed)
+    encoder = params.encoder_key(modality, slicing or study.slicings[0], method, seed)
     made = params.layout.features(study.dataset, "train").parent
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "params.yaml"

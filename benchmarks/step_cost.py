@@ -32,8 +32,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.ranking import machine, read_page, table, write_page
 from shuffle_to_learn.pretext.methods import METHODS
 from shuffle_to_learn.slicing import Slicing
+from study.loading import load_params
 from study.names import count
-from study.params import Params, load_params
+from study.params import Params
 from study.tensorflow import start_tensorflow
 
 if TYPE_CHECKING:  # TensorFlow starts later

@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from shuffle_to_learn.slicing import Slicing
-from study.params import load_params
+from study.loading import load_params
 from study.tensorflow import start_tensorflow
 
 

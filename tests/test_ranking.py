@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import isotonic_regression
 from scipy.stats import norm, rankdata
 
-from shuffle_to_learn.ranking import isotonic, perturbed_rank, rank, soft_rank
+from shuffle_to_learn.ranking import isotonic, projection, sorting, perturbed_rank, rank, soft_rank
 
 RNG = np.random.default_rng(0)
 epsilons = st.sampled_from([0.05, 0.3, 1.0, 4.0])
@@ -181,7 +181,8 @@ def test_both_algorithms_of_soft_rank_agree(x: np.ndarray, epsilon: float) -> No
         return ranks.numpy(), tape.gradient(weighted, x).numpy()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranking, "_PAIRS", 1)
+        for module in (projection, sorting):
+            patch.setattr(module, "PAIRS_UP_TO", 1)
         ranks, gradient = both(tf.constant(x))
     by_pairs, gradient_by_pairs = both(tf.constant(x))
     assert np.allclose(ranks, by_pairs, atol=1e-9)
@@ -268,7 +269,7 @@ def test_the_fit_takes_few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     walk = np.cumsum(np.exp(np.cumsum(rng.normal(0, 0.1, n))))
     x = np.stack([np.append(0, ties), wave, walk * n / walk[-1], rng.normal(0, n, n)])
     steepest = isotonic._steepest
-    monkeypatch.setattr(ranking, "_steepest", lambda *args: (looks.append(1), steepest(*args))[1])
+    monkeypatch.setattr(isotonic, "_steepest", lambda *args: (looks.append(1), steepest(*args))[1])
     ranks = soft_rank(tf.constant(x))  # eagerly: two looks a pass
     assert np.allclose(ranks, [projection(row) for row in x], atol=1e-5)
     assert len(looks) <= 6

@@ -30,7 +30,7 @@ from shuffle_to_learn.datasets.motions import encode as write_video
 from shuffle_to_learn.features.pictures import read_image
 from shuffle_to_learn.features.video import read_clip
 from study.errors import InputError
-from study.params import load_params
+from study.loading import load_params
 from study.paths import Paths
 
 ROOT = Path(__file__).parent.parent
