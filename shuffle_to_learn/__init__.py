@@ -1,4 +1,4 @@
 """Self-supervised learning from permutations via differentiable ranking, for TensorFlow.
 
-Importing the package is light; its modules import TensorFlow where they need it.
+Importing the package does not import TensorFlow; the modules that need it do.
 """

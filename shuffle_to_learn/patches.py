@@ -10,17 +10,17 @@ from shuffle_to_learn.slicing import Slicing, sampled
 def cut(
     inputs: tf.Tensor, slicing: Slicing, gap: int = 0, seed: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """The patches of each input, row by row, or of a clip its frames, sampled uniformly.
+    """The patches of each input: the cells of a grid, row by row, or the sampled frames of a clip.
 
     Args:
-        inputs: shape (batch, height, width, channels), and of clips (batch, frames, height, width,
-            channels); all but the batch known.
+        inputs: shape (batch, height, width, channels), or (batch, frames, height, width, channels)
+            for clips; all lengths but the batch known.
         slicing: the grid, or the number of frames.
-        gap: pixels that a patch is smaller than its cell, along each axis that is cut (of frames:
-            along both); keeps a network from matching the edges of neighbours (Noroozi & Favaro
-            2016, section 4.2) or the place of what stands still.
+        gap: how many pixels smaller a patch is than its cell, along each axis that is cut, or along
+            both for frames. It keeps a network from matching the edges of neighbouring patches
+            (Noroozi & Favaro 2016, section 4.2), or the places of things that stand still.
         seed: a stateless seed of two integers that places each patch at random in its cell; None
-            centres it.
+            centres each patch.
 
     Returns:
         The same dtype, shape (batch, n, tile height, tile width, channels).
@@ -59,14 +59,14 @@ def cut(
 
 
 def shift_channels(patches: tf.Tensor, pixels: int, seed: tf.Tensor) -> tf.Tensor:
-    """Each channel of each patch, shifted by up to ``pixels`` along both axes at random.
+    """The patches with each channel shifted at random along both axes.
 
-    Keeps a network from telling places by a lens's chromatic aberration (Noroozi & Favaro 2016,
-    section 4.2). What comes in at a side is the patch's own edge.
+    The shift keeps a network from telling places by a lens's chromatic aberration (Noroozi & Favaro
+    2016, section 4.2). The edge of a channel is repeated where the shift leaves pixels empty.
 
     Args:
         patches: shape (batch, n, height, width, channels).
-        pixels: the largest shift.
+        pixels: the largest shift, in pixels.
         seed: a stateless seed of two integers.
 
     Returns:
@@ -89,11 +89,11 @@ def shift_channels(patches: tf.Tensor, pixels: int, seed: tf.Tensor) -> tf.Tenso
 
 
 def some_grey(inputs: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
-    """A share of the inputs, drawn at random, with their colours replaced by their luminance.
+    """The inputs, with a share of them drawn at random and turned grey (to their luminance).
 
     Args:
         inputs: float, RGB: shape (batch, ..., 3).
-        share: in [0, 1].
+        share: the probability of an input to turn grey, in [0, 1].
         seed: a stateless seed of two integers.
 
     Returns:
@@ -120,9 +120,10 @@ def reorder(patches: tf.Tensor, orders: tf.Tensor) -> tf.Tensor:
 
 
 def as_images(inputs: tf.Tensor) -> tf.Tensor:
-    """float32 with a channel axis: uint8 is scaled to [0, 1], (batch, height, width) is given one.
+    """Inputs as float32 with a channel axis; uint8 is scaled to [0, 1].
 
-    A fourth or fifth axis is taken for channels, so a clip has to come with them.
+    Inputs of shape (batch, height, width) are given a channel axis. The last of four or five axes
+    is taken for the channels, so a clip has to come with a channel axis.
     """
     scale = 255.0 if inputs.dtype == tf.uint8 else 1.0
     if inputs.shape.rank == 3:

@@ -17,7 +17,7 @@ class Slicing:
 
     A spectrogram has frequency (low to high) along its rows and time along its columns, so
     ``frequency-10`` is 10 x 1 and ``time-10`` is 1 x 10. In ``frames-20`` the patches are 20 whole
-    frames: ``frames`` is their number, and 0 in a slicing of a picture or spectrogram.
+    frames. ``frames`` is the number of frames, and 0 in a slicing of a picture or spectrogram.
     """
 
     name: str
@@ -53,16 +53,16 @@ class Slicing:
     def cell_size(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Height and width of one cell of an input, in pixels.
 
-        Where the grid does not divide the input, its cells are the largest that fit, and what is
-        left over (fewer pixels than there are parts) is cut off evenly at the two sides.
+        Where the grid does not divide the input, its cells are the largest that fit. The pixels
+        left over, fewer than there are parts, are cut off evenly at the two sides.
 
         Args:
-            shape: of the input: (height, width), with or without channels after it, and of a clip
-                (frames, height, width, channels).
+            shape: the shape of an input: (height, width) with or without channels after it, or
+                (frames, height, width, channels) for a clip.
 
         Raises:
-            ValueError: where the input has fewer frames or pixels than the slicing has parts, or is
-                no clip for a slicing of frames, or is one for another slicing.
+            ValueError: where the input has fewer frames or pixels than the slicing has parts, where
+                a slicing of frames is given no clip, or where another slicing is given a clip.
         """
         if self.frames:
             if len(shape) != 4:
@@ -86,10 +86,10 @@ class Slicing:
     def tile_shape(self, shape: tuple[int, ...], gap: int = 0) -> tuple[int, int, int]:
         """Height, width and channels of a patch: its cell less ``gap`` pixels.
 
-        The gap is along each axis that is cut, and of frames along both.
+        The gap is taken off along each axis that is cut, and along both axes of a frame.
 
         Args:
-            shape: of an input, see :meth:`cell_size`.
+            shape: the shape of an input, see :meth:`cell_size`.
             gap: in pixels.
 
         Raises:
@@ -106,9 +106,9 @@ class Slicing:
 
 
 def sampled(count: int, frames: int) -> np.ndarray:
-    """The places of ``frames`` of ``count`` frames: the middles of parts of equal length.
+    """The indices of ``frames`` frames sampled uniformly: the middles of equal parts of ``count``.
 
     Returns:
-        int64 of shape (frames,), ascending, all different if ``count >= frames``.
+        int64, shape (frames,), ascending, all different if ``count >= frames``.
     """
     return (2 * np.arange(frames) + 1) * count // (2 * frames)

@@ -1,4 +1,4 @@
-"""Taking what libraries written in C print to the process's stderr."""
+"""Capturing what libraries written in C print to the process's stderr."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import BinaryIO
 
 @contextmanager
 def stderr_aside() -> Iterator[BinaryIO]:
-    """A file that takes what is written to file descriptor 2: use processes, not threads.
+    """A temporary file that captures all that is written to file descriptor 2 inside the block.
 
-    It ends with the block; read it inside.
+    The file is gone after the block: read it inside. All threads share the descriptor, so use
+    processes for parallel work.
     """
     sys.stderr.flush()
     stderr = os.dup(2)

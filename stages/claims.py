@@ -1,6 +1,6 @@
 """A verdict on every claim of the paper: results/claims.csv.
 
-Reads study/resources/claims.yaml, which writes each claim down as a comparison with a threshold, and
+Reads study/resources/claims.yaml, which has each claim as a comparison with a threshold, and
 results/scores.csv and results/pretext.csv. Writes one row a claim: claim, source, statement,
 effect, ci_low, ci_high, verdict (supported, contradicted, inconclusive or not_run), then what was
 compared with what, the threshold, of how many examples, seeds and draws, and of which scores. An

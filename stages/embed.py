@@ -2,7 +2,7 @@
 
 Reads cfn.keras and the features of the dataset; writes one float32 array a split.
 
-For files of your own: python -m tools.embed_files --model cfn.keras --input FOLDER --output FILE.parquet
+For files of your own: python -m tools.embed_files --help
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ results/figures, for each modality that the params file has,
            held-out partial ranks by epoch, mean and range over the seeds
 
 each as .csv (what is drawn), .svg and .png, and the first two as -narrow.svg: the panels below each
-other, for a narrow page. The bars and bands are 95 % intervals: shuffle_to_learn/evaluation/statistics.py.
+other, for a narrow page. The bars and bands are 95 % intervals
+(shuffle_to_learn/evaluation/statistics.py).
 """
 
 from __future__ import annotations
@@ -69,11 +70,11 @@ CHANCE = "#777777"
 LABELS_AT = {"audio": 1000, "video": 3000}  # labelled inputs, as in the paper
 
 
-def _summary(values: np.ndarray, **own: Any) -> dict[str, Any]:
-    """A row: what its scores are of, their mean and interval."""
+def _summary(values: np.ndarray, **keys: Any) -> dict[str, Any]:
+    """A row: the keys of its scores, their mean and interval."""
     mean, low, high = crossed_interval(values)
-    own |= {"mean": mean, "ci_low": low, "ci_high": high}
-    return own | dict(zip(("n_seeds", "n_replicates"), values.shape, strict=True))
+    keys |= {"mean": mean, "ci_low": low, "ci_high": high}
+    return keys | dict(zip(("n_seeds", "n_replicates"), values.shape, strict=True))
 
 
 def by_examples(params: Params, modality: str, scores: pd.DataFrame) -> pd.DataFrame:
@@ -89,8 +90,8 @@ def by_examples(params: Params, modality: str, scores: pd.DataFrame) -> pd.DataF
             for n in sorted(study.downstream.n_examples):
                 what = {"slicing": slicing, "task": task, "metric": metric, "n_examples": n}
                 for method in (method for method in methods if n in known[method].counts):
-                    own = what | {"method": method}
-                    rows.append(_summary(crossed_values(scores, known[method], **own), **own))
+                    keys = what | {"method": method}
+                    rows.append(_summary(crossed_values(scores, known[method], **keys), **keys))
     return pd.DataFrame(rows).round(8)
 
 
@@ -225,9 +226,9 @@ def figure4(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool 
     for axis in axes.flat[len(measures) :]:
         axis.remove()
     for axis, (task, metric) in zip(axes.flat, measures, strict=False):
-        own = table[table["task"] == task]
-        _panel(axis, own, "patches", ("mean", "ci_low", "ci_high"))
-        _log_axis(axis, sorted(set(own["patches"])))
+        found = table[table["task"] == task]
+        _panel(axis, found, "patches", ("mean", "ci_low", "ci_high"))
+        _log_axis(axis, sorted(set(found["patches"])))
         if task == "pretext":
             along = np.geomspace(*axis.get_xlim(), 100)
             # Above the grid, and below the random encoder's line, which may lie on it.
@@ -235,7 +236,9 @@ def figure4(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool 
             axis.set_ylim(bottom=0)
         axis.set(xlabel=patches, ylabel="")
         note = (
-            "\ngrey line: chance" if task == "pretext" else f"\n{own['n_examples'].iloc[0]} labels"
+            "\ngrey line: chance"
+            if task == "pretext"
+            else f"\n{found['n_examples'].iloc[0]} labels"
         )
         axis.set_title(_measure(task, metric) + note, loc="left")
     where = dataset_label(params.study(modality).dataset)

@@ -105,8 +105,8 @@ VERDICTS = ("supported", "contradicted", "inconclusive", "not_run")
 ALT = {
     "examples": "Line charts, one a task and slicing: each method's score against the number of "
     "labelled examples. The numbers are in figures/{}.csv.",
-    "pretext": "Line charts, one a slicing: each method's partial ranks on held-out inputs by epoch. "
-    "The numbers are in figures/{}.csv.",
+    "pretext": "Line charts, one a slicing: each method's partial ranks on held-out inputs by "
+    "epoch. The numbers are in figures/{}.csv.",
     "confusion": "A matrix: how often each label was taken for each. The numbers are in "
     "figures/{}.csv.",
     "reordered": "Inputs in order, shuffled, and with their patches put back by a network. The "

@@ -10,8 +10,8 @@ that the params file has,
 
 and to results/metrics.json the means of the first table of each modality; and of each table
 
-  .csv   tidy: one row a slicing, method, classifier and measure, with mean, 95 % interval, the paired
-         difference from the best of its column, and the marks
+  .csv   tidy: one row a slicing, method, classifier and measure, with mean, 95 % interval, the
+         paired difference from the best of its column, and the marks
   .md    for a README
   .tex   for a paper: \\input it; needs the package booktabs
   .html  a fragment, which the page shows
@@ -343,7 +343,7 @@ def _split(column: dict[str, str]) -> tuple[str, str]:
 
 def _tex_mean(cell: dict[str, Any]) -> str:
     mean = f"\\textbf{{{cell['mean']}}}" if cell["best"] else cell["mean"]
-    # Of no width, so that marks do not shift the figures of a column.
+    # Without width, so that marks do not shift the figures of a column.
     return mean + ("\\rlap{$^\\dagger$}" if cell["unsure"] else "")
 
 

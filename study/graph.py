@@ -37,6 +37,8 @@ PLUMBING = {
 }
 """What every stage reads settings and writes files by: a change there changes no result."""
 
+PROBED = ("tasks", "evaluate_on", "validation_share", "probe", "hidden", "dropout", "seed")
+"""What training end to end takes from the settings of the probes."""
 TRAINED = tuple(key for key in EndToEnd.model_fields if key not in ("methods", "seeds"))
 COMPARED = (
     *("dataset", "slicings", "methods", "seeds", "ablation", "downstream", "shown"),
@@ -50,11 +52,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "embed": ("{modality}.embed", "{modality}.pretrain.gap"),
     "downstream": ("{modality}.downstream",),
     "end_to_end": (
-        *(
-            f"{{modality}}.downstream.{key}"
-            for key in ("tasks", "evaluate_on", "validation_share")
-            + ("probe", "hidden", "dropout", "seed")
-        ),
+        *(f"{{modality}}.downstream.{key}" for key in PROBED),
         *(f"{{modality}}.end_to_end.{key}" for key in TRAINED),
         *("{modality}.embed", "{modality}.pretrain.gap"),
     ),
@@ -72,16 +70,16 @@ def sections(params: Params, stage: str, **identity: str) -> list[str]:
         params: the study.
         stage: its name.
         identity: ``modality``, and ``dataset`` or ``method`` where the stage is about one; a
-            runner's own placeholders are left as they are. Of the results there is none.
+            runner's placeholders are left as they are. The results are about all: give none.
 
     Returns:
         Dotted keys.
     """
     modality = identity.get("modality")
     if modality is None:
-        own = [f"{name}.{key}" for name in params.studies for key in COMPARED]
-        whole = [*(study.dataset for study in params.studies.values()), *params.studies]
-        return whole if stage == "site" else own
+        if stage == "site":
+            return [*(study.dataset for study in params.studies.values()), *params.studies]
+        return [f"{name}.{key}" for name in params.studies for key in COMPARED]
     study = params.studies[modality]
     if stage == study.extraction:
         keys = [key for key in type(study.features).model_fields if key != "max_rejected"]

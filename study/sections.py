@@ -92,7 +92,7 @@ class HeldOut(Section):
 
     @property
     def shares(self) -> tuple[float, float, float]:
-        """Of the splits train, valid and test."""
+        """The shares of the splits train, valid and test."""
         return 1 - self.valid_share - self.test_share, self.valid_share, self.test_share
 
 
@@ -167,7 +167,7 @@ class Public(Section):
     data_dir: str
     """Where TFDS prepares datasets; ~ is your home."""
     held_out_share: Annotated[float, Field(gt=0, le=0.3)]
-    """Of the official train split, for what has no official split with labels."""
+    """The share of the official train split that stands for a split without labels."""
     seed: Seed
 
 
@@ -251,12 +251,12 @@ class Pretrain(Section):
 
 
 def method_section(name: str, method: Any) -> type[Section]:
-    """The section of a method's own settings, made of the annotated fields of its class."""
+    """The section of a method's settings, made of the annotated fields of its class."""
     hints = get_type_hints(method, include_extras=True)
-    own = {f.name: hints[f.name] for f in fields(method) if f.name != "n" and not f.kw_only}
+    kinds = {f.name: hints[f.name] for f in fields(method) if f.name != "n" and not f.kw_only}
     if method.trained:
-        own = {"learning_rate": Rate, **own}
-    required: dict[str, Any] = {key: (kind, ...) for key, kind in own.items()}
+        kinds = {"learning_rate": Rate, **kinds}
+    required: dict[str, Any] = {key: (kind, ...) for key, kind in kinds.items()}
     return create_model(name, __base__=Section, **required)
 
 
@@ -266,7 +266,7 @@ else:
     Methods = create_model(
         "Methods",
         __base__=Section,
-        __doc__="Each method's own settings, None where the params file does not give them.",
+        __doc__="Each method's settings, None where the params file does not give them.",
         **{name: (method_section(name, method) | None, None) for name, method in METHODS.items()},
     )
 
@@ -297,7 +297,7 @@ class Others(Section):
 class Downstream(Section):
     """The probes on the frozen embedding.
 
-    Of a folder of your own, ``tasks`` says of each column of labels.csv of what kind it is.
+    For the dataset folder, ``tasks`` maps columns of labels.csv to their kinds.
     """
 
     tasks: (

@@ -20,7 +20,7 @@ from study.paths import EncoderKey
 def mean_auc(scores: np.ndarray, present: np.ndarray) -> float:
     """Mean area under the ROC curve over the categories that some inputs have and some have not.
 
-    Of the others the area is not defined (scikit-learn gives no number), and they are left out.
+    The area of the others is not defined (scikit-learn gives no number), and they are left out.
 
     Args:
         scores: of the inputs for each category, shape (T, C).
@@ -50,8 +50,8 @@ class Task:
 
     Attributes:
         name: as in the params file.
-        targets: of the inputs to fit on, as :mod:`shuffle_to_learn.evaluation.probes` takes them; anything
-            where an input is not labelled.
+        targets: what the inputs to fit on are, as :mod:`shuffle_to_learn.evaluation.probes` takes
+            them; anything where an input is not labelled.
         classes: the labels that the class numbers stand for, None where there are no classes.
         wanted: the right answers to the queries that are labelled.
         metrics: what answers are scored by.
@@ -164,7 +164,7 @@ def _task(
     if "auc" not in metrics:
         classes, targets = np.unique(given, return_inverse=True)
         return task(targets, classes, wanted)
-    found = (int(max(own)) for own in (*given, *wanted) if len(own))
+    found = (int(max(numbers)) for numbers in (*given, *wanted) if len(numbers))
     categories = 1 + max(found, default=-1)
     targets, wanted = (_present(lists, categories) for lists in (given, wanted))
     undefined = categories - np.count_nonzero(_told_apart(wanted))
@@ -185,10 +185,10 @@ def _task(
 def _numbers(name: str, *texts: np.ndarray) -> list[np.ndarray]:
     """Texts as numbers."""
     found = []
-    for own in texts:
-        numbers = pd.to_numeric(pd.Series(own), errors="coerce").to_numpy(np.float64)
+    for column in texts:
+        numbers = pd.to_numeric(pd.Series(column), errors="coerce").to_numpy(np.float64)
         if not np.isfinite(numbers).all():
-            bad = own[~np.isfinite(numbers)][0]
+            bad = column[~np.isfinite(numbers)][0]
             raise InputError(f"labels.csv: {name}: {bad!r} is not a number")
         found.append(numbers)
     return found
@@ -196,17 +196,17 @@ def _numbers(name: str, *texts: np.ndarray) -> list[np.ndarray]:
 
 def _categories(name: str, *texts: np.ndarray) -> list[list[list[int]]]:
     """Texts as numbers of categories, which are apart by semicolons."""
-    split = [[[c.strip() for c in t.split(";") if c.strip()] for t in own] for own in texts]
-    names = sorted({category for own in split for one in own for category in one})
+    split = [[[c.strip() for c in t.split(";") if c.strip()] for t in column] for column in texts]
+    names = sorted({category for column in split for cell in column for category in cell})
     number = {category: place for place, category in enumerate(names)}
-    return [[[number[category] for category in one] for one in own] for own in split]
+    return [[[number[category] for category in cell] for cell in column] for column in split]
 
 
 def _present(lists: Sequence[Any], categories: int) -> np.ndarray:
     """Whether each category is in each list of categories: 0 or 1, shape (N, categories)."""
     present = np.zeros((len(lists), categories), np.int8)
-    for row, own in zip(present, lists, strict=True):
-        row[np.asarray(own, dtype=np.int64)] = 1
+    for row, numbers in zip(present, lists, strict=True):
+        row[np.asarray(numbers, dtype=np.int64)] = 1
     return present
 
 

@@ -75,7 +75,7 @@ def tiny_content(folder: Path) -> dict[str, Any]:
     content["audio"]["spectrograms"] |= {"n_mels": 20, "frames": 12}
     content["audio"]["downstream"]["tasks"] = ["instrument", "family", "pitch"]
     content["video"]["frames"] |= {"count": 6, "size": 12, "channels": "grey"}
-    content["images"]["images"] |= {"size": 13, "channels": "rgb"}
+    content["images"]["pictures"] |= {"size": 13, "channels": "rgb"}
     content["images"]["pretrain"] |= {"gap": 1, "channel_shift": 1, "grey_share": 0.3}
     content["images"]["downstream"] |= {"probe": "linear", "learning_rate": 1e-2}
     content["audio"]["downstream"]["others"] |= {"probes": ["knn"], "n_examples": [60]}

@@ -252,7 +252,7 @@ def test_a_claim_that_is_incomplete_is_refused(tmp_path: Path, change, said: str
 
 def test_the_readme_is_given_the_tables_and_verdicts(tmp_path: Path, params) -> None:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content["paths"] = {"data": str(tmp_path), "results": str(tmp_path)}
+    content["paths"] = {"data": str(tmp_path / "data"), "results": str(tmp_path)}
     own = Params.model_validate(content)
     for number in ("1", "2", "3", "4", "a1"):
         path = own.layout.table(f"table{number}", "md")

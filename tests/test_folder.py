@@ -29,6 +29,7 @@ import stages.scores
 import stages.site
 import stages.spectrograms
 import stages.tables
+import tools.embed_files
 import tools.reorder
 from shuffle_to_learn.datasets import folder as library
 from study import cli
@@ -301,7 +302,7 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
     (source / f"broken{Path(min(labels)).suffix}").write_bytes(b"broken")
     capsys.readouterr()
     what = ["--model", model, "--params", path]
-    call(stages.embed, *what, "--input", source, "--output", output)
+    call(tools.embed_files, *what, "--input", source, "--output", output)
     said = capsys.readouterr().err
     assert "left out: broken" in said and "left out: 1" in said
     found = pd.read_parquet(output)
@@ -485,7 +486,7 @@ PARAMS: dict[str, tuple[Callable[[dict], None], str]] = {
         lambda content: content["audio"].update(
             dataset="notes", downstream=content["audio"]["downstream"] | {"tasks": ["pitch"]}
         ),
-        "source: of the dataset notes it is shuffle_to_learn/datasets/notes.py",
+        "source: is for the dataset folder alone: leave it empty",
     ),
     "frequency": (
         lambda content: content["audio"]["spectrograms"].update(f_max=4001.0),

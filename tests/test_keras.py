@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import ROOT
 
 from shuffle_to_learn import ranking
 from shuffle_to_learn.ranking import layers, losses, metrics
@@ -116,7 +117,7 @@ def test_models_load_in_another_process_that_imports_the_modules(tmp_path: Path)
     )
     subprocess.run(
         [sys.executable, "-c", program, *map(str, sorted(tmp_path.iterdir()))],
-        cwd=Path(losses.__file__).parent.parent,
+        cwd=ROOT,
         check=True,
         capture_output=True,
     )

@@ -33,7 +33,7 @@ def test_the_papers_datasets_under_both_runners(
     def change(content: dict) -> None:
         for modality, name in OWN.items():
             content[name] = {"data_dir": str(data), "held_out_share": HELD_OUT, "seed": SEED}
-            content[modality] |= {"dataset": name, "source": "shuffle_to_learn/datasets/public.py"}
+            content[modality] |= {"dataset": name}
         content["audio"] |= {"methods": ["perturbed_fy"]}
         content["audio"]["end_to_end"] |= {"methods": []}
         content["video"]["frames"] |= {"count": 6}

@@ -24,6 +24,7 @@ import stages.join
 import stages.pictures
 import stages.spectrograms
 from shuffle_to_learn.datasets import public
+from stages import site
 from study.loading import load_params
 
 SEED, HELD_OUT = 3, 0.25
@@ -193,7 +194,7 @@ def params_file(
     for other in {"audio", "video", "images"} - {modality}:
         del content[other]
     own, name = content[modality], OWN[modality]
-    own |= {"dataset": name, "source": "shuffle_to_learn/datasets/public.py", "seeds": [0]}
+    own |= {"dataset": name, "seeds": [0]}
     own |= {"methods": ["random", "mse"], "shards": [0, 1, 2]}
     own["downstream"] |= {
         "n_examples": [12, 20],
@@ -262,7 +263,13 @@ def test_features_of_what_its_own_loader_prepared(
     ids = [set(tables[split]["id"]) for split in ("train", "valid", "test")]
     assert not (ids[0] & ids[1]) | (ids[0] & ids[2]) | (ids[1] & ids[2])
     manifest = pd.read_parquet(layout.manifest(name))
-    assert manifest["split"].value_counts().to_dict() == sizes
+    assert list(manifest.columns) == ["dataset", "of_split", "low", "high", "examples", "split"]
+    assert set(manifest["split"]) == set(study.splits)
+    # The page counts what was extracted, whatever the manifest says.
+    contents = site.contents(params, study)
+    assert {split: count for split, count, _ in contents["splits"]} == sizes
+    assert contents["kept"] == contents["total"] == sum(sizes.values())
+    assert contents["groups"] and not contents["rejected"]
 
     if modality == "audio":
         test = tables["test"]

@@ -27,8 +27,8 @@ import stages.pictures
 import study.extraction
 from shuffle_to_learn.datasets.motions import LABELS
 from shuffle_to_learn.datasets.motions import encode as write_video
-from shuffle_to_learn.features.pictures import read_image
-from shuffle_to_learn.features.video import read_clip
+from shuffle_to_learn.features.pictures import read_image, read_picture
+from shuffle_to_learn.features.video import read_clip, read_frames
 from study.errors import InputError
 from study.loading import load_params
 from study.paths import Paths
@@ -47,8 +47,8 @@ both = pytest.mark.parametrize("dataset", COUNTS)
 def _tensorflow_is_up():
     """The stages set threads only before TensorFlow starts: here it starts once."""
     patch = pytest.MonkeyPatch()
-    for stage in (stages.dataset, stages.frames, stages.pictures):
-        patch.setattr(stage, "start_tensorflow", lambda threads: None)
+    for module in (stages.dataset, study.extraction):
+        patch.setattr(module, "start_tensorflow", lambda threads: None)
     patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     patch.delenv("OMP_NUM_THREADS", raising=False)
     yield
@@ -59,10 +59,10 @@ def params_file(folder: Path, threads: int = 2, **changes: dict) -> Path:
     """The params file of a study of few examples; changes by the name of the extraction stage."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["paths"] = {"data": str(folder / "data"), "results": str(folder / "results")}
-    content["threads"] |= dict.fromkeys(("dataset", "frames", "images"), threads)
+    content["threads"] |= dict.fromkeys(("dataset", "frames", "pictures"), threads)
     content["motions"] |= COUNTS["motions"] | {"size": SIDE, "textures": 20, "webm_share": 0.3}
     content["scenes"] |= COUNTS["scenes"] | {"size": SIDE, "materials": 40}
-    for modality, section in (("video", "frames"), ("images", "images")):
+    for modality, section in (("video", "frames"), ("images", "pictures")):
         own = {"size": 16, "max_rejected": 0.5}
         content[modality][section] |= own | changes.pop(section, {})
         content[modality]["downstream"]["n_examples"] = [10]
@@ -226,7 +226,7 @@ def test_clips_are_their_frames(copied, channels: str, background: str, skip: in
 def test_pictures_are_those_of_the_dataset(copied, channels: str) -> None:
     import tensorflow_datasets as tfds
 
-    params = copied(images={"size": SIDE, "channels": channels})
+    params = copied(pictures={"size": SIDE, "channels": channels})
     run(stages.pictures, "scenes", params)
     layout = load_params(params).layout
     written = tfds.load("scenes", data_dir=layout.dataset("scenes"))
@@ -626,17 +626,17 @@ def test_datasets_and_stages_that_do_not_go_together(tmp_path: Path) -> None:
         (
             stages.frames,
             "scenes",
-            "--dataset scenes: the params file has motions for the stage fram",
+            "--dataset scenes: its stage is pictures, not frames",
         ),
         (
             stages.pictures,
             "motions",
-            "--dataset motions: the params file has scenes for the stage ima",
+            "--dataset motions: its stage is frames, not pictures",
         ),
         (
             stages.frames,
             "notes",
-            "--dataset notes: the params file has motions for the stage frames",
+            "--dataset notes: its stage is spectrograms, not frames",
         ),
         (stages.frames, "motions", "tfds does not exist: run the stage dataset first"),
         (stages.pictures, "scenes", "tfds does not exist: run the stage dataset first"),
@@ -647,7 +647,7 @@ def test_datasets_and_stages_that_do_not_go_together(tmp_path: Path) -> None:
     for section in ("video", "motions"):
         del content[section]
     params.write_text(yaml.safe_dump(content))
-    with pytest.raises(InputError, match="--dataset motions: the params file has none of frames"):
+    with pytest.raises(InputError, match="dataset motions: the params file has scenes"):
         run(stages.frames, "motions", params)
     with pytest.raises(InputError, match=f"{params} has no section motions"):
         run(stages.dataset, "motions", params)
@@ -655,16 +655,16 @@ def test_datasets_and_stages_that_do_not_go_together(tmp_path: Path) -> None:
 
 def test_workers_say_why_there_is_nothing(tmp_path: Path) -> None:
     """What runs in a worker returns an array or a few words; it raises nothing for bad files."""
-    assert stages.frames.read(tmp_path / "none.mp4", 4, 16, 0, "rgb", "keep") == "missing"
-    assert stages.pictures.read(b"", 16, "rgb") == "empty"
+    assert read_frames(tmp_path / "none.mp4", 4, 16, 0, "rgb", "keep") == "missing"
+    assert read_picture(b"", 16, "rgb") == "empty"
     film = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
     path = tmp_path / "clip.mp4"
     write_video(film, path)
-    assert stages.frames.read(path, 6, 16, 0, "rgb", "keep") == "5 frames, fewer than 6"
-    assert np.array_equal(stages.frames.read(path, 5, 16, 0, "rgb", "keep"), read_clip(path, 5, 16))
-    still = stages.frames.read(path, 5, 16, 0, "grey", "subtract")
+    assert read_frames(path, 6, 16, 0, "rgb", "keep") == "5 frames, fewer than 6"
+    assert np.array_equal(read_frames(path, 5, 16, 0, "rgb", "keep"), read_clip(path, 5, 16))
+    still = read_frames(path, 5, 16, 0, "grey", "subtract")
     assert still.shape == (5, 16, 16, 1)
     assert (np.median(still.astype(int), axis=0) == 128).all()
     content = saved(film[0], "PNG")
-    assert np.array_equal(stages.pictures.read(content, 16, "rgb"), read_image(content, 16))
-    assert stages.pictures.read(content, 16, "grey").shape == (16, 16, 1)
+    assert np.array_equal(read_picture(content, 16, "rgb"), read_image(content, 16))
+    assert read_picture(content, 16, "grey").shape == (16, 16, 1)

@@ -224,7 +224,7 @@ def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: Tin
 
 # video and images
 
-OTHERS = {"video": ("frames", ("train", "valid")), "images": ("images", SPLITS[3:])}
+OTHERS = {"video": ("frames", ("train", "valid")), "images": ("pictures", SPLITS[3:])}
 other_modalities = pytest.mark.parametrize("modality", OTHERS)
 
 
@@ -783,10 +783,10 @@ def replaced(section: str, **values) -> Callable[[dict], None]:
             "motions.frames_min: 24 is less than the 32 of video.frames.count and skip",
         ),
         (
-            settings("images", "images", channels="grey"),
+            settings("pictures", "images", channels="grey"),
             "images: pretrain.channel_shift and grey_share are for colours",
         ),
-        (settings("images", "images", channels="bgr"), "images.images.channels: .*given 'bgr'"),
+        (settings("pictures", "images", channels="bgr"), "images.pictures.channels: .*given 'bgr'"),
         (settings("frames", "video", count=1), "video.frames.count: .*or equal to 2"),
         (settings("frames", "video", background="blur"), "video.frames.background: .*given 'blur'"),
         (settings("frames", "video", max_rejected=1.0), "video.frames.max_rejected: .*less than 1"),
@@ -1006,9 +1006,7 @@ def test_labels_of_another_length_or_without_a_task_are_refused(tiny_study, outp
     assert "test.npy has 40 rows and" in line
     assert f"{path} 39" in line
     line = tiny_study.refusal(end_to_end)
-    assert (
-        f"test.npy has 40 inputs and {path} 39: run the stages spectrograms and join again" in line
-    )
+    assert f"test.npy has 40 rows and {path} 39: run the stages spectrograms and join again" in line
     labels.drop(columns="family").to_parquet(path)
     assert f"{path} has no column family" in tiny_study.refusal(downstream)
 

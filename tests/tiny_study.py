@@ -1,7 +1,8 @@
-"""Real runs of a tiny study: a copy of the repository, changes to it, and what must rerun."""
+"""A tiny study in a copy of the repository: changes to it, and what must rerun."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -10,28 +11,40 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from dags import dvc_jobs, listed, snakemake_jobs
 
-ROOT = Path(__file__).parent.parent
+from study.loading import merged
+
+ROOT = Path(__file__).resolve().parent.parent
+DECLARED = ROOT / "tests/declared"
 RESULTS = {"scores", "tables", "claims", "figures", "site"}
 ENCODER = {"pretrain", "embed", "downstream"}
 COMMAND = re.compile(
     r"python -m stages\.(\w+)((?: --(?:dataset|shard|modality|slicing|method|seed) \S+)*)"
 )
-NAMED = re.compile(r"--(?:dataset|shard|modality|method) (\S+)")
+NAMED = re.compile(r"--(?:dataset|shard|modality|method|seed) (\S+)")
 
 
 class Study:
-    """A copy of the repository whose params.yaml is a preset."""
+    """A copy of the repository whose params.yaml holds a preset's settings.
 
-    def __init__(self, folder: Path, preset: str = "tiny") -> None:
-        self.folder = folder
+    Args:
+        folder: of the copy.
+        preset: whose settings they are.
+        declared: whether the stages only write digests of what they declare
+            (tests/declared/sitecustomize.py), in place of their work.
+    """
+
+    def __init__(self, folder: Path, preset: str = "tiny", *, declared: bool = False) -> None:
+        self.folder, self.declared = folder, declared
         self.originals: dict[str, str] = {}
         tracked = _git("ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
         for name in filter(None, tracked):
-            if (ROOT / name).exists():
+            if (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
-        shutil.copy2(ROOT / f"presets/{preset}.yaml", folder / "params.yaml")
+        content = merged(ROOT / f"presets/{preset}.yaml")
+        (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
         subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
 
     def change(self, file: str, at: str, new: Any) -> None:
@@ -58,27 +71,52 @@ class Study:
             (self.folder / file).write_text(text)
 
     def snakemake(self, *options: str) -> set[str]:
+        if self.declared:
+            self._list(snakemake_jobs(self.folder))
         return ran(self.call("snakemake", "--cores", "2", *options))
 
-    def dvc(self) -> set[str]:
-        return ran(self.call("dvc", "repro"))
+    def dvc(self, *options: str) -> set[str]:
+        if self.declared:
+            self._list(dvc_jobs(self.folder))
+        return ran(self.call("dvc", "repro", *options))
 
     def clone(self, folder: Path) -> Study:
         """A clone of the copy by git."""
         self.call("git", "clone", "--quiet", str(self.folder), str(folder))
         other = object.__new__(Study)
-        other.folder, other.originals = folder, {}
+        other.folder, other.declared, other.originals = folder, self.declared, {}
         return other
+
+    def commit(self) -> None:
+        self.call("git", "add", "--all")
+        name = ("-c", "user.name=a", "-c", "user.email=a@b")
+        self.call("git", *name, "commit", "--quiet", "--message", "a")
 
     def adopt(self) -> str:
         return self.call(sys.executable, "-m", "tools.adopt")
 
-    def call(self, *command: str) -> str:
+    def call(self, *command: str, **environment: str) -> str:
+        variables = {k: v for k, v in os.environ.items() if k != "PARAMS"} | environment
+        if self.declared:
+            variables |= {"PYTHONPATH": str(DECLARED), "JOBS": str(self._jobs)}
         done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, timeout=1800, check=False
+            command,
+            cwd=self.folder,
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=1800,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    @property
+    def _jobs(self) -> Path:
+        return self.folder / ".git/jobs.json"  # where no runner looks
+
+    def _list(self, jobs: set) -> None:
+        self._jobs.write_text(listed(jobs))
 
 
 def _git(*arguments: str) -> str:
@@ -88,11 +126,17 @@ def _git(*arguments: str) -> str:
 
 
 def ran(output: str) -> set[str]:
-    """The jobs that a runner announced: the stage, and its dataset or its modality and method."""
+    """The jobs that a runner announced: the stage, and its dataset or its modality and method.
+
+    A seed other than 0 is named, too.
+    """
     jobs = set()
     for line in output.splitlines():
         if line.startswith(("Shell command: ", "> ")) and (match := COMMAND.search(line)):
-            jobs.add(" ".join([match[1], *NAMED.findall(match[2])]))
+            words = NAMED.findall(match[2])
+            if "--seed" in match[2] and words[-1] == "0":
+                words.pop()
+            jobs.add(" ".join([match[1], *words]))
     return jobs
 
 
@@ -107,7 +151,7 @@ VIDEO = jobs(TRAINED, "video", "perturbed_fy")
 IMAGES = jobs(TRAINED, "images", "perturbed_fy")
 DATA = {"dataset notes", "dataset motions", "dataset scenes"}
 SPECTROGRAMS = {"spectrograms notes 0", "spectrograms notes 1", "join notes"}
-DATA |= SPECTROGRAMS | {"frames motions 0", "join motions", "images scenes 0", "join scenes"}
+DATA |= SPECTROGRAMS | {"frames motions 0", "join motions", "pictures scenes 0", "join scenes"}
 EVERYTHING = DATA | AUDIO | VIDEO | IMAGES | RESULTS
 
 # (what changes, file, its key or old text, new value or text, the jobs that must run)
@@ -131,6 +175,13 @@ CHANGES = [
     (
         "a source file of one stage",
         "stages/tables.py",
+        "More digits than the data have",
+        "More places than the data have",
+        {"tables", "site"},
+    ),
+    (
+        "a template",
+        "study/resources/caption.txt.j2",
         "(partial ranks: seeds alone)",
         "(partial ranks: over seeds alone)",
         {"tables", "site"},
@@ -143,10 +194,34 @@ CHANGES = [
         jobs(TRAINED, "audio", "perturbed_fy") | VIDEO | IMAGES | RESULTS,
     ),
     (
+        "the source file of one dataset",
+        "study/datasets/motions.py",
+        'clips of {len(library.MOTIONS)} labels"',
+        'clips, {len(library.MOTIONS)} labels"',
+        {"dataset motions", "frames motions 0", "join motions"} | VIDEO | RESULTS,
+    ),
+    (
+        "a setting that nothing reads but the check of the shards",
+        "params.yaml",
+        "video.frames.max_rejected",
+        0.1,
+        {"join motions"} | VIDEO | RESULTS,
+    ),
+    (
         "a spectrogram setting",
         "params.yaml",
         "audio.spectrograms.f_min",
         120.0,
         SPECTROGRAMS | AUDIO | RESULTS,
     ),
+    ("the number of cores", "params.yaml", "threads.pretrain", 2, set()),
+    (
+        "what every stage reads settings by",
+        "study/cli.py",
+        "must be at least 1",
+        "must be 1",
+        set(),
+    ),
 ]
+REAL = CHANGES[0], CHANGES[2]
+"""Those that are run for real, too."""

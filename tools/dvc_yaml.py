@@ -1,8 +1,8 @@
 """Write dvc.yaml, the study under DVC: python -m tools.dvc_yaml (make dvc does it first).
 
 Reads the params file (params.yaml, or PARAMS) and the imports of the stages. The study of
-params.yaml goes to dvc.yaml; that of any other params file to pipelines/<its name>/, with the merged
-settings beside it, since DVC reads no `base`. Prints the file to run: dvc repro FILE.
+params.yaml goes to dvc.yaml; that of any other params file to pipelines/<its name>/, with the
+merged settings beside it, since DVC reads no `base`. Prints the file to run: dvc repro FILE.
 
 Lists of slicings, methods, seeds and shards stay in the params file and all values do, so a change
 there needs no new dvc.yaml. A modality or dataset that comes or goes, and an import, do.
@@ -132,15 +132,15 @@ def encoder_stages(params: Params, modality: str) -> Stages:
         outs=[PATHS.end_to_end(key)],
     )
     result = {
-        f"{name}-{modality}": {"matrix": matrix(modality), **own} for name, own in each.items()
+        f"{name}-{modality}": {"matrix": matrix(modality), **parts} for name, parts in each.items()
     }
     result[f"end_to_end-{modality}"] = {"matrix": matrix(modality, "end_to_end"), **end_to_end}
-    for name, own in each.items():
+    for name, parts in each.items():
         added = [f"{modality}.ablation.n_examples"] if name == "downstream" else []
         result[f"{name}-{modality}-ablation"] = {
             "matrix": matrix(modality, "ablation", "ablation"),
-            **own,
-            "params": [*own["params"], *added],
+            **parts,
+            "params": [*parts["params"], *added],
         }
     return result
 
@@ -258,10 +258,10 @@ def pipeline(params: Params) -> Stages:
 def elsewhere(stages: Stages, settings: Path, depth: int) -> Stages:
     """The stages of a dvc.yaml in another folder: they run in the project's and name their file."""
     result = {}
-    for name, own in stages.items():
-        watched = [{settings.as_posix(): own["params"]}]
-        cmd = f"{own['cmd']} --params {settings.as_posix()}"
-        result[name] = {"wdir": "/".join([".."] * depth), **own, "cmd": cmd, "params": watched}
+    for name, parts in stages.items():
+        watched = [{settings.as_posix(): parts["params"]}]
+        cmd = f"{parts['cmd']} --params {settings.as_posix()}"
+        result[name] = {"wdir": "/".join([".."] * depth), **parts, "cmd": cmd, "params": watched}
     return result
 
 

@@ -55,7 +55,7 @@ def encoder_key(args: argparse.Namespace, params: Params) -> EncoderKey:
 
 
 Reader = Callable[[Path], Iterable[tuple[float, np.ndarray | str]]]
-"""Yields the inputs of a file: the second that each starts at, and its features or why it has none."""
+"""Yields a file's inputs: the second that each starts at, and its features or why it has none."""
 
 
 def reader(params: Params, modality: str) -> Reader:

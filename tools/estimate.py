@@ -128,8 +128,8 @@ def estimate(params: Params) -> tuple[dict[str, list[float]], dict[str, float]]:
 
     for modality, study in params.studies.items():
         counts = inputs(params, modality)
-        own = sum(counts.values()) / len(study.shards) * extraction(params, modality)
-        add(study.extraction, own, len(study.shards))
+        shard = sum(counts.values()) / len(study.shards)
+        add(study.extraction, shard * extraction(params, modality), len(study.shards))
         size = sum(counts.values()) * prod(study.shape) * WIDTH[modality]
         disk["features, in shards and joined"] += 2 * size
         measured = cache(partial(Costs, study))
@@ -137,21 +137,21 @@ def estimate(params: Params) -> tuple[dict[str, list[float]], dict[str, float]]:
         scored = sum(counts[split] for split in ("train", "valid", "test"))
         tasks = len(study.downstream.tasks)
         steps = counts[study.upstream[0]] // study.pretrain.batch_size
-        for e in params.encoder_keys(modality):
-            own = measured(e.slicing)
-            trained = study.pretrain.epochs if e.method != "random" else 0
-            evaluated = counts[study.upstream[1]] * own.forward
-            add("pretrain", trained * (steps * own.step + evaluated))
-            add("embed", scored * own.forward)
-            names = [n for n in params.classifiers(e) if n not in ("end_to_end", "knn")]
-            runs = [study.draws(e.slicing, name) for name in names]
-            fits = sum(r * sum(probe(own.features, n) for n in ns) for ns, r in runs)
+        for key in params.encoder_keys(modality):
+            costs = measured(key.slicing)
+            trained = study.pretrain.epochs if key.method != "random" else 0
+            evaluated = counts[study.upstream[1]] * costs.forward
+            add("pretrain", trained * (steps * costs.step + evaluated))
+            add("embed", scored * costs.forward)
+            names = [n for n in params.classifiers(key) if n not in ("end_to_end", "knn")]
+            runs = [study.draws(key.slicing, name) for name in names]
+            fits = sum(r * sum(probe(costs.features, n) for n in ns) for ns, r in runs)
             add("downstream", tasks * fits)
-            disk["embeddings"] += scored * own.features * 4
-            disk["networks"] += own.size
-            if "end_to_end" in params.classifiers(e):
-                examples, replicates = study.draws(e.slicing, "end_to_end")
-                each = study.end_to_end.steps * own.step * study.end_to_end.batch_size
+            disk["embeddings"] += scored * costs.features * 4
+            disk["networks"] += costs.size
+            if "end_to_end" in params.classifiers(key):
+                examples, replicates = study.draws(key.slicing, "end_to_end")
+                each = study.end_to_end.steps * costs.step * study.end_to_end.batch_size
                 each /= study.pretrain.batch_size
                 add("end_to_end", tasks * len(examples) * replicates * each)
     return dict(work), dict(disk)

@@ -1,20 +1,22 @@
-"""A CFN and a classifier on its embedding, trained together on few labelled inputs."""
+"""Train a CFN together with a classifier on its embedding, on few labelled inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from shuffle_to_learn import patches
-from shuffle_to_learn.evaluation.probes import example_losses, split_validation
+from shuffle_to_learn.evaluation.probes import split_validation
+from shuffle_to_learn.evaluation.targets import EarlyStopping, Target, example_losses
 from shuffle_to_learn.slicing import Slicing
 
-_EVALUATED = 250  # inputs at a time, where nothing is learned
+_EVALUATED = 250  # inputs at a time, outside training
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,12 @@ class Settings:
 
     Attributes:
         hidden: units of each layer between the embedding and the last layer.
-        dropout: on the hidden units, in [0, 1).
-        learning_rate: Adam's.
-        batch_size: inputs a step, drawn with replacement.
-        steps: at most so many.
+        dropout: share of the hidden units that are dropped, in [0, 1).
+        learning_rate: of Adam.
+        batch_size: inputs per step, drawn with replacement.
+        steps: the largest number of steps.
         evaluate_every: steps between two looks at the validation part.
-        patience: looks without an improvement after which training ends.
+        patience: training ends after this many looks in a row without an improvement.
     """
 
     hidden: tuple[int, ...] = (128, 128)
@@ -58,19 +60,19 @@ def predict_end_to_end(
 ) -> np.ndarray:
     """Train network and classifier on each subset of the inputs, and predict the queries with each.
 
-    Every training starts from the model's weights: of a random CFN this is the supervised baseline,
-    of a pretrained one it is fine-tuning. The patches are in their order. The embedding is shifted
-    and scaled by what the first weights make of the subset, as a probe's inputs are. The weights
-    kept are those with the lowest loss on the subset's validation part.
+    Every training starts from the model's weights: a random CFN gives the supervised baseline, a
+    pretrained CFN is fine-tuned. The patches are in their original order. The classifier's inputs
+    are standardised by the mean and deviation of the subset's embedding under the first weights.
+    Each training keeps the weights with the lowest loss on the validation part of its subset.
 
     Args:
-        model: a CFN; its weights are as before in the end.
+        model: a CFN; on return it has the weights that it came with.
         inputs: shape (N, height, width[, channels]) or (N, frames, height, width, channels); may
             be memory-mapped: only rows in a subset are read.
-        targets: shape (N,) or (N, C), as :func:`shuffle_to_learn.evaluation.probes.predict_with_probes` has
-            them.
+        targets: shape (N,) or (N, C), as in
+            :func:`shuffle_to_learn.evaluation.probes.predict_with_probes`.
         subsets: M index arrays into the inputs, of any sizes.
-        queries: inputs, T of them.
+        queries: T inputs.
         slicing: as in pretraining.
         classes: number of classes, or None for real values and for categories.
         layer: the embedding, ``joined`` or ``tiles``.
@@ -78,101 +80,160 @@ def predict_end_to_end(
         validation_share: share of each subset that is held out to choose the weights.
         settings: the same for all subsets.
         seed: of the classifier's weights, batches, gaps and dropout.
-        progress: goes around the iteration over the numbers of the subsets, to show progress.
+        progress: wraps the iteration over the numbers of the subsets, to show progress.
 
     Returns:
-        Shape (M, T) or (M, T, C): as :func:`shuffle_to_learn.evaluation.probes.predict_with_probes`.
+        Shape (M, T) or (M, T, C), as in
+        :func:`shuffle_to_learn.evaluation.probes.predict_with_probes`.
 
     Raises:
-        FloatingPointError: where the loss on a validation part is never finite.
+        FloatingPointError: the loss on a validation part was never finite.
 
     Source: Shuffle to Learn, section 4.1, figure 3 (the supervised network).
     """
     targets = np.asarray(targets)
-    real = classes is None and targets.ndim == 1
-    outputs = targets.shape[1] if targets.ndim == 2 else classes or 1
+    target = Target.from_labels(targets, classes)
     encoder = keras.Model(model.input, model.get_layer(layer).output)
-    head = _head(encoder.output_shape[-1], outputs, settings.hidden, seed)
-    shift, scale = tf.Variable(tf.zeros(encoder.output_shape[1:])), tf.Variable(1.0)
-    trained = [*encoder.trainable_variables, *head]
-    optimizer = keras.optimizers.Adam(settings.learning_rate)
-    optimizer.build(trained)
-    state = [*encoder.variables, *head, *optimizer.variables]
-    start = [variable.numpy() for variable in state]
-
-    def embedded(batch, training, seed=None):
-        x = patches.cut(patches.as_images(batch), slicing, gap, seed)
-        return tf.cast(encoder(x, training=training), tf.float32)
-
-    def classified(embedding, seed=None):
-        h = (embedding - shift) / scale
-        for place in range(0, len(head), 2):
-            h = tf.matmul(h, head[place].value) + head[place + 1].value
-            if place < len(head) - 2:
-                h = tf.nn.relu(h)
-                if seed is not None and settings.dropout:
-                    h = tf.nn.experimental.stateless_dropout(h, settings.dropout, seed + place)
-        return h
-
-    @tf.function
-    def train(batch, wanted, seed):
-        seeds = tf.random.split(seed, 2)
-        with tf.GradientTape() as tape:
-            result = classified(embedded(batch, True, seeds[0]), seeds[1])
-            loss = tf.reduce_mean(example_losses(result, wanted))
-        gradients = tape.gradient(loss, trained)
-        optimizer.apply_gradients(zip(gradients, trained, strict=True))
-
-    @tf.function(reduce_retracing=True)
-    def embed(batch):
-        return embedded(batch, False)
-
-    @tf.function(reduce_retracing=True)
-    def predict(batch):
-        return classified(embedded(batch, False))
-
-    def in_chunks(function, rows):
-        starts = range(0, len(rows), _EVALUATED)
-        return np.concatenate([function(rows[s : s + _EVALUATED]).numpy() for s in starts])
-
+    network = _Network(encoder, target.outputs, slicing, gap, settings, seed)
+    start = network.state()
     predictions = []
     for number in progress(range(len(subsets))):
-        fit, held = split_validation(subsets[number], validation_share)
-        _assign(state, start)
-        x, x_held = _rows(inputs, fit), _rows(inputs, held)
-        embedding = in_chunks(embed, np.concatenate([x, x_held]))
-        shift.assign(embedding.mean(0))
-        scale.assign(max(float(np.sqrt(embedding.var(0).mean())), 1e-6))
-        y, y_held = targets[fit], targets[held]
-        if real:
-            values = targets[subsets[number]]
-            mean, deviation = values.mean(), max(values.std(), 1e-6)
-            y, y_held = (y - mean) / deviation, (y_held - mean) / deviation
-        kind = np.int32 if classes is not None and targets.ndim == 1 else np.float32
-        y, y_held = y.astype(kind), tf.constant(y_held.astype(kind))
-
-        rng = np.random.Generator(np.random.Philox(key=[seed, number]))
-        best, best_loss, stale = None, np.inf, 0
-        for step in range(1, settings.steps + 1):
-            rows = rng.integers(len(fit), size=settings.batch_size)
-            train(x[rows], y[rows], tf.constant([seed, settings.steps * number + step]))
-            if step % settings.evaluate_every:
-                continue
-            loss = float(tf.reduce_mean(example_losses(in_chunks(predict, x_held), y_held)))
-            stale = 0 if loss < best_loss else stale + 1
-            if loss < best_loss:
-                best, best_loss = [variable.numpy() for variable in state], loss
-            if stale >= settings.patience:
-                break
-        if best is None:
-            raise FloatingPointError("a network never reached a finite validation loss")
-        _assign(state, best)
-        result = in_chunks(predict, queries)
-        if real:
-            result = result[..., 0] * deviation + mean
-        predictions.append(np.argmax(result, -1) if kind is np.int32 else result)
-    _assign(state, start)
+        network.restore(start)
+        subset = subsets[number]
+        if target.kind == "value":
+            target = target.standardised(*_moments(targets[subset]))
+        fit, held = (
+            _Part(_rows(inputs, rows), target.encode(targets[rows]).numpy())
+            for rows in split_validation(subset, validation_share)
+        )
+        network.standardise(np.concatenate([fit.inputs, held.inputs]))
+        _train(network, fit, held, settings, seed, number)
+        predictions.append(target.decode(network.predict(queries)))
+    network.restore(start)
     return np.stack(predictions)
+
+
+class _Part(NamedTuple):
+    """Inputs and their encoded targets, in the same order."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
+class _Network:
+    """An encoder, a classifier on its embedding, and the optimizer of both.
+
+    Args:
+        encoder: from patches to the embedding; its variables are trained in place.
+        outputs: of the classifier.
+        slicing, gap: how inputs are cut into patches.
+        settings: hidden layers, dropout and learning rate.
+        seed: of the classifier's weights.
+    """
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        outputs: int,
+        slicing: Slicing,
+        gap: int,
+        settings: Settings,
+        seed: int,
+    ) -> None:
+        self._encoder, self._slicing, self._gap = encoder, slicing, gap
+        self._head = _head(encoder.output_shape[-1], outputs, settings.hidden, seed)
+        self._dropout = settings.dropout
+        self._shift = tf.Variable(tf.zeros(encoder.output_shape[1:]))
+        self._scale = tf.Variable(1.0)
+        self._trained = [*encoder.trainable_variables, *self._head]
+        self._optimizer = keras.optimizers.Adam(settings.learning_rate)
+        self._optimizer.build(self._trained)
+        self._state = [*encoder.variables, *self._head, *self._optimizer.variables]
+
+    def state(self) -> list[np.ndarray]:
+        """A copy of all weights and of the optimizer's variables."""
+        return [variable.numpy() for variable in self._state]
+
+    def restore(self, state: list[np.ndarray]) -> None:
+        """Go back to a copy from :meth:`state`."""
+        for variable, value in zip(self._state, state, strict=True):
+            variable.assign(value)
+
+    def standardise(self, inputs: np.ndarray) -> None:
+        """Shift and scale the classifier's inputs by the moments of these inputs' embedding."""
+        embedding = _in_chunks(self._embed, inputs)
+        self._shift.assign(embedding.mean(0))
+        self._scale.assign(max(float(np.sqrt(embedding.var(0).mean())), 1e-6))
+
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        """The classifier's results, shape (rows, outputs)."""
+        return _in_chunks(self._results, inputs)
+
+    @tf.function
+    def step(self, batch, wanted, seed):
+        """One step of the optimizer on a batch and its encoded targets."""
+        seeds = tf.random.split(seed, 2)
+        with tf.GradientTape() as tape:
+            result = self._classify(self._encode(batch, True, seeds[0]), seeds[1])
+            loss = tf.reduce_mean(example_losses(result, wanted))
+        gradients = tape.gradient(loss, self._trained)
+        self._optimizer.apply_gradients(zip(gradients, self._trained, strict=True))
+
+    @tf.function(reduce_retracing=True)
+    def _embed(self, batch):
+        return self._encode(batch, False)
+
+    @tf.function(reduce_retracing=True)
+    def _results(self, batch):
+        return self._classify(self._encode(batch, False))
+
+    def _encode(self, batch, training, seed=None):
+        x = patches.cut(patches.as_images(batch), self._slicing, self._gap, seed)
+        return tf.cast(self._encoder(x, training=training), tf.float32)
+
+    def _classify(self, embedding, seed=None):
+        h = (embedding - self._shift) / self._scale
+        for place in range(0, len(self._head), 2):
+            h = tf.matmul(h, self._head[place].value) + self._head[place + 1].value
+            if place < len(self._head) - 2:
+                h = tf.nn.relu(h)
+                if seed is not None and self._dropout:
+                    h = tf.nn.experimental.stateless_dropout(h, self._dropout, seed + place)
+        return h
+
+
+def _train(
+    network: _Network, fit: _Part, held: _Part, settings: Settings, seed: int, number: int
+) -> None:
+    """Train until the loss on ``held`` stops falling; the network gets its best weights.
+
+    Args:
+        number: of the subset: every subset has its own random numbers.
+    """
+    rng = np.random.Generator(np.random.Philox(key=[seed, number]))
+    wanted = tf.constant(held.targets)
+    stopping = EarlyStopping(settings.patience)
+    best, best_loss = None, np.inf
+    for step in range(1, settings.steps + 1):
+        rows = rng.integers(len(fit.inputs), size=settings.batch_size)
+        step_seed = tf.constant([seed, settings.steps * number + step])
+        network.step(fit.inputs[rows], fit.targets[rows], step_seed)
+        if step % settings.evaluate_every:
+            continue
+        loss = float(tf.reduce_mean(example_losses(network.predict(held.inputs), wanted)))
+        improved = loss < best_loss
+        if improved:
+            best, best_loss = network.state(), loss
+        if stopping.stops(improved):
+            break
+    if best is None:
+        raise FloatingPointError("a network never reached a finite validation loss")
+    network.restore(best)
+
+
+def _moments(values: np.ndarray) -> tuple[float, float]:
+    """The mean and deviation to standardise real values by."""
+    return values.mean(), max(values.std(), 1e-6)
 
 
 def _head(features: int, outputs: int, hidden: tuple[int, ...], seed: int) -> list[keras.Variable]:
@@ -186,14 +247,15 @@ def _head(features: int, outputs: int, hidden: tuple[int, ...], seed: int) -> li
     return result
 
 
+def _in_chunks(function: Callable[[np.ndarray], tf.Tensor], rows: np.ndarray) -> np.ndarray:
+    """What a function makes of the rows, called with few of them at a time."""
+    starts = range(0, len(rows), _EVALUATED)
+    return np.concatenate([function(rows[s : s + _EVALUATED]).numpy() for s in starts])
+
+
 def _rows(inputs: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Rows of an array that may be memory-mapped, read in the order that they lie in."""
+    """Rows of an array that may be memory-mapped, read in ascending order."""
     order = np.argsort(index)
     result = np.empty((len(index), *inputs.shape[1:]), inputs.dtype)
     result[order] = inputs[index[order]]
     return result
-
-
-def _assign(variables: list, values: list[np.ndarray]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-# Standardised inputs are clipped to so many deviations: a unit that hardly fires in the n examples
-# has a tiny deviation, and one query on which it does fire would swamp a mean squared error.
+from shuffle_to_learn.evaluation.targets import EarlyStopping, Target, example_losses
+
+# Standardised inputs are clipped to this many deviations: a unit that hardly fires in the n
+# examples has a tiny deviation, and one query on which it does fire would swamp a mean squared
+# error.
 CLIP = 5.0
+
+_PREDICTED = 250  # queries at a time
 
 
 @dataclass(frozen=True)
@@ -20,14 +26,15 @@ class Settings:
     """How every probe is trained.
 
     Attributes:
-        hidden: units of each layer before the last: two make a 3-layer MLP, none a linear probe.
-        learning_rate: AdamW's.
-        weight_decay: AdamW's, decoupled.
-        dropout: on the hidden units, in [0, 1).
-        batch_size: examples a step, drawn with replacement.
-        steps: at most so many.
+        hidden: units of each hidden layer: two layers make a 3-layer MLP, none a linear probe.
+        learning_rate: of AdamW.
+        weight_decay: of AdamW, decoupled.
+        dropout: share of the hidden units that are dropped, in [0, 1).
+        batch_size: examples per step, drawn with replacement.
+        steps: the largest number of steps.
         evaluate_every: steps between two looks at the validation part.
-        patience: looks after which training ends where no probe on as many examples improved.
+        patience: training ends after this many looks in a row at which no probe improved, among the
+            probes on equally many examples.
     """
 
     hidden: tuple[int, ...] = (128, 128)
@@ -41,19 +48,19 @@ class Settings:
 
 
 def draw_subset(pool: int, n: int, replicate: int, seed: int = 0) -> np.ndarray:
-    """The n examples of a replicate; a larger n of the same replicate contains a smaller one.
+    """Draw the n examples of a replicate; a larger n contains the examples of a smaller one.
 
     Args:
         pool: number of examples to draw from.
-        n: how many, at most ``pool``.
-        replicate: which draw.
-        seed: of all draws; not the encoder's, so that every encoder is given the same examples.
+        n: number of examples drawn, at most ``pool``.
+        replicate: number of the draw.
+        seed: of all draws; independent of the encoder's, so all encoders get the same examples.
 
     Returns:
         int64 indices, shape (n,).
 
     Raises:
-        ValueError: where n is larger than the pool.
+        ValueError: n is larger than the pool.
     """
     if n > pool:
         raise ValueError(f"cannot draw {n} examples from the {pool} that there are")
@@ -62,7 +69,7 @@ def draw_subset(pool: int, n: int, replicate: int, seed: int = 0) -> np.ndarray:
 
 
 def split_validation(subset: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a subset to fit on and the part to stop on (its last ``share``, at least 1)."""
+    """Split a subset into a part to fit on and a validation part: its last ``share``, at least 1."""
     held_out = min(len(subset) - 1, max(1, round(share * len(subset))))
     return subset[:-held_out], subset[-held_out:]
 
@@ -79,170 +86,198 @@ def predict_with_probes(
     seed: int = 0,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> np.ndarray:
-    """Fit an MLP on each subset of the examples and predict the queries with each.
+    """Fit an MLP on each subset of the examples and predict the queries with each MLP.
 
-    Subsets of one size are fitted side by side; those of other sizes change nothing for them.
-    Inputs (and a real-valued target) are standardised by the mean and deviation of the subset, and
-    inputs clipped to 5 deviations.
-    The weights kept are those with the lowest loss on the subset's validation part.
+    Subsets of one size are fitted side by side; subsets of other sizes do not affect them. Inputs
+    (and real-valued targets) are standardised by the mean and deviation of the subset, and inputs
+    are clipped to 5 deviations. Each MLP keeps the weights with the lowest loss on the validation
+    part of its subset.
 
     Args:
         embeddings: float, shape (N, d); may be memory-mapped: only rows in a subset are read.
-        targets: shape (N,): class numbers, or real values where ``classes`` is None; or shape
-            (N, C): whether each of C categories is there, 0 or 1.
+        targets: class numbers, shape (N,); or real values, shape (N,), where ``classes`` is None;
+            or whether each of C categories is there, 0 or 1, shape (N, C).
         subsets: M index arrays into the examples, of any sizes.
         queries: float, shape (T, d).
-        classes: number of classes (cross-entropy), or None: squared error, and of C categories
-            the mean of their cross-entropies.
+        classes: number of classes, or None for real values and for categories. The loss is the
+            cross-entropy for classes, the squared error for real values, and the mean of the C
+            cross-entropies for categories.
         validation_share: share of each subset that is held out to choose the weights.
         settings: the same for all probes.
         seed: of weights, batches and dropout.
-        progress: goes around the iteration over the sizes of the subsets, to show progress.
+        progress: wraps the iteration over the sizes of the subsets, to show progress.
 
     Returns:
-        shape (M, T): the predicted class (int64) or value (float32) of each query; of categories
-        shape (M, T, C): the log-odds of each (float32).
+        The predicted class (int64) or value (float32) of each query, shape (M, T); for categories
+        the log-odds of each category (float32), shape (M, T, C).
+
+    Raises:
+        FloatingPointError: the validation loss of a probe was never finite.
 
     Source: Shuffle to Learn, section 4 (a 3-layer MLP on the frozen embedding, for images a
     linear classifier).
     """
+    targets = np.asarray(targets)
     sizes = np.array([len(subset) for subset in subsets])
     predictions: dict[int, np.ndarray] = {}
     for size in progress(np.unique(sizes)):
         places = np.flatnonzero(sizes == size)
         alike = np.stack([subsets[place] for place in places])
-        predicted = _predict_side_by_side(
-            embeddings,
-            np.asarray(targets),
-            alike,
-            queries,
-            classes,
-            validation_share,
-            settings,
-            seed,
-        )
-        predictions.update(zip(places, predicted, strict=True))
+        examples = _gather_examples(embeddings, targets, alike, classes, validation_share)
+        probes = _Probes(*_moments(examples.inputs, examples.rows), examples.target, settings, seed)
+        _train(probes, examples, settings, seed)
+        predictions.update(zip(places, probes.predict(queries), strict=True))
     return np.stack([predictions[place] for place in range(len(subsets))])
 
 
-def _predict_side_by_side(
+class _Examples(NamedTuple):
+    """The labelled examples of M subsets of one size.
+
+    Attributes:
+        inputs: float32, shape (N, d): the examples that are in any of the subsets.
+        wanted: their targets, shape (N,) or (N, C); real values are not yet standardised.
+        target: encodes them; real values are standardised by the moments of each subset.
+        rows: int32, shape (M, n): the rows of each subset.
+        fit: the rows of each subset to fit on.
+        held: the rows of each subset's validation part.
+    """
+
+    inputs: tf.Tensor
+    wanted: tf.Tensor
+    target: Target
+    rows: np.ndarray
+    fit: tf.Tensor
+    held: tf.Tensor
+
+    def draw(self, size: int, seed: tf.Tensor) -> tf.Tensor:
+        """Draw a batch for each subset from its rows to fit on: shape (M, size)."""
+        uniform = tf.random.stateless_uniform([len(self.rows), size], seed)
+        place = tf.cast(uniform * self.fit.shape[1], tf.int32)  # below: uniform < 1 - 2**-24
+        return tf.gather(self.fit, place, batch_dims=1)
+
+    def losses(self, result: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """The loss of each example in ``rows``, shape (M, rows)."""
+        return example_losses(result, self.target.encode(tf.gather(self.wanted, rows)))
+
+
+def _gather_examples(
     embeddings: np.ndarray,
     targets: np.ndarray,
     subsets: np.ndarray,
-    queries: np.ndarray,
     classes: int | None,
     validation_share: float,
-    settings: Settings,
-    seed: int,
-) -> np.ndarray:
-    """What :func:`predict_with_probes` does with subsets of one size: shape (M, n)."""
-    used, local = np.unique(subsets, return_inverse=True)
-    local = local.reshape(subsets.shape).astype(np.int32)
-    x = tf.constant(np.asarray(embeddings[used], np.float32))
-    y = targets[used]
-    parts = [split_validation(rows, validation_share) for rows in local]
+) -> _Examples:
+    """Read the examples of M subsets of one size, shape (M, n)."""
+    used, rows = np.unique(subsets, return_inverse=True)
+    rows = rows.reshape(subsets.shape).astype(np.int32)
+    inputs = tf.constant(np.asarray(embeddings[used], np.float32))
+    target = Target.from_labels(targets, classes)
+    wanted = tf.constant(targets[used], target.dtype)
+    if target.kind == "value":
+        mean, deviation = _moments(wanted[:, None], rows)
+        target = target.standardised(mean[..., 0], deviation[..., 0])
+    parts = [split_validation(subset, validation_share) for subset in rows]
     fit, held = (tf.constant(np.stack(part)) for part in zip(*parts, strict=True))
+    return _Examples(inputs, wanted, target, rows, fit, held)
 
-    mean, deviation = _moments(x, local)
-    categories = y.ndim == 2
-    real = classes is None and not categories
-    wanted = tf.constant(y, tf.int32 if classes and not categories else tf.float32)
-    if real:
-        y_mean, y_deviation = _moments(wanted[:, None], local)
 
-    probes, d = len(subsets), x.shape[1]
-    outputs = y.shape[1] if categories else classes or 1
-    layers = list(pairwise((d, *settings.hidden, outputs)))
-    weights = []
-    for layer, (fan_in, fan_out) in enumerate(layers):
-        initial = tf.random.stateless_truncated_normal([probes, fan_in, fan_out], [seed, layer])
-        weights.append(keras.Variable(initial * np.float32(np.sqrt(2 / fan_in))))
-        weights.append(keras.Variable(tf.zeros([probes, 1, fan_out])))
-    best = [tf.Variable(w.value) for w in weights]
-    best_loss = tf.Variable(tf.fill([probes], np.float32(np.inf)))
-    optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
-    optimizer.exclude_from_weight_decay(var_list=weights[1::2])
-    optimizer.build(weights)
+class _Probes:
+    """M perceptrons side by side: their weights, and the best weights so far.
 
-    def forward(parameters, inputs, dropout_seed=None):
-        h = tf.clip_by_value((inputs - mean) / deviation, -CLIP, CLIP)
-        for layer in range(len(layers)):
-            h = tf.matmul(h, parameters[2 * layer]) + parameters[2 * layer + 1]
-            if layer < len(layers) - 1:
+    Args:
+        mean, deviation: of the inputs in each subset, shape (M, 1, d).
+        target: decodes the outputs.
+        settings: hidden layers and dropout.
+        seed: of the weights.
+    """
+
+    def __init__(
+        self, mean: tf.Tensor, deviation: tf.Tensor, target: Target, settings: Settings, seed: int
+    ) -> None:
+        self._mean, self._deviation = mean, deviation
+        self._target = target
+        self._dropout = settings.dropout
+        probes, _, d = mean.shape
+        self._layers = list(pairwise((d, *settings.hidden, target.outputs)))
+        self.weights: list[keras.Variable] = []
+        for layer, (fan_in, fan_out) in enumerate(self._layers):
+            shape = [probes, fan_in, fan_out]
+            initial = tf.random.stateless_truncated_normal(shape, [seed, layer])
+            self.weights.append(keras.Variable(initial * np.float32(np.sqrt(2 / fan_in))))
+            self.weights.append(keras.Variable(tf.zeros([probes, 1, fan_out])))
+        self._best = [tf.Variable(weight.value) for weight in self.weights]
+        self._best_loss = tf.Variable(tf.fill([probes], np.float32(np.inf)))
+
+    def forward(
+        self, weights: list, inputs: tf.Tensor, dropout_seed: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Results of shape (M, rows, outputs) for inputs of shape (M or 1, rows, d)."""
+        h = tf.clip_by_value((inputs - self._mean) / self._deviation, -CLIP, CLIP)
+        for layer in range(len(self._layers)):
+            h = tf.matmul(h, weights[2 * layer]) + weights[2 * layer + 1]
+            if layer < len(self._layers) - 1:
                 h = tf.nn.relu(h)
-                if dropout_seed is not None and settings.dropout:
-                    h = tf.nn.experimental.stateless_dropout(
-                        h, settings.dropout, dropout_seed + layer
-                    )
+                if dropout_seed is not None and self._dropout:
+                    h = tf.nn.experimental.stateless_dropout(h, self._dropout, dropout_seed + layer)
         return h
 
-    def losses(result, rows):
-        """One loss an example: shape (probes, rows)."""
-        y = tf.gather(wanted, rows)
-        return example_losses(result, (y - y_mean[..., 0]) / y_deviation[..., 0] if real else y)
+    def keep_improved(self, losses: tf.Tensor) -> tf.Tensor:
+        """Keep the weights of the probes whose validation loss fell; whether any did."""
+        better = losses < self._best_loss
+        self._best_loss.assign(tf.where(better, losses, self._best_loss))
+        for best, weight in zip(self._best, self.weights, strict=True):
+            best.assign(tf.where(better[:, None, None], weight.value, best))
+        return tf.reduce_any(better)
+
+    def all_finite(self) -> bool:
+        """Whether every probe has had a finite validation loss."""
+        return bool(np.isfinite(self._best_loss.numpy()).all())
+
+    def predict(self, queries: np.ndarray) -> np.ndarray:
+        """The answers of the best weights, shape (M, T) or (M, T, C)."""
+
+        @tf.function(reduce_retracing=True)
+        def predict(inputs):
+            return self._target.decode(self.forward(self._best, inputs[None]))
+
+        chunks = [
+            predict(tf.constant(np.asarray(queries[s : s + _PREDICTED], np.float32))).numpy()
+            for s in range(0, len(queries), _PREDICTED)
+        ]
+        return np.concatenate(chunks, axis=1)
+
+
+def _train(probes: _Probes, examples: _Examples, settings: Settings, seed: int) -> None:
+    """Train the probes until none improves any more; each keeps its best weights."""
+    optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer.exclude_from_weight_decay(var_list=probes.weights[1::2])
+    optimizer.build(probes.weights)
+
+    def forward(rows, dropout_seed=None):
+        weights = [weight.value for weight in probes.weights]
+        return probes.forward(weights, tf.gather(examples.inputs, rows), dropout_seed)
 
     @tf.function
     def train(first_step):
         for offset in tf.range(settings.evaluate_every):
             seeds = tf.random.split(tf.stack([seed, first_step + offset]), 2)
-            uniform = tf.random.stateless_uniform([probes, settings.batch_size], seeds[0])
-            place = tf.cast(uniform * fit.shape[1], tf.int32)  # below: uniform < 1 - 2**-24
-            rows = tf.gather(fit, place, batch_dims=1)
+            rows = examples.draw(settings.batch_size, seeds[0])
             with tf.GradientTape() as tape:
-                result = forward([w.value for w in weights], tf.gather(x, rows), seeds[1])
-                # A sum over probes: each probe's gradient is that of its own mean loss.
-                loss = tf.reduce_sum(tf.reduce_mean(losses(result, rows), axis=1))
-            gradients = tape.gradient(loss, [w.value for w in weights])
-            optimizer.apply(gradients, weights)
-        result = forward([w.value for w in weights], tf.gather(x, held))
-        validation = tf.reduce_mean(losses(result, held), axis=1)
-        better = validation < best_loss
-        best_loss.assign(tf.where(better, validation, best_loss))
-        for kept, weight in zip(best, weights, strict=True):
-            kept.assign(tf.where(better[:, None, None], weight.value, kept))
-        return tf.reduce_any(better)
+                losses = examples.losses(forward(rows, seeds[1]), rows)
+                # A sum over probes: each probe's gradient is the gradient of its own mean loss.
+                loss = tf.reduce_sum(tf.reduce_mean(losses, axis=1))
+            gradients = tape.gradient(loss, [weight.value for weight in probes.weights])
+            optimizer.apply(gradients, probes.weights)
+        losses = examples.losses(forward(examples.held), examples.held)
+        return probes.keep_improved(tf.reduce_mean(losses, axis=1))
 
-    stale = 0
+    stopping = EarlyStopping(settings.patience)
     for look in range(settings.steps // settings.evaluate_every):
         improved = bool(train(tf.constant(look * settings.evaluate_every)))
-        stale = 0 if improved else stale + 1
-        if stale >= settings.patience:
+        if stopping.stops(improved):
             break
-    if not np.isfinite(best_loss.numpy()).all():
+    if not probes.all_finite():
         raise FloatingPointError("a probe never reached a finite validation loss")
-
-    @tf.function(reduce_retracing=True)
-    def predict(inputs):
-        result = forward(best, inputs[None])
-        if real:
-            return (result * y_deviation + y_mean)[..., 0]
-        return result if categories else tf.argmax(result, axis=-1)
-
-    chunks = [
-        predict(tf.constant(np.asarray(queries[start : start + 250], np.float32))).numpy()
-        for start in range(0, len(queries), 250)
-    ]
-    return np.concatenate(chunks, axis=1)
-
-
-def example_losses(result: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
-    """One loss an example.
-
-    Args:
-        result: float32, shape (..., outputs).
-        wanted: integers of shape (...): class numbers, for the cross-entropy; or reals of the same
-            shape, for the squared error; or 0 and 1 of shape (..., outputs), for the mean over the
-            outputs of their cross-entropies.
-
-    Returns:
-        float32, shape (...).
-    """
-    if wanted.dtype.is_integer:
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=result)
-    if len(wanted.shape) == len(result.shape):
-        each = tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=result)
-        return tf.reduce_mean(each, axis=-1)
-    return tf.square(result[..., 0] - wanted)
 
 
 def predict_with_neighbors(
@@ -257,16 +292,17 @@ def predict_with_neighbors(
 ) -> np.ndarray:
     """Predict each query by its nearest neighbours in each subset, by cosine similarity.
 
-    Inputs are standardised by the mean and deviation of the subset, and clipped to 5 deviations, as
-    for :func:`predict_with_probes`. A neighbour counts as much as it is near.
+    Inputs are standardised by the mean and deviation of the subset and clipped to 5 deviations, as
+    in :func:`predict_with_probes`. A neighbour's weight is one over its distance.
 
     Args:
-        embeddings, targets, subsets, queries, classes: as :func:`predict_with_probes` has them.
-        neighbors: at most so many.
-        progress: goes around the iteration over the subsets, to show progress.
+        embeddings, targets, subsets, queries, classes: as in :func:`predict_with_probes`.
+        neighbors: number of neighbours; a smaller subset has no more than its examples.
+        progress: wraps the iteration over the subsets, to show progress.
 
     Returns:
-        As :func:`predict_with_probes`; of categories, the share of the neighbours that have each.
+        As :func:`predict_with_probes`; for categories, the weighted share of the neighbours that
+        have each category.
 
     Source: Wu et al. 2018, "Unsupervised Feature Learning via Non-Parametric Instance
     Discrimination", section 3.4, with scikit-learn's weights: one over the distance.
@@ -287,9 +323,9 @@ def predict_with_neighbors(
 
 
 def _moments(x: tf.Tensor, subsets: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and deviation of each subset's rows: two tensors of shape (M, 1, d)."""
+    """The mean and deviation of each subset's rows: two tensors of shape (M, 1, d)."""
     parts = [tf.gather(x, rows) for rows in subsets]
     means = [tf.reduce_mean(part, 0) for part in parts]
     deviation = tf.stack([tf.math.reduce_std(part, 0) for part in parts])[:, None]
-    # A feature that is constant in the subset says nothing: leave it at 0.
+    # A feature that is constant in the subset is 0 when standardised: it carries no information.
     return tf.stack(means)[:, None], tf.where(deviation > 1e-6, deviation, 1.0)

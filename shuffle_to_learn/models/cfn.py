@@ -1,11 +1,12 @@
-"""The context-free network (CFN): one AlexNet shared by all patches, then two layers over all."""
+"""The context-free network (CFN): an AlexNet shared by all patches, then two joint layers."""
 
 from __future__ import annotations
 
 import keras
 from keras import ops
 
-# Channels, kernel and whether a 3 x 3 / 2 pooling follows; the first has stride 2.
+# Channels, kernel size, and whether a 3 x 3 pooling of stride 2 follows, for each convolution. The
+# first convolution has stride 2.
 _ALEXNET = ((96, 11, True), (256, 5, True), (384, 3, False), (384, 3, False), (256, 3, True))
 
 
@@ -29,20 +30,20 @@ def build_cfn(
         tile_shape: height, width and channels of a patch.
         outputs: n for scores, or the number of permutations to classify.
         width: factor on AlexNet's numbers of channels.
-        tile_features: size of the shared layer over one patch.
-        joined_features: size of the first layer over all patches, the embedding.
-        batch_normalization: after each convolution.
+        tile_features: size of the shared fully connected layer over one patch.
+        joined_features: size of the first layer over all patches, whose output is the embedding.
+        batch_normalization: normalise after each convolution.
         tile_normalization: give each patch mean 0 and variance 1 first, against low-level
             shortcuts.
         precision: ``float32`` or ``mixed_bfloat16``; the outputs are float32.
-        seed: of the weights; the same seed gives the same weights.
+        seed: decides the weights; the same seed gives the same weights.
 
     Returns:
         A model from (batch, n, height, width, channels) to (batch, outputs), with layers named
-        ``tiles`` (all patches' features) and ``joined``.
+        ``tiles`` (the features of all patches) and ``joined`` (the embedding).
 
-    Source: Noroozi & Favaro 2016, figure 3, without local response normalisation and dropout;
-    SAME padding, since a band can be thinner than the kernels.
+    Source: Noroozi & Favaro 2016, figure 3, without local response normalisation and dropout,
+    and with SAME padding, since a patch can be thinner than a kernel.
     """
     seeds = iter(range(1000 * seed, 1000 * seed + 1000))
 

@@ -1,4 +1,4 @@
-"""Embedding inputs with a frozen CFN."""
+"""Embedding inputs with a CFN whose weights are frozen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def embed(
     batch_size: int = BATCH,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> np.ndarray:
-    """The embeddings of inputs, their patches in order.
+    """The embeddings of inputs, with their patches in the original order.
 
     Args:
         model: a CFN.
@@ -34,7 +34,7 @@ def embed(
         layer: ``joined`` (the paper's) or ``tiles``.
         gap: as in pretraining; patches are centred in their cells.
         batch_size: inputs at a time.
-        progress: goes around the iteration over the batches.
+        progress: a progress callback, wrapped around the iteration over the batches.
 
     Returns:
         float32, shape (N, features).
@@ -60,7 +60,7 @@ def embed_batches(
     batch_size: int = BATCH,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Iterator[np.ndarray]:
-    """The embeddings of inputs, a batch at a time: see :func:`embed`."""
+    """As :func:`embed`, a batch at a time."""
     encoder = keras.Model(model.input, model.get_layer(layer).output)
 
     @tf.function(reduce_retracing=True)

@@ -14,14 +14,14 @@ CANDIDATES = 100_000
 def max_hamming_permutations(n: int, count: int, seed: int = 0) -> np.ndarray:
     """A set of permutations far apart from one another, chosen greedily.
 
-    Starts from a random permutation and adds, each time, the one with the greatest mean Hamming
-    distance to those chosen. The candidates are all n! permutations up to n = 9 and a random pool
-    of 100,000 beyond.
+    The first permutation is random. Each further one has the greatest mean Hamming distance to the
+    permutations chosen so far. Up to n = 9 the candidates are all n! permutations; beyond, a random
+    pool of 100,000, or of 2 ``count`` if that is more.
 
     Args:
         n: number of elements, at least 2.
         count: size of the set, at most n!.
-        seed: of the first permutation, the pool and the order in which ties are broken.
+        seed: decides the first permutation, the pool and how ties are broken.
 
     Returns:
         int32, shape (count, n), 0-based, all rows distinct.
@@ -42,7 +42,7 @@ def max_hamming_permutations(n: int, count: int, seed: int = 0) -> np.ndarray:
     rng = np.random.Generator(np.random.Philox(seed))
     if n <= ENUMERATE_UP_TO:
         pool = np.array(list(itertools.permutations(range(n))), dtype=np.int16)
-        rng.shuffle(pool)  # argmax takes the first of equals: break ties at random
+        rng.shuffle(pool)  # argmax takes the first of equals, so this breaks ties at random
     else:
         pool = np.unique(
             np.argsort(rng.random((max(CANDIDATES, 2 * count), n)), axis=1).astype(np.int16), axis=0
@@ -56,6 +56,6 @@ def max_hamming_permutations(n: int, count: int, seed: int = 0) -> np.ndarray:
     for k in range(count):
         chosen[k] = pool[pick]
         distance += (pool != pool[pick]).sum(axis=1)
-        distance[pick] = -1_000_000_000  # never again
+        distance[pick] = -1_000_000_000  # never chosen again
         pick = int(np.argmax(distance))
     return chosen

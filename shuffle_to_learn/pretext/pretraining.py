@@ -14,34 +14,38 @@ from shuffle_to_learn.pretext.methods.base import Method
 from shuffle_to_learn.ranking import losses
 from shuffle_to_learn.slicing import Slicing
 
-_EVALUATION = 2**31 - 1  # in place of the seed: every encoder is shown the same shuffles
-_EVALUATED = ("loss", "partial_ranks", "score_spread")
-_TRAINING = (*_EVALUATED, "zero_gradients")
+_EVALUATION_SEED = 2**31 - 1  # one for all encoders, so that they see the same shuffles
+_EVALUATION_MEANS = ("loss", "partial_ranks", "score_spread")
+_TRAINING_MEANS = (*_EVALUATION_MEANS, "zero_gradients")
 
 
 class Pretraining:
-    """A CFN in training, an epoch at a time, that can be stopped and restored between epochs.
+    """The training of a CFN, an epoch at a time; it can be stopped and restored between epochs.
 
     All randomness is a function of (seed, epoch, step), so a restored run goes on exactly as the
-    uninterrupted one would have.
+    uninterrupted run would have.
 
     Args:
         model: a CFN, see :func:`shuffle_to_learn.models.cfn.build_cfn`.
-        method: what is sampled and minimised.
-        slicing: how inputs are cut.
+        method: samples the shuffles and defines the loss.
+        slicing: how inputs are cut into patches.
         gap: see :func:`shuffle_to_learn.patches.cut`.
-        channel_shift: pixels, see :func:`shuffle_to_learn.patches.shift_channels`; in training.
-        grey_share: of the inputs of a step, see :func:`shuffle_to_learn.patches.some_grey`.
-        learning_rate: Adam's, at its highest.
+        channel_shift: in pixels, see :func:`shuffle_to_learn.patches.shift_channels`; in training
+            only.
+        grey_share: share of the inputs of a step, in [0, 1], see
+            :func:`shuffle_to_learn.patches.some_grey`; in training only.
+        learning_rate: Adam's highest learning rate.
         schedule: ``constant``, or ``cosine`` down to 0 at the last step.
-        warmup_epochs: epochs of linear increase from 0.
-        epochs: how many there are in all.
-        batch_size: inputs a step; what is left over at the end of an epoch is dropped (each epoch
-            has another order).
-        seed: of order, permutations, gaps and noise.
-        strategy: of devices that share each batch evenly; the model has to be built in its scope.
-            Batch normalisation then takes its statistics over a device's part, and sampled noise
-            is another; otherwise the training is that of one device, but for rounding.
+        warmup_epochs: epochs in which the learning rate rises linearly from 0.
+        epochs: the number of epochs in all.
+        batch_size: inputs a step. The inputs left over at the end of an epoch are dropped (each
+            epoch has another order).
+        seed: decides all that is random: the order of the inputs, the permutations, the changes of
+            places and colours, and the noise.
+        strategy: shares each batch evenly between devices; the model has to be built in its scope.
+            The training equals that of one device up to rounding, with two exceptions: batch
+            normalisation takes its statistics over a device's part of the batch, and sampled noise
+            differs.
 
     Raises:
         ValueError: where the devices cannot share a batch evenly.
@@ -109,19 +113,19 @@ class Pretraining:
         Args:
             inputs: float, or uint8 of 0 to 255; shape (N, height, width), (N, height, width,
                 channels) or (N, frames, height, width, channels); may be memory-mapped.
-            progress: goes around the iteration over the steps, to show progress.
+            progress: a progress callback, wrapped around the iteration over the steps.
 
         Returns:
             The means over the epoch of ``loss``, ``partial_ranks`` and
 
-            * ``score_spread``: the largest less the least score of an example, in the method's
-              ``scale`` (of a method that classifies: of its logits);
+            * ``score_spread``: the largest score of an example less its smallest, in units of the
+              method's ``scale`` (the scores of a method that classifies are its logits);
             * ``zero_gradients``: the share of exact zeros in the gradient of the loss with respect
               to the scores, in [0, 1];
 
-            and the last ``learning_rate``. From a score whose gradient is 0 nothing is learned:
-            either it is right, or the operator is saturated there, which takes a large spread and
-            is cured by a larger epsilon.
+            and the last ``learning_rate``. A score whose gradient is 0 teaches the network nothing.
+            Either its rank is right, or the operator is saturated there: that takes a large spread,
+            and a larger epsilon cures it.
 
         Raises:
             FloatingPointError: where the loss is no longer finite.
@@ -129,41 +133,45 @@ class Pretraining:
         steps = self.steps_per_epoch(inputs)
         rng = np.random.Generator(np.random.Philox(key=[self.seed, self.epoch]))
         order = rng.permutation(len(inputs))[: steps * self.batch_size].reshape(steps, -1)
-        totals = np.zeros(len(_TRAINING))
+        totals = np.zeros(len(_TRAINING_MEANS))
         rate = 0.0
         for index in progress(range(steps)):
             step = self.epoch * steps + index
             rate = self._rate(step, steps)
             self.optimizer.learning_rate = rate
-            batch = inputs[np.sort(order[index])]  # sorted: kinder to a memory map
+            batch = inputs[np.sort(order[index])]  # a memory map reads faster in order
             totals += self._train_step(tf.constant(batch), tf.constant([self.seed, step])).numpy()
         self.epoch += 1
-        record = dict(zip(_TRAINING, (totals / steps).tolist(), strict=True))
+        record = dict(zip(_TRAINING_MEANS, (totals / steps).tolist(), strict=True))
         if not math.isfinite(record["loss"]):
             raise FloatingPointError(f"the loss is {record['loss']} in epoch {self.epoch}")
         return {**record, "learning_rate": rate}
 
     def evaluate(self, inputs: np.ndarray, batch_size: int = 250) -> dict[str, float]:
-        """Mean ``loss``, ``partial_ranks`` and ``score_spread``, as :meth:`run_epoch` has them.
+        """Mean ``loss``, ``partial_ranks`` and ``score_spread``, as in :meth:`run_epoch`.
 
         Inputs are shuffled the same way at every call.
+
+        Args:
+            inputs: as in :meth:`run_epoch`.
+            batch_size: inputs at a time.
         """
-        totals = np.zeros(len(_EVALUATED))
+        totals = np.zeros(len(_EVALUATION_MEANS))
         for start in range(0, len(inputs), batch_size):
             batch = inputs[start : start + batch_size]
-            seed = tf.constant([_EVALUATION, start])
+            seed = tf.constant([_EVALUATION_SEED, start])
             means = self._evaluate_batch(tf.constant(batch), seed).numpy()
             totals += len(batch) * means.astype(float)
-        return dict(zip(_EVALUATED, (totals / len(inputs)).tolist(), strict=True))
+        return dict(zip(_EVALUATION_MEANS, (totals / len(inputs)).tolist(), strict=True))
 
     def state(self) -> dict[str, np.ndarray]:
-        """Everything that training changes, as arrays."""
+        """Everything that training changes, as arrays: the argument of :meth:`restore`."""
         variables = [*self.model.variables, *self.optimizer.variables]
         state = {f"variable_{i}": np.asarray(v.numpy()) for i, v in enumerate(variables)}
         return {"epoch": np.array(self.epoch), **state}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from what :meth:`state` returned.
+        """Go back to a state that :meth:`state` returned.
 
         Raises:
             ValueError: where the state is of another network.
@@ -186,7 +194,7 @@ class Pretraining:
     def _forward(
         self, inputs: tf.Tensor, seed: tf.Tensor, *, training: bool
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """The scores, and the means of _EVALUATED."""
+        """The scores, and the means named in _EVALUATION_MEANS."""
         seeds = tf.unstack(tf.random.split(seed, 3))
         x = patches.as_images(inputs)
         if training and self.grey_share:
@@ -198,10 +206,11 @@ class Pretraining:
         noise = seeds[2]
         if training and self._replicas > 1:
             # Every device draws for the whole batch, and goes on with its own part of it.
-            own = tf.convert_to_tensor(tf.distribute.get_replica_context().replica_id_in_sync_group)
+            context = tf.distribute.get_replica_context()
+            replica = tf.convert_to_tensor(context.replica_id_in_sync_group)
             size = tf.shape(x)[0] // self._replicas
-            x, orders = (t[own * size : (own + 1) * size] for t in (x, orders))
-            noise = noise + own
+            x, orders = (t[replica * size : (replica + 1) * size] for t in (x, orders))
+            noise = noise + replica
         scores = self.model(patches.reorder(x, orders), training=training)
         loss = tf.reduce_mean(self.method.loss(orders, scores, noise))
         right = losses.partial_ranks(orders + 1, self.method.predict(scores))
@@ -221,9 +230,9 @@ class Pretraining:
     def _step(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             scores, means = self._forward(inputs, seed, training=True)
-            loss = means[0] / self._replicas  # the optimizer adds the devices' gradients up
+            loss = means[0] / self._replicas  # the optimizer sums the devices' gradients
         variables = self.model.trainable_variables
-        by_scores, *gradients = tape.gradient(loss, [scores, *variables])
+        score_gradient, *gradients = tape.gradient(loss, [scores, *variables])
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        zeros = tf.cast(tf.convert_to_tensor(by_scores) == 0, tf.float32)
+        zeros = tf.cast(tf.convert_to_tensor(score_gradient) == 0, tf.float32)
         return tf.stack([*means, tf.reduce_mean(zeros)])  # one transfer a step

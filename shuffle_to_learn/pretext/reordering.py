@@ -1,4 +1,4 @@
-"""Shuffling some inputs and predicting the order that undoes it."""
+"""Shuffling some inputs and predicting the ranks that undo the shuffle."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def put_back(
 
     Args:
         model: a CFN that was trained by the method.
-        method: samples the orders and reads the network's scores.
+        method: samples the orders and predicts ranks from the network's scores.
         inputs: shape (N, height, width[, channels]) or (N, frames, height, width, channels).
         slicing: as in pretraining.
         gap: as in pretraining; patches are centred in their cells.
-        seed: of the shuffles.
+        seed: decides the shuffles.
 
     Returns:
         The patches in order, float32, shape (N, n, height, width, channels); the orders, 0-based

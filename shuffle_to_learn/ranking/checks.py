@@ -1,4 +1,4 @@
-"""Checks of arguments, and values as rows: what all ranking operators share."""
+"""Checks of arguments, and the reshaping of values to rows, for all ranking operators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 
 def positive(epsilon: float) -> float:
-    """Epsilon as a float; ValueError where it is not above 0, also in float32, and finite."""
+    """Epsilon as a float; ValueError where it is not finite, or not above 0 in float32."""
     epsilon = float(epsilon)
     if not 1e-37 <= epsilon < math.inf:
         raise ValueError(f"epsilon must be above 0 (1e-37 at least) and finite, not {epsilon}")
@@ -25,7 +25,7 @@ def at_least_one(num_samples: int | None) -> int | None:
 
 
 def permutation_set(permutations: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Permutations of 1..n as lists; ValueError where one is none, or is there twice."""
+    """Permutations of 1..n as lists; ValueError where a row is no permutation, or is repeated."""
     rows = [[int(x) for x in row] for row in permutations]
     if not rows or any(sorted(row) != list(range(1, len(rows[0]) + 1)) for row in rows):
         raise ValueError("permutations must be lists of the ranks 1..n, each rank once")
@@ -34,22 +34,24 @@ def permutation_set(permutations: Sequence[Sequence[int]]) -> list[list[int]]:
     return rows
 
 
-def as_floating(values: tf.Tensor) -> tf.Tensor:
+def as_floating(values: tf.Tensor, name: str = "values") -> tf.Tensor:
+    """Values as a tensor; TypeError, which calls them ``name``, where they are not floating."""
     values = tf.convert_to_tensor(values)
     if not values.dtype.is_floating:
-        raise TypeError(f"values must be floating, not {values.dtype.name}: cast them first")
+        raise TypeError(f"{name} must be floating, not {values.dtype.name}: cast them first")
     return values
 
 
-def wide(dtype: tf.DType) -> tf.DType:
-    return dtype if dtype in (tf.float32, tf.float64) else tf.float32
+def widened(values: tf.Tensor) -> tf.Tensor:
+    """Floating values in the dtype that they are computed in: float64, or float32 for all else."""
+    return values if values.dtype == tf.float64 else tf.cast(values, tf.float32)
 
 
 def as_rows(values: tf.Tensor) -> tuple[tf.Tensor, int]:
-    """Values with all leading axes made one, and how many there are in a row.
+    """Values with all leading axes made one, and the length n of a row.
 
     Raises:
-        ValueError: where that is 0, or not known when the graph is built.
+        ValueError: where n is 0, or not known when the graph is built.
     """
     n = values.shape[-1] if values.shape.rank else None
     if not n:
@@ -61,14 +63,27 @@ def as_rows(values: tf.Tensor) -> tuple[tf.Tensor, int]:
 
 
 def in_rows(function: Callable[[tf.Tensor, int], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
-    """Apply a function of rows of a wide dtype; NaN for a row that is not finite throughout."""
+    """Apply a function to values as rows, and give the result the values' dtype and shape.
+
+    Args:
+        function: takes float32 or float64 rows, shape (batch, n), and n; returns the same shape.
+        values: floating, shape (..., n).
+
+    Returns:
+        The dtype and shape of values. A row with a value that is not finite is NaN, its gradient 0.
+
+    Raises:
+        TypeError: where values are not floating.
+        ValueError: where n is 0, or not known when the graph is built.
+    """
     values = as_floating(values)
     rows, n = as_rows(values)
-    rows = tf.cast(rows, wide(values.dtype))
+    rows = widened(rows)
     finite = tf.reduce_all(tf.math.is_finite(rows), axis=-1, keepdims=True)
 
-    # Of the rows that are not finite only the gradient needs care; replacing them first would be
-    # done again for each pair by XLA.
+    # A row that is not finite needs a guard for its gradient alone, since its result becomes NaN
+    # below. Finite stand-ins for such rows would cost more: XLA would put them in again for each
+    # pair of values.
     @tf.custom_gradient
     def guarded(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         return rows, lambda upstream: tf.where(finite, upstream, 0)

@@ -1,4 +1,11 @@
-"""Isotonic regression: the projection onto the permutahedron, row by row."""
+"""Isotonic regression: the projection onto the permutahedron, row by row.
+
+Let s be the values of a row divided by epsilon, in descending order, and w = (n, ..., 1). The
+projection of s onto the permutahedron of w is s - v, where v is the isotonic regression of s - w
+under v_1 >= ... >= v_n (Blondel et al. 2020, section 5). v is constant on blocks of neighbours.
+Two algorithms compute it: the min-max formula over all pairs for few values, and the slopes of the
+least concave majorant of the cumulative sums of s - w for many.
+"""
 
 from __future__ import annotations
 
@@ -10,102 +17,127 @@ import tensorflow as tf
 
 from shuffle_to_learn.ranking.sorting import inverse_flat, places_by_pairs, row_offsets, take_flat
 
-# A quick pass of the fit looks 2^_NEAR points ahead.
-_NEAR = 4
+# A quick pass of pointer doubling stops after this many doublings: 2^_NEAR_LEVELS points ahead.
+_NEAR_LEVELS = 4
 
-# The mean of values, in their own order, over the block of the fit that each is in.
+# Block averaging: replaces each value by the mean over its block of the isotonic regression. Values
+# and means are in the order of the rows, shape (batch, n).
 _BlockMean = Callable[[tf.Tensor], tf.Tensor]
 
 
 def fit_by_pairs(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
-    """The projection by v_i = max over k >= i of min over j <= i of mean((s - w)_j..(s - w)_k).
+    """The projection onto the permutahedron by the min-max formula, for few values.
+
+    The formula is v_i = max over k >= i of min over j <= i of mean((s - w)_j..(s - w)_k).
+
+    Args:
+        rows: float32 or float64, shape (batch, n).
+        epsilon: regularisation strength, > 0.
 
     Returns:
-        The projection, shape (batch, n), and what takes means over blocks.
+        The projection of rows / epsilon, the dtype and shape of rows, and the block averaging of
+        its vector-Jacobian product.
     """
     n = rows.shape[-1]
     place = n - 1 - places_by_pairs(rows)
-    # Of NaN, which share a place, one; their row is NaN in the end.
+    # Several NaN share a place, and the maximum picks one of them. Their row is NaN in the end.
     order = tf.where(tf.equal(place[:, :, None], tf.range(n)), tf.range(n)[:, None], 0)
     order = tf.reduce_max(order, axis=1)
-    s, sums = _sums_by_pairs(_gaps(take_flat(rows, order + row_offsets(order)), epsilon))
+    gaps = _gaps(take_flat(rows, order + row_offsets(order)), epsilon)
+    s, sums = _cumulative_sums_by_product(gaps)
     start, end = np.arange(n)[:, None], np.arange(1, n + 1)[None]
-    inside = start < end
-    share = np.divide(1.0, end - start, where=inside, out=np.zeros(inside.shape))
-    mean = (sums[:, None, 1:] - sums[:, :-1, None]) * share + np.where(inside, 0.0, np.inf)
-    # The minimum over all j <= k, not i, is no larger, and equal where k ends a block.
+    valid = start < end
+    reciprocal = np.divide(1.0, end - start, where=valid, out=np.zeros(valid.shape))
+    mean = (sums[:, None, 1:] - sums[:, :-1, None]) * reciprocal + np.where(valid, 0.0, np.inf)
+    # The formula takes the minimum over j <= i. The minimum over all j <= k is no larger, and equal
+    # where k ends a block. The maximum over k is reached at such a k.
     lowest = tf.reduce_min(mean, axis=1)
     index, place = tf.range(n)[:, None], place[:, None, :]
     fit = tf.reduce_max(tf.where(index >= place, lowest[:, :, None], -math.inf), axis=1)
     s = tf.reduce_sum(tf.where(tf.equal(index, place), s[:, :, None], 0), axis=1)
 
     def block_mean(values: tf.Tensor) -> tf.Tensor:
-        # Within a block the fit is one number, copied.
-        same = tf.cast(tf.equal(fit[:, :, None], fit[:, None, :]), values.dtype)
-        return tf.reduce_sum(same * values[:, :, None], axis=1) / tf.reduce_sum(same, axis=1)
+        # All values of a block have copies of one number as their fit, so equality is exact.
+        same_block = tf.cast(tf.equal(fit[:, :, None], fit[:, None, :]), values.dtype)
+        total = tf.reduce_sum(same_block * values[:, :, None], axis=1)
+        return total / tf.reduce_sum(same_block, axis=1)
 
     return tf.cast(s - fit, rows.dtype), block_mean
 
 
 def fit_by_majorant(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
-    """As :func:`fit_by_pairs`, for many values."""
+    """As :func:`fit_by_pairs`, by the least concave majorant, for many values.
+
+    Where every row is certainly one block, the projection is a shift, and nothing is sorted.
+    """
     wide = tf.cast(rows, tf.float64)
     one_block, centred = _is_one_block((wide - wide[:, :1]) / epsilon)  # an offset costs precision
 
     def shift() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        middle = 0.5 * (rows.shape[-1] + 1)
-        result = tf.cast(centred + middle, rows.dtype)
+        mean_rank = 0.5 * (rows.shape[-1] + 1)
+        result = tf.cast(centred + mean_rank, rows.dtype)
         return result, tf.zeros_like(rows, tf.int32), tf.zeros_like(rows)
 
     def sort() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         ordered, order = tf.math.top_k(rows, rows.shape[-1])
         place = inverse_flat(order)
-        s, sums = _sums(_gaps(ordered, epsilon))
-        chord, slope, length = _majorant(sums)
+        s, sums = _cumulative_sums(_gaps(ordered, epsilon))
+        chord, slope, length = _least_concave_majorant(sums)
         result = tf.cast(s - take_flat(slope, chord), rows.dtype)
         return take_flat(result, place), take_flat(chord, place), tf.cast(length, rows.dtype)
 
     result, block, length = tf.cond(one_block, shift, sort)
 
     def block_mean(values: tf.Tensor) -> tf.Tensor:
-        def of_all() -> tf.Tensor:
+        def mean_of_row() -> tf.Tensor:
             return tf.zeros_like(values) + tf.reduce_mean(values, axis=-1, keepdims=True)
 
-        def of_each() -> tf.Tensor:
+        def mean_of_block() -> tf.Tensor:
             flat = tf.reshape(values, [-1])
             total = tf.math.unsorted_segment_sum(flat, tf.reshape(block, [-1]), tf.size(values))
             return tf.gather(total / tf.reshape(length, [-1]), block)
 
-        return tf.cond(one_block, of_all, of_each)
+        return tf.cond(one_block, mean_of_row, mean_of_block)
 
     return result, block_mean
 
 
 def _gaps(ordered: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """Gaps between neighbours over epsilon, bounded; float64, shape (batch, n - 1)."""
+    """The gaps between neighbours over epsilon, bounded.
+
+    Args:
+        ordered: values in descending order, shape (batch, n).
+        epsilon: regularisation strength, > 0.
+
+    Returns:
+        float64, shape (batch, n - 1), each at most n / 2 + 1.
+    """
     ordered = tf.cast(ordered, tf.float64)
-    # s - w rises by at most 1 a step, so neighbours more than n / 2 apart are in different blocks,
-    # where the distance between them does not matter: bounded, it keeps the sums within precision
-    # at any epsilon.
+    # s - w rises by at most 1 from one value to the next, so neighbours more than n / 2 apart are
+    # in different blocks. How far apart the blocks are does not change the projection. The bound
+    # keeps the cumulative sums within float64's precision at any epsilon.
     return tf.minimum((ordered[:, :-1] - ordered[:, 1:]) / epsilon, 0.5 * ordered.shape[-1] + 1.0)
 
 
-def _sums(gaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The values s, the highest 0, with such gaps; 0 and the cumulative sums of s - w.
+def _cumulative_sums(gaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The values s that have these gaps, and the cumulative sums of s - w.
+
+    s starts at 0, since an offset of s cancels in s - v.
 
     Args:
         gaps: float64, shape (batch, n - 1).
 
     Returns:
-        float64, of shapes (batch, n) and (batch, n + 1).
+        s, float64, shape (batch, n), descending from 0; the cumulative sums, float64, shape
+        (batch, n + 1), starting with the empty sum 0.
     """
     n = gaps.shape[-1] + 1
     s = tf.pad(tf.cumsum(-gaps, axis=-1), [[0, 0], [1, 0]])
     return s, tf.pad(tf.cumsum(s - tf.range(n, 0, -1, tf.float64), axis=-1), [[0, 0], [1, 0]])
 
 
-def _sums_by_pairs(gaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """As :func:`_sums`, as one product."""
+def _cumulative_sums_by_product(gaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """As :func:`_cumulative_sums`, by one matrix product."""
     n = gaps.shape[-1] + 1
     to_s = -np.tri(n, n - 1, -1).T
     to_sums = np.tri(n + 1, n, -1).T
@@ -114,19 +146,23 @@ def _sums_by_pairs(gaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _is_one_block(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Whether the fit of each row is certainly one number, found without a sort; z less its mean.
+    """Whether the isotonic regression of each row is certainly one block, told without a sort.
 
-    Moved to the mean rank, z is in the permutahedron if no k centred values have a mean m above
-    (n - k) / 2 (Rado 1952). With their maximum a / 2 and minimum -b / 2, m <= a / 2, and
-    m <= (n - k) / k * b / 2, and m^2 <= (n - k) / k * variance. So all is well for k <= n - a, for
-    k >= b, and for k (n - k) >= 4 variance; the last, concave in k, holds between n - a and b if at
-    both.
+    It is one block where z, moved to the mean rank, lies in the permutahedron. That is the case
+    where no k centred values have a mean m above (n - k) / 2 (Rado 1952). Let a / 2 be the maximum
+    of the centred values and -b / 2 their minimum. Three bounds on m show it for different k:
+
+    * m <= a / 2, which is enough for k <= n - a;
+    * m <= (n - k) / k * b / 2, which is enough for k >= b;
+    * m^2 <= (n - k) / k * variance, which is enough where k (n - k) >= 4 variance. Since k (n - k)
+      is concave in k, this holds for all k from n - a to b if it holds at these two.
 
     Args:
         z: float64, shape (batch, n).
 
     Returns:
-        A boolean, False where z is not finite; float64, shape (batch, n).
+        A scalar boolean, False where z is not finite; z less the mean of its row, float64, shape
+        (batch, n).
     """
     n = z.shape[-1]
     centred = z - tf.reduce_mean(z, axis=-1, keepdims=True)
@@ -137,41 +173,43 @@ def _is_one_block(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.reduce_all(inside), centred
 
 
-def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The least concave majorant of points (0, sums_0)..(n, sums_n), each row by itself.
+def _least_concave_majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The least concave majorant of the points (0, sums_0)..(n, sums_n) of each row.
 
-    A point on or below the chord between two others is no corner of the majorant. All that one pass
-    finds are dropped at once, and what is left is looked at again until it is concave: mostly once
-    or twice. A pass takes O(n log n), and finds at least what two neighbours tell.
+    A point on or below the chord between two other points is no corner of the majorant. A pass
+    finds such points by pointer doubling, in O(n log n), and drops them all at once. It drops at
+    least every point on or below the chord between its two neighbours. Passes repeat until the
+    points that are left are concave, which mostly takes one or two.
 
     Args:
         sums: float64, shape (batch, n + 1).
 
     Returns:
-        The chord that each of the n steps belongs to, as its place among n of each row, all rows
-        laid end to end, int32, shape (batch, n); the slope and the length of each chord, float64,
-        shape (batch, n), and something else past a row's last.
+        For each of the n steps the index of its chord, int32, shape (batch, n), counted over the
+        rows laid end to end, n chords a row; the slope and the length of each chord, float64, shape
+        (batch, n), meaningless past the last chord of a row.
     """
     shape, points = tf.shape(sums), sums.shape[-1]
     offsets, size = row_offsets(sums), tf.size(sums)
-    # Past the last point of a row: further along, and below any chord.
-    end, low = tf.constant(points, tf.float64), tf.constant(-math.inf, tf.float64)
+    # After its last kept point a row is filled with a point past all others and below any chord.
+    past_x, past_y = tf.constant(points, tf.float64), tf.constant(-math.inf, tf.float64)
 
-    def drop(turn: tf.Tensor, number: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
-        # Of what the first pass leaves, most is seen from nearby; what is not, by the third.
-        far = tf.not_equal(turn, 1)
-        right = _steepest(x, y, far)
-        left = -_steepest(-x[:, ::-1], y[:, ::-1], far)[:, ::-1]
+    def drop(passes: tf.Tensor, corner: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
+        # The first pass looks all the way. Most points that it misses can be told from nearby, so
+        # the second pass looks near. The third and later passes look all the way again.
+        far = tf.not_equal(passes, 1)
+        right = _steep_chord(x, y, far)
+        left = -_steep_chord(-x[:, ::-1], y[:, ::-1], far)[:, ::-1]
         kept = tf.logical_not(right >= left)
-        # Where each point goes: the last that is kept, before it.
+        # The new index of each point, or for a dropped point that of the last kept before it.
         place = tf.cumsum(tf.cast(kept, tf.int32), axis=-1) - 1 + offsets
         first = tf.math.unsorted_segment_min(tf.range(size), tf.reshape(place, [-1]), size)
-        first = tf.reshape(tf.minimum(first, size), shape)  # no point: past the end
+        first = tf.reshape(tf.minimum(first, size), shape)  # size, the point past the end, if none
         x, y = (
             tf.gather(tf.concat([tf.reshape(rows, [-1]), [past]], axis=0), first)
-            for rows, past in ((x, end), (y, low))
+            for rows, past in ((x, past_x), (y, past_y))
         )
-        return [turn + 1, take_flat(place, number), x, y]
+        return [passes + 1, take_flat(place, corner), x, y]
 
     def slopes(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         return (y[:, 1:] - y[:, :-1]) / (x[:, 1:] - x[:, :-1])
@@ -182,42 +220,46 @@ def _majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
     index = tf.zeros_like(sums) + tf.range(points, dtype=tf.float64)
     start = [tf.constant(0), tf.reshape(tf.range(size), shape), index, sums]
-    _, number, x, y = tf.while_loop(unfinished, drop, start, parallel_iterations=1)
-    # One point a row more than chords.
-    chord = number[:, :-1] - tf.range(shape[0])[:, None]
+    _, corner, x, y = tf.while_loop(unfinished, drop, start, parallel_iterations=1)
+    # A row has one point more than it has chords.
+    chord = corner[:, :-1] - tf.range(shape[0])[:, None]
     return chord, slopes(x, y), x[:, 1:] - x[:, :-1]
 
 
-def _steepest(x: tf.Tensor, y: tf.Tensor, far: tf.Tensor) -> tf.Tensor:
-    """Of points in the order of x, the slope of a steep chord to one of the points after each.
+def _steep_chord(x: tf.Tensor, y: tf.Tensor, far: tf.Tensor) -> tf.Tensor:
+    """The slope of a steep chord from each point to a later point, by pointer doubling.
 
-    Each takes for its own, where the chord to it is steeper, what the next point has found, then
-    what the second next, the fourth next and so on have up to then. Not always the steepest of all.
+    Each point keeps a target, the end of its steepest chord so far, at first the next point. It
+    tries the targets of the points 1, 2, 4, ... ahead in turn, and takes over a target where the
+    chord to it is steeper. The result is not always the steepest chord of all.
 
     Args:
-        x, y: shape (batch, points); all x of points are below their number.
-        far: whether to look at all points, or at the next 2^_NEAR.
+        x: shape (batch, points), ascending in each row and below ``points``.
+        y: shape (batch, points).
+        far: boolean: look ahead to all later points, or to the next 2^_NEAR_LEVELS only.
 
     Returns:
-        Slopes, shape (batch, points); -inf for the last point, not a number past it.
+        Slopes, shape (batch, points); -inf for the last point of a row, NaN past it.
     """
     points = x.shape[-1]
     past_x, past_y = (tf.zeros_like(x) + tf.constant(past, x.dtype) for past in (points, -math.inf))
 
-    def after(rows: tf.Tensor, by: int, past: tf.Tensor) -> tf.Tensor:
-        # Not tf.pad: under vectorized_map it pads with 0, whatever it is told.
+    def ahead(rows: tf.Tensor, by: int, past: tf.Tensor) -> tf.Tensor:
+        # Not tf.pad: under vectorized_map it pads with 0, whatever value it is given.
         return tf.concat([rows[:, by:], past[:, :by]], axis=1)
 
-    def look(levels: range, slope: tf.Tensor, to_x: tf.Tensor, to_y: tf.Tensor) -> list[tf.Tensor]:
+    def look_ahead(
+        levels: range, slope: tf.Tensor, to_x: tf.Tensor, to_y: tf.Tensor
+    ) -> list[tf.Tensor]:
         for by in (2**level for level in levels):
-            next_x, next_y = after(to_x, by, past_x), after(to_y, by, past_y)
-            other = (next_y - y) / (next_x - x)
-            steeper = other > slope
+            next_x, next_y = ahead(to_x, by, past_x), ahead(to_y, by, past_y)
+            next_slope = (next_y - y) / (next_x - x)
+            steeper = next_slope > slope
             to_x, to_y = tf.where(steeper, next_x, to_x), tf.where(steeper, next_y, to_y)
-            slope = tf.where(steeper, other, slope)
+            slope = tf.where(steeper, next_slope, slope)
         return [slope, to_x, to_y]
 
-    to_x, to_y = after(x, 1, past_x), after(y, 1, past_y)
-    found = look(range(_NEAR), (to_y - y) / (to_x - x), to_x, to_y)
-    further = range(_NEAR, (points - 1).bit_length())
-    return tf.cond(far, lambda: look(further, *found)[0], lambda: found[0])
+    to_x, to_y = ahead(x, 1, past_x), ahead(y, 1, past_y)
+    near = look_ahead(range(_NEAR_LEVELS), (to_y - y) / (to_x - x), to_x, to_y)
+    further = range(_NEAR_LEVELS, (points - 1).bit_length())
+    return tf.cond(far, lambda: look_ahead(further, *near)[0], lambda: near[0])

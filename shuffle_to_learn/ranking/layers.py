@@ -12,7 +12,7 @@ from shuffle_to_learn.ranking.perturbed import perturbed_rank
 from shuffle_to_learn.ranking.projection import soft_rank
 
 
-class _Ranks(keras.layers.Layer):
+class _RankLayer(keras.layers.Layer):
     """A layer without weights whose outputs have the shape of its inputs."""
 
     _settings: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class _Ranks(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("shuffle_to_learn")
-class SoftRank(_Ranks):
+class SoftRank(_RankLayer):
     """Soft ranks of the last axis, see :func:`shuffle_to_learn.ranking.soft_rank`.
 
     Args:
@@ -35,8 +35,8 @@ class SoftRank(_Ranks):
         inputs: floating, shape (batch, ..., n).
 
     Returns:
-        Ranks in [1, n], the same shape, in the layer's compute dtype. (Whole numbers above 256 in
-        bfloat16 and 2048 in float16 are rounded: give such a layer ``dtype="float32"``.)
+        Ranks in [1, n], the same shape, in the layer's compute dtype. (bfloat16
+        rounds ranks above 256 and float16 above 2048: give such a layer ``dtype="float32"``.)
     """
 
     _settings = ("epsilon",)
@@ -50,13 +50,13 @@ class SoftRank(_Ranks):
 
 
 @keras.saving.register_keras_serializable("shuffle_to_learn")
-class PerturbedRank(_Ranks):
+class PerturbedRank(_RankLayer):
     """Perturbed ranks of the last axis, see :func:`shuffle_to_learn.ranking.perturbed_rank`.
 
     Args:
         epsilon: standard deviation of the noise, > 0.
         num_samples: number of draws; None for the expectation in closed form.
-        seed: integer, for the same draws at every run; the draws of each call are new.
+        seed: integer that makes every run draw the same; each call within a run draws anew.
 
     Call arguments:
         inputs: floating, shape (batch, ..., n).

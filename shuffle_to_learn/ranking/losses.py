@@ -1,4 +1,4 @@
-"""Losses between scores and ranks 1..n: functions of one value an example, and Keras losses.
+"""Losses of scores against ranks 1..n: functions with one value an example, and Keras losses.
 
 Half types are computed in float32, and so are their losses.
 """
@@ -13,7 +13,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from shuffle_to_learn.ranking.checks import as_rows, at_least_one, permutation_set, positive
+from shuffle_to_learn.ranking.checks import (
+    as_floating,
+    as_rows,
+    at_least_one,
+    permutation_set,
+    positive,
+    widened,
+)
 from shuffle_to_learn.ranking.perturbed import (
     normal_cdf,
     normal_density,
@@ -41,7 +48,7 @@ def fast_soft_ranking(ranks: tf.Tensor, scores: tf.Tensor, epsilon: float = 1.0)
 
     Source: Shuffle to Learn, section 2.3; Blondel et al. 2020.
     """
-    ranks, scores = _alike(ranks, scores)
+    ranks, scores = _matched(ranks, scores)
     error = soft_rank(scores, epsilon) - ranks
     return 0.5 * tf.reduce_sum(tf.square(error), axis=-1)
 
@@ -55,10 +62,11 @@ def perturbed_fenchel_young(
 ) -> tf.Tensor:
     """The Fenchel-Young loss of Gaussian-perturbed ranking.
 
-    Its value is the mean over the draws of max over permutations y of <s + epsilon Z, y - ranks>,
-    which is 0 only where every draw is ranked right; its gradient is the perturbed rank of the same
-    draws less the true one. The exact one (num_samples None) is in closed form the sum, over the
-    pairs of which i should be below j, of E[(s_i - s_j + epsilon (Z_i - Z_j))^+].
+    Its value is the mean, over the draws of Z, of the maximum of <s + epsilon Z, y - ranks> over
+    all permutations y. It is 0 only where every draw is ranked right. Its gradient is the perturbed
+    rank of the same draws less the true rank. With num_samples None the loss is the expectation in
+    closed form: the sum of E[(s_i - s_j + epsilon (Z_i - Z_j))^+] over the pairs with
+    ranks_i < ranks_j.
 
     Args:
         ranks: true ranks, a permutation of 1..n, shape (..., n).
@@ -73,17 +81,18 @@ def perturbed_fenchel_young(
     Raises:
         TypeError, ValueError: as perturbed_rank, and where the shapes differ.
 
-    Source: Berthet et al. 2020, section 4; Shuffle to Learn, section 2.3. (Their value has ranks
-    multiplied by s alone, not by s + epsilon Z: equal in expectation, but it can fall below 0.)
+    Source: Berthet et al. 2020, section 4; Shuffle to Learn, section 2.3. (There the ranks are
+    multiplied by s alone, not by s + epsilon Z. That value is equal in expectation, but can fall
+    below 0.)
     """
     epsilon = positive(epsilon)
-    ranks, scores = _alike(ranks, scores)
+    ranks, scores = _matched(ranks, scores)
     finite = tf.reduce_all(tf.math.is_finite(scores), axis=-1)
     scores = tf.where(finite[..., None], scores, 0)
     if num_samples is None:
         loss = _expected_fenchel_young(ranks, scores, epsilon)
     else:
-        # Centred, so that the noise is not rounded away far from 0.
+        # Scores are centred, since rounding far from 0 would take the noise away.
         centred = scores - tf.stop_gradient(tf.reduce_mean(scores, axis=-1, keepdims=True))
         noisy = perturb(centred, epsilon, num_samples, seed)
         error = tf.cast(rank(noisy), scores.dtype) - ranks
@@ -106,7 +115,7 @@ def rank_mean_squared_error(ranks: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
 
     Source: Shuffle to Learn, section 3.
     """
-    ranks, scores = _alike(ranks, scores)
+    ranks, scores = _matched(ranks, scores)
     return tf.reduce_mean(tf.square(scores - ranks), axis=-1)
 
 
@@ -121,21 +130,21 @@ def permutation_cross_entropy(
         permutations: the set, each a permutation of 1..n.
 
     Returns:
-        float32 or float64, shape (...), at least 0; NaN where ranks are none of the permutations.
+        float32 or float64, shape (...), at least 0; NaN where the ranks are not in the set.
 
     Raises:
-        TypeError, ValueError: where logits are not floating or are not one a permutation.
+        TypeError, ValueError: where logits are not floating, or not one for each permutation.
 
     Source: Noroozi & Favaro 2016; Shuffle to Learn, section 3.
     """
-    logits = _wide(logits)
+    logits = widened(as_floating(logits, "scores"))
     classes = tf.constant(permutations, tf.int32)
     if classes.shape.rank != 2 or logits.shape[-1] != classes.shape[0]:
         raise ValueError(
             f"logits of shape {logits.shape} are not one for each of {len(permutations)} "
             "permutations"
         )
-    applied = tf.reduce_all(tf.equal(_whole(ranks)[..., None, :], classes), axis=-1)
+    applied = tf.reduce_all(tf.equal(_as_integers(ranks)[..., None, :], classes), axis=-1)
     entropy = -tf.reduce_sum(tf.where(applied, tf.nn.log_softmax(logits), 0), axis=-1)
     return tf.where(tf.reduce_any(applied, axis=-1), entropy, tf.constant(math.nan, logits.dtype))
 
@@ -155,28 +164,22 @@ def partial_ranks(ranks: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
 
     Source: Shuffle to Learn, section 4 ("partial ranks").
     """
-    ranks, predicted = (_whole(x) for x in (ranks, predicted))
+    ranks, predicted = (_as_integers(x) for x in (ranks, predicted))
     if not ranks.shape.is_compatible_with(predicted.shape):
         raise ValueError(f"ranks of shape {ranks.shape} for ranks of shape {predicted.shape}")
     right = tf.equal(ranks, predicted)
     return tf.reduce_mean(tf.cast(right, tf.float32), axis=-1)
 
 
-def _wide(scores: tf.Tensor) -> tf.Tensor:
-    scores = tf.convert_to_tensor(scores)
-    if not scores.dtype.is_floating:
-        raise TypeError(f"scores must be floating, not {scores.dtype.name}: cast them first")
-    return scores if scores.dtype == tf.float64 else tf.cast(scores, tf.float32)
-
-
-def _whole(ranks: tf.Tensor) -> tf.Tensor:
+def _as_integers(ranks: tf.Tensor) -> tf.Tensor:
+    """Ranks as int32, rounded."""
     ranks = tf.convert_to_tensor(ranks)
     return tf.cast(tf.round(ranks) if ranks.dtype.is_floating else ranks, tf.int32)
 
 
-def _alike(ranks: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Both in one dtype, of one shape."""
-    scores = _wide(scores)
+def _matched(ranks: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Ranks and scores in the dtype of the loss; ValueError where their shapes differ."""
+    scores = widened(as_floating(scores, "scores"))
     ranks = tf.cast(ranks, scores.dtype)
     if not scores.shape.rank or not ranks.shape.is_compatible_with(scores.shape):
         raise ValueError(f"ranks of shape {ranks.shape} for scores of shape {scores.shape}")
@@ -184,13 +187,15 @@ def _alike(ranks: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _expected_fenchel_young(ranks: tf.Tensor, scores: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """The expected Fenchel-Young loss in closed form, with its exact gradient."""
     _, n = as_rows(scores)
-    deviation = epsilon * math.sqrt(2.0)  # of the noise in a difference of two scores
+    # The standard deviation of the noise in a difference of two scores.
+    deviation = epsilon * math.sqrt(2.0)
 
-    def hinge(difference: tf.Tensor, of_ranks: tf.Tensor) -> tf.Tensor:
+    def hinge(difference: tf.Tensor, rank_difference: tf.Tensor) -> tf.Tensor:
         z = difference / deviation
         expected = z * normal_cdf(z) + normal_density(z)  # E[(z + Z)^+]
-        return deviation * tf.where(of_ranks < 0, tf.maximum(expected, 0), 0)
+        return deviation * tf.where(rank_difference < 0, tf.maximum(expected, 0), 0)
 
     @tf.custom_gradient
     def expectation(scores: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
@@ -205,7 +210,7 @@ def _expected_fenchel_young(ranks: tf.Tensor, scores: tf.Tensor, epsilon: float)
 
 
 class _Loss(keras.losses.Loss):
-    """What the losses of scores against ranks share: settings that are kept with the model."""
+    """A Keras loss of scores against ranks whose settings are saved with the model."""
 
     _settings: tuple[str, ...] = ()
 
@@ -245,7 +250,7 @@ class PerturbedFenchelYoung(_Loss):
     Args:
         epsilon: standard deviation of the noise, > 0.
         num_samples: number of draws; None for the expectation in closed form.
-        seed: integer, for the same draws at every run; the draws of each call are new.
+        seed: integer that makes every run draw the same; each call within a run draws anew.
         reduction, name, dtype: as in ``keras.losses.Loss``.
 
     Call arguments:

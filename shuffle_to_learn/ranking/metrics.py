@@ -1,4 +1,4 @@
-"""How well permutations are undone, as a Keras metric."""
+"""The share of right ranks as a Keras metric."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class PartialRanks(keras.metrics.MeanMetricWrapper):
     """The share of patches whose predicted rank is right; by chance 1/n.
 
     Args:
-        permutations: of a network that classifies permutations, the set, each a permutation of
-            1..n; without it the predicted ranks are those of the scores.
+        permutations: the set that the network classifies, each a permutation of 1..n; None where
+            the network puts out scores, whose ranks are then the predicted ranks.
         name, dtype: as in ``keras.metrics.Metric``.
 
     Call arguments:
@@ -35,11 +35,11 @@ class PartialRanks(keras.metrics.MeanMetricWrapper):
         name: str = "partial_ranks",
         dtype: Any = None,
     ) -> None:
-        super().__init__(self._right, name=name, dtype=dtype)
+        super().__init__(self._share_right, name=name, dtype=dtype)
         self.permutations = None if permutations is None else permutation_set(permutations)
         self._direction = "up"
 
-    def _right(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    def _share_right(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         if self.permutations is None:
             predicted = rank(y_pred)
         else:

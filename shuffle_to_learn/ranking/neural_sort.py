@@ -14,8 +14,8 @@ def neural_sort(values: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
             equal), towards infinity every entry is 1/n.
 
     Returns:
-        The same dtype, shape (..., n, n): row i says which of the values is the i-th largest.
-        Rows sum to 1, columns need not. Differentiable where no values are equal.
+        The same dtype, shape (..., n, n): row i is a distribution over which value is the
+        i-th largest. Rows sum to 1, columns need not. Differentiable where no values are equal.
 
     Raises:
         ValueError: where the temperature is not above 0.
@@ -27,12 +27,16 @@ def neural_sort(values: tf.Tensor, temperature: float = 1.0) -> tf.Tensor:
 
 
 def neural_sort_logits(values: tf.Tensor, temperature: float) -> tf.Tensor:
-    """((n + 1 - 2i) s - A_s 1) / temperature, A_s[i, j] = |s_i - s_j|; row i for i = 1..n."""
+    """The logits of :func:`neural_sort`, shape (..., n, n).
+
+    Row i = 1..n is ((n + 1 - 2i) s - A_s 1) / temperature, where A_s[i, j] = |s_i - s_j|.
+    """
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, not {temperature}")
     values = tf.convert_to_tensor(values)
     n = tf.shape(values)[-1]
-    # An offset adds a constant to each row's logits, which the softmax takes away: take it first.
+    # An offset of the values adds a constant to each row of logits, which the softmax ignores.
+    # Centring takes the offset off before it costs precision.
     values -= tf.reduce_mean(values, axis=-1, keepdims=True)
     distance = tf.reduce_sum(tf.abs(values[..., :, None] - values[..., None, :]), axis=-1)
     factors = tf.cast(n + 1 - 2 * tf.range(1, n + 1), values.dtype)

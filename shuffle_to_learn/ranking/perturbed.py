@@ -1,4 +1,4 @@
-"""Ranks under Gaussian noise: sampled, and their expectation in closed form."""
+"""Expected ranks under Gaussian noise: from samples, and in closed form."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import tensorflow as tf
 from shuffle_to_learn.ranking.checks import at_least_one, in_rows, positive
 from shuffle_to_learn.ranking.sorting import rank
 
-# Sums over all pairs are taken in parts of about so many, for a batch of this size if unknown.
+# A sum over all pairs is taken in parts of about this many pairs.
 _PAIRS_AT_ONCE = 2**22
-_BATCH = 64
+# The batch size that the parts are cut for where a graph does not know it.
+_ASSUMED_BATCH = 64
 _SQRT2 = math.sqrt(2.0)
 
 
@@ -34,17 +35,17 @@ def perturbed_rank(
 
     Returns:
         The same dtype (half types are computed in float32) and shape, each row in [1, n] with sum
-        n (n + 1) / 2. A row with a value that is not finite is NaN. The gradient of the exact
-        ranks is exact, that of the sampled ones the score-function estimate from the same draws,
-        without bias but noisy (the Fenchel-Young loss needs none). Memory is O(n) a row and draw;
-        the exact ranks take O(n^2) time.
+        n (n + 1) / 2. A row with a value that is not finite is NaN. Exact ranks have an exact
+        gradient. The gradient of sampled ranks is the score-function estimator on the same draws:
+        unbiased, but noisy (the Fenchel-Young loss does without it). Memory is O(n) a row and draw;
+        exact ranks take O(n^2) time.
 
     Raises:
         TypeError: where values are not floating.
         ValueError: where epsilon is not above 0, num_samples below 1, or n is 0 or unknown.
 
     Source: Berthet et al. 2020, "Learning with differentiable perturbed optimizers", section 3;
-    the closed form is the sum of the chances to beat each of the others.
+    in closed form, a rank is 1 plus the probabilities of exceeding each of the other values.
     """
     epsilon = positive(epsilon)
 
@@ -77,35 +78,36 @@ def over_pairs(function: Callable[..., tf.Tensor], *rows: tf.Tensor) -> tf.Tenso
     """Sum over j of function(a_i - a_j, b_i - b_j, ...) for rows a, b, ...
 
     Args:
-        function: elementwise, of as many differences as there are rows.
-        rows: floating, each of shape (batch, n), n known.
+        function: elementwise; takes one tensor of differences for each of ``rows``.
+        rows: tensors of one floating dtype, each of shape (batch, n), n known.
 
     Returns:
-        What function returns, shape (batch, n). Memory is O(n) a row where n is large (graphs of
-        unknown batch size: for a batch of some 64).
+        The sums, the same dtype, shape (batch, n). For large n, memory is O(n) a row (in a graph of
+        unknown batch size: up to a batch of about 64).
     """
     n = rows[0].shape[-1]
 
-    def sums(*some: tf.Tensor) -> tf.Tensor:
-        differences = (s[:, :, None] - r[:, None, :] for s, r in zip(some, rows, strict=True))
+    def sums(*part: tf.Tensor) -> tf.Tensor:
+        differences = (p[:, :, None] - r[:, None, :] for p, r in zip(part, rows, strict=True))
         return tf.reduce_sum(function(*differences), axis=-1)
 
-    part = max(1, _PAIRS_AT_ONCE // (n * (rows[0].shape[0] or _BATCH)))
-    if n <= part:
+    size = max(1, _PAIRS_AT_ONCE // (n * (rows[0].shape[0] or _ASSUMED_BATCH)))
+    if n <= size:
         return sums(*rows)
 
-    def of_part(index: tf.Tensor) -> tf.Tensor:
+    def sums_at(index: tf.Tensor) -> tf.Tensor:
         return tf.transpose(sums(*(tf.gather(r, index, axis=1) for r in rows)))
 
-    parts = np.minimum(np.arange(-(-n // part) * part), n - 1).reshape(-1, part)
+    # The last part is filled up with the last index, and its surplus sums are cut off below.
+    parts = np.minimum(np.arange(-(-n // size) * size), n - 1).reshape(-1, size)
     result = tf.map_fn(
-        of_part, tf.constant(parts), fn_output_signature=rows[0].dtype, parallel_iterations=1
+        sums_at, tf.constant(parts), fn_output_signature=rows[0].dtype, parallel_iterations=1
     )
     return tf.transpose(tf.reshape(result, [parts.size, -1])[:n])
 
 
 def normal_cdf(z: tf.Tensor) -> tf.Tensor:
-    """The standard normal distribution function, accurate in the lower tail."""
+    """The standard normal distribution function Phi, accurate in the lower tail."""
     return 0.5 * tf.math.erfc(-z / _SQRT2)
 
 
@@ -117,6 +119,7 @@ def normal_density(z: tf.Tensor) -> tf.Tensor:
 def gaussian_noise(
     values: tf.Tensor, num_samples: int, seed: tf.Tensor | tuple[int, int] | None
 ) -> tf.Tensor:
+    """Independent standard normal draws; arguments, result and errors as in :func:`perturb`."""
     at_least_one(num_samples)
     shape = tf.concat([[num_samples], tf.shape(values)], axis=0)
     if seed is None:
@@ -125,7 +128,7 @@ def gaussian_noise(
         pair = tf.convert_to_tensor(seed)
         if pair.shape != (2,) or not pair.dtype.is_integer:
             raise ValueError(f"a seed is two integers, not {pair.dtype.name} of shape {pair.shape}")
-        # Named, so that XLA draws the same.
+        # The algorithm is named, so that XLA draws the same numbers.
         noise = tf.random.stateless_normal(shape, pair, dtype=values.dtype, alg="philox")
     return tf.ensure_shape(noise, [num_samples, *values.shape])
 
@@ -133,13 +136,15 @@ def gaussian_noise(
 def _mean_rank(
     rows: tf.Tensor, epsilon: float, num_samples: int, seed: tf.Tensor | tuple[int, int] | None
 ) -> tf.Tensor:
+    """The mean of sampled ranks, with the score-function estimator as its gradient."""
+
     @tf.custom_gradient
     def mean(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         noise = gaussian_noise(rows, num_samples, seed)
-        # Centred, so that the noise is not rounded away far from 0.
+        # Values are centred, since rounding far from 0 would take the noise away.
         centred = rows - tf.reduce_mean(rows, axis=-1, keepdims=True)
         ranks = tf.cast(rank(centred + epsilon * noise), rows.dtype)
-        # Without it the estimate is right on average, too, but varies more.
+        # The baseline lowers the variance of the estimator. It is unbiased with and without it.
         baseline = tf.cast(rank(rows), rows.dtype)
 
         def vjp(upstream: tf.Tensor) -> tf.Tensor:
@@ -152,6 +157,7 @@ def _mean_rank(
 
 
 def _expected_rank(rows: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """The expected ranks in closed form, with their exact gradient."""
     scale = 1.0 / (epsilon * _SQRT2)
 
     @tf.custom_gradient
@@ -159,8 +165,8 @@ def _expected_rank(rows: tf.Tensor, epsilon: float) -> tf.Tensor:
         def vjp(upstream: tf.Tensor) -> tf.Tensor:
             return over_pairs(lambda d, u: scale * normal_density(scale * d) * u, rows, upstream)
 
-        # A value beats itself with Phi(0) = 1/2.
-        constant = tf.stop_gradient(rows)  # eager tapes would keep all pairs
+        # The sum includes Phi(0) = 1/2 for j = i. Another 1/2 makes this the 1 of the formula.
+        constant = tf.stop_gradient(rows)  # else an eager tape would keep all pairs
         return over_pairs(lambda d: normal_cdf(scale * d), constant) + 0.5, vjp
 
     return expected(rows)

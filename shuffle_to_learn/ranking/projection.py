@@ -22,10 +22,10 @@ def soft_rank(values: tf.Tensor, epsilon: float = 1.0) -> tf.Tensor:
     Returns:
         The same dtype (half types are computed in float32) and shape; exact up to rounding, each
         row in [1, n] with sum n (n + 1) / 2. A row with a value that is not finite is NaN, its
-        gradient 0. The gradient is the closed-form vector-Jacobian product, the mean over each
-        block of the isotonic regression taken off; it is piecewise constant in the values. For
-        large n time is O(n log n) for the sort and for each of the few passes of the fit, memory
-        O(n).
+        gradient 0. The gradient is the closed-form vector-Jacobian product: the upstream gradient
+        less its mean over each block of the isotonic regression, over epsilon. It is piecewise
+        constant in the values. For large n the sort and each of the few passes of the isotonic
+        regression take O(n log n) time, and memory is O(n).
 
     Raises:
         TypeError: where values are not floating.
@@ -48,7 +48,8 @@ def _project(rows: tf.Tensor, n: int, epsilon: float) -> tf.Tensor:
 
     @tf.custom_gradient
     def project(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        # Eager tapes would keep each step, which only the product below is made of.
+        # The vector-Jacobian product needs the blocks alone. Without stop_gradient an eager tape
+        # would keep every step of the fit.
         result, block_mean = fit(tf.stop_gradient(rows), epsilon)
 
         def vjp(upstream: tf.Tensor) -> tf.Tensor:

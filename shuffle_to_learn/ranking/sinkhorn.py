@@ -12,19 +12,19 @@ def soft_permutation(values: tf.Tensor, epsilon: float = 1.0, iterations: int = 
         values: float32 or float64, shape (..., n).
         epsilon: entropic regularisation > 0; towards 0 the fixed point is the permutation matrix of
             the ranks, towards infinity every entry is 1/n.
-        iterations: normalisations of the columns and then the rows, at least 1. How many are needed
-            grows with the spread of the values over epsilon.
+        iterations: how often the columns and then the rows are normalised, at least 1. The number
+            needed grows with the spread of the values over epsilon.
 
     Returns:
-        The same dtype, shape (..., n, n): row i says how patch i is spread over the ranks 1..n.
-        Rows sum to 1, columns only at the fixed point.
+        The same dtype, shape (..., n, n): row i is the distribution of value i over the ranks
+        1..n. Rows sum to 1, columns only at the fixed point.
 
     Raises:
         ValueError: where epsilon is not above 0 or iterations is below 1.
 
     Source: Mena et al. 2018, "Learning latent permutations with Gumbel-Sinkhorn networks"
-    (arXiv 1802.08665), section 2. With squared costs (values_i - target_j)^2 / 2 in place of the
-    products the fixed point is the same: it is the transport of Cuturi et al. 2019.
+    (arXiv 1802.08665), section 2. The fixed point is the same with squared costs
+    (values_i - target_j)^2 / 2 in place of the products: the transport plan of Cuturi et al. 2019.
     """
     if not epsilon > 0:
         raise ValueError(f"epsilon must be above 0, not {epsilon}")
@@ -32,11 +32,12 @@ def soft_permutation(values: tf.Tensor, epsilon: float = 1.0, iterations: int = 
         raise ValueError(f"iterations must be at least 1, not {iterations}")
     values = tf.convert_to_tensor(values)
     n = tf.shape(values)[-1]
-    # Both centred: an offset of the values goes before it costs precision, and negated values have
-    # the ranks reversed after any number of iterations.
+    # Values and targets are centred: an offset of the values goes before it costs precision, and
+    # negated values have reversed ranks after any number of iterations.
     values -= tf.reduce_mean(values, axis=-1, keepdims=True)
     targets = tf.cast(tf.range(1, n + 1), values.dtype) - tf.cast(n + 1, values.dtype) / 2
-    # Ranks by patches: the last axis is what is normalised, first over patches, last over ranks.
+    # The first matrix has a row for each rank and a column for each value. The softmax normalises
+    # the last axis: over the values in the first iteration, over the ranks in the last.
     log_p = targets[:, None] * values[..., None, :] / epsilon
     for _ in range(2 * iterations):
         log_p = tf.linalg.matrix_transpose(tf.nn.log_softmax(log_p))

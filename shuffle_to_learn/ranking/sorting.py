@@ -1,4 +1,4 @@
-"""Hard ranks, and inverting and applying the permutations that sort rows."""
+"""Hard ranks, and the permutations that sort rows: inverting and applying them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from shuffle_to_learn.ranking.checks import as_rows
 
-# Up to so many values sorting compares all pairs; beyond, other algorithms mostly take less time
-# (benchmarks/ranking.md), and memory for the pairs would grow as n^2.
+# Up to this many values, ranks come from all pairs. Beyond, sorting mostly takes less time
+# (benchmarks/ranking.md), and the pairs would take O(n^2) memory.
 PAIRS_UP_TO = 32
 
 
@@ -41,11 +41,18 @@ def rank(values: tf.Tensor) -> tf.Tensor:
 
 
 def places_by_pairs(rows: tf.Tensor) -> tf.Tensor:
-    """How many others each value comes after in ascending order, from all pairs; int32."""
+    """The 0-based place of each value in ascending order, from all pairs.
+
+    Args:
+        rows: floating or integer, shape (batch, n).
+
+    Returns:
+        int32, shape (batch, n); equal values are placed in order of position.
+    """
     n = rows.shape[-1]
-    mine, other = rows[:, None, :], rows[:, :, None]
-    first = tf.constant(np.tri(n, k=-1, dtype=bool).T)
-    before = (other < mine) | (first & tf.equal(other, mine))
+    value, other = rows[:, None, :], rows[:, :, None]
+    earlier = tf.constant(np.tri(n, k=-1, dtype=bool).T)
+    before = (other < value) | (earlier & tf.equal(other, value))
     return tf.reduce_sum(tf.cast(before, tf.int32), axis=1)
 
 
@@ -55,17 +62,17 @@ def inverse(order: tf.Tensor) -> tf.Tensor:
 
 
 def inverse_flat(order: tf.Tensor) -> tf.Tensor:
-    """As :func:`inverse`, as places in all rows laid end to end."""
+    """As :func:`inverse`, as indices into all rows laid end to end."""
     flat = tf.reshape(order + row_offsets(order), [-1])
     return tf.reshape(tf.math.invert_permutation(flat), tf.shape(order))
 
 
 def row_offsets(rows: tf.Tensor) -> tf.Tensor:
-    """Where each row starts once the rows are laid end to end; int32, shape (batch, 1)."""
+    """The index of each row's start in all rows laid end to end; int32, shape (batch, 1)."""
     batch, n = tf.shape(rows)[0], tf.shape(rows)[1]
     return tf.range(batch)[:, None] * n
 
 
-def take_flat(rows: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
-    """Values at places in all rows laid end to end; takes less time than by the row."""
-    return tf.gather(tf.reshape(rows, [-1]), place)
+def take_flat(rows: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """The values at indices into all rows laid end to end; faster than a gather row by row."""
+    return tf.gather(tf.reshape(rows, [-1]), index)

@@ -1,8 +1,8 @@
-"""The pretraining methods: what is shuffled how, what the network puts out, what is minimised.
+"""The pretraining methods: how patches are shuffled, what the network puts out, and the loss.
 
-A method is one class in one file of this package and one entry in :data:`METHODS`; its settings are
-fields of the class (see :mod:`shuffle_to_learn.pretext.methods.base`). Importing this does not import
-TensorFlow. How to add one: docs/adding-a-method.md.
+A method is one class in one file of this package and one entry in :data:`METHODS`. Its settings are
+fields of the class (see :mod:`shuffle_to_learn.pretext.methods.base`). Importing this package does
+not import TensorFlow. docs/adding-a-method.md says how to add a method.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shuffle_to_learn.pretext.methods.perturbed_fy_exact import ExactPerturbedFe
 from shuffle_to_learn.pretext.methods.random import Random
 from shuffle_to_learn.pretext.methods.sinkhorn import Sinkhorn
 
-METHODS: dict[str, type] = {  # a method's name is its file's
+METHODS: dict[str, type] = {  # a method has the name of its file
     "random": Random,
     "fixed_permutations": FixedPermutations,
     "mse": MeanSquaredError,

@@ -1,4 +1,4 @@
-"""What pretraining needs of a method, and what the ranking methods share."""
+"""The protocol of a pretraining method, and the base class of the ranking methods."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:  # the params file is checked against the methods without Tens
 
 
 class Method(Protocol):
-    """What pretraining needs of a method, a frozen dataclass.
+    """A pretraining method: a frozen dataclass with these members.
 
-    Its settings are its fields after ``n``, the keyword-only ones left out, each annotated with the
-    type and range that the params file is checked against.
+    The settings of a method are its fields after ``n``, except keyword-only fields. Each is
+    annotated with the type and range that the params file is checked against.
 
     ``orders`` are 0-based permutations, int32, shape (batch, n): place k of the shuffled sequence
     holds patch ``orders[:, k]``, so its true ranks are ``orders + 1``. ``scores`` are float32,
@@ -22,7 +22,7 @@ class Method(Protocol):
 
     n: int
     trained: ClassVar[bool]
-    """Whether there is anything to train; if so, a learning rate is set for it."""
+    """Whether the method trains the network; if so, its settings come with a learning rate."""
 
     @property
     def outputs(self) -> int:
@@ -30,10 +30,10 @@ class Method(Protocol):
 
     @property
     def scale(self) -> float:
-        """What scores are measured in, above 0: a spread of many times this saturates the loss."""
+        """The unit of the scores, above 0: a spread of many units saturates the loss."""
 
     def sample(self, batch: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """A fresh order for each example."""
+        """A fresh order for each example, shape (batch, n)."""
 
     def loss(self, orders: tf.Tensor, scores: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """One value an example, shape (batch,)."""
@@ -44,7 +44,10 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class RankingMethod:
-    """A method that uses all n! permutations and puts out one score a patch; it lacks a loss."""
+    """A method that draws from all n! permutations and ranks one score a patch.
+
+    Subclasses add the loss.
+    """
 
     n: int
     trained: ClassVar[bool] = True

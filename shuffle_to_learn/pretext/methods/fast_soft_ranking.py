@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FastSoftRanking(RankingMethod):
-    """Blondel et al. 2020: soft ranks against the true ones."""
+    """Blondel et al. 2020: half the squared distance between soft ranks and true ranks."""
 
     epsilon: Annotated[float, Ge(1e-37)] = 1.0
 

@@ -1,4 +1,4 @@
-"""Fixed permutations: classify which of a set was applied."""
+"""Fixed permutations: classify which permutation of a set was applied."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class FixedPermutations:
     """Noroozi & Favaro 2016: classify which of a fixed set of permutations was applied.
 
-    The scores are logits over the set, so their spread is that of logits.
+    The scores are logits over the set, so ``score_spread`` is a spread of logits.
     """
 
     n: int
@@ -33,7 +33,7 @@ class FixedPermutations:
 
     @property
     def outputs(self) -> int:
-        return len(self._set)  # made here: ValueError where there are not so many
+        return len(self._set)  # made here: ValueError where there are fewer permutations
 
     @property
     def scale(self) -> float:

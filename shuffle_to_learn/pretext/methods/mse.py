@@ -1,4 +1,4 @@
-"""MSE: the scores are the ranks."""
+"""MSE: regression of the ranks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MeanSquaredError(RankingMethod):
-    """Regress the ranks."""
+    """The mean squared error of the scores, taken as ranks."""
 
     def loss(self, orders: tf.Tensor, scores: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         from shuffle_to_learn.ranking import losses

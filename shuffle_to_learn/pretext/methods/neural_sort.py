@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NeuralSort(RankingMethod):
-    """Grover et al. 2019: the relaxed sorting matrix against the true one.
+    """Grover et al. 2019: the relaxed permutation matrix against the true permutation matrix.
 
-    The loss is the cross-entropy, mean over the rows (section 6.1).
+    The loss is the cross-entropy, averaged over the rows (section 6.1).
     """
 
     temperature: Annotated[float, Gt(0)] = 1.0
@@ -32,7 +32,7 @@ class NeuralSort(RankingMethod):
         from shuffle_to_learn.ranking.neural_sort import neural_sort_logits
 
         entropies = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=tf.argsort(orders, axis=-1, direction="DESCENDING"),  # who is i-th largest
+            labels=tf.argsort(orders, axis=-1, direction="DESCENDING"),  # place of i-th largest
             logits=neural_sort_logits(scores, self.temperature),
         )
         return tf.reduce_mean(entropies, axis=-1)

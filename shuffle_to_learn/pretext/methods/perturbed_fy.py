@@ -1,4 +1,4 @@
-"""Perturbed Fenchel-Young: ranking under Gaussian noise, by draws."""
+"""Perturbed Fenchel-Young: ranking under Gaussian noise, by samples."""
 
 from __future__ import annotations
 

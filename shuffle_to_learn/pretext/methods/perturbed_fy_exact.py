@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExactPerturbedFenchelYoung(RankingMethod):
-    """Berthet et al. 2020, with the expected ranks themselves where they take the mean of draws."""
+    """Berthet et al. 2020, with the expectation in closed form in place of a mean of samples."""
 
     epsilon: Annotated[float, Ge(1e-37)] = 1.0
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Random(RankingMethod):
-    """The untrained encoder; its outputs are read as scores all the same, for comparison."""
+    """The untrained encoder; for comparison its outputs are read as scores all the same."""
 
     trained: ClassVar[bool] = False
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sinkhorn(RankingMethod):
-    """Half the squared distance between Sinkhorn ranks and the true ones.
+    """Half the squared distance between Sinkhorn ranks and true ranks.
 
-    It differs from Fast Soft Ranking in the operator alone.
+    It differs from Fast Soft Ranking in the ranking operator alone.
     """
 
     epsilon: Annotated[float, Gt(0)] = 1.0

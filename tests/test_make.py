@@ -1,0 +1,90 @@
+"""The Makefile's care for an environment that it did not make."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A folder with the Makefile and an empty lock; making an environment only leaves a note."""
+    folder = tmp_path / "clone"
+    folder.mkdir()
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "requirements.lock").write_text("")
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        "echo called >> " + str(tmp_path / "called") + "\n"
+        'if [ "$3" = --clear ]; then rm -rf "$4"/*; mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; fi\n'
+    )
+    python.chmod(0o755)
+    return folder
+
+
+def make(folder: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ["make", ".venv/.installed", f"PYTHON={folder.parent / 'python'}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_an_environment_is_made_once(clone: Path) -> None:
+    assert make(clone).returncode == 0
+    assert (clone / ".venv/.installed").exists()
+    assert "up to date" in make(clone).stdout
+
+
+def test_one_that_was_broken_off_is_made_again(clone: Path) -> None:
+    assert make(clone).returncode == 0
+    (clone / ".venv/.installed").rename(clone / ".venv/.making")
+    assert make(clone).returncode == 0
+    assert (clone / ".venv/.installed").exists()
+
+
+def test_an_older_one_of_ours_is_made_again_after_a_new_lock(clone: Path) -> None:
+    assert make(clone).returncode == 0
+    mark = clone / ".venv/.installed"
+    before = mark.stat().st_mtime_ns
+    (clone / "requirements.lock").touch()
+    assert make(clone).returncode == 0
+    assert mark.stat().st_mtime_ns > before
+
+
+def test_a_link_is_refused_and_what_it_leads_to_stays(clone: Path, tmp_path: Path) -> None:
+    other = tmp_path / "environment"
+    other.mkdir()
+    (other / "precious").write_text("here")
+    (clone / ".venv").symlink_to(other)
+    done = make(clone)
+    assert done.returncode != 0
+    assert "error: .venv is a symbolic link" in done.stderr
+    assert (other / "precious").read_text() == "here"
+    assert not (tmp_path / "called").exists()
+
+
+def test_a_folder_that_is_not_ours_is_refused_and_stays(clone: Path, tmp_path: Path) -> None:
+    (clone / ".venv").mkdir()
+    (clone / ".venv/precious").write_text("here")
+    done = make(clone)
+    assert done.returncode != 0
+    assert "error: .venv was not made here" in done.stderr
+    assert (clone / ".venv/precious").read_text() == "here"
+    assert not (tmp_path / "called").exists()
+
+
+def test_a_link_with_a_finished_environment_behind_it_is_used(clone: Path, tmp_path: Path) -> None:
+    other = tmp_path / "environment"
+    other.mkdir()
+    (other / ".installed").touch()
+    (clone / ".venv").symlink_to(other)
+    assert make(clone).returncode == 0
+    assert not (tmp_path / "called").exists()
