@@ -1,7 +1,7 @@
 """Clips read with OpenCV beside PyAV: python benchmarks/decoding.py
 
-Times shuffle_to_learn.features.video.read_clip, and two ways of doing the same with PyAV, on the same files:
-frames sampled uniformly, the square in their middle, resized. The files are clips of the embedded
+Times shuffle_to_learn.features.video.read_clip, and two ways of doing the same with PyAV, on the
+same files: frames sampled uniformly, the square in their middle, resized. The files are clips of the embedded
 dataset motions as mp4 and webm, the same clips as avi (Motion JPEG), and wide webm clips, as large
 as Something-Something's, which a clip that wraps round gives when it is laid side by side.
 

@@ -3,9 +3,9 @@
   python -m benchmarks.settings --modality video --method perturbed_fy mse --seed 0 \\
       --set video.pretrain.width=0.125 video.pretrain.epochs=20 --output docs/tuning.csv
 
-Runs the stages pretrain, embed and downstream in a folder of their own, for the first slicing of the
-modality (or --slicing) and each embedding layer named; the probes are fitted on training examples and
-scored on the *validation* split, never on test. Appends a row for each task, number of examples and
+Runs the stages pretrain, embed and downstream in a folder of their own, for the first slicing of
+the modality (or --slicing) and each embedding layer named; the probes are fitted on training
+examples and scored on the *validation* split, never on test. Appends a row for each task, number of examples and
 metric to the output, with what was set. The features of the params file must exist (snakemake
 --until spectrograms frames pictures); what is set may not change them.
 """

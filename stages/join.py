@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         path = layout.rejected(args.dataset)
         rejected.to_csv(outputs.enter_context(atomic(path)), index=False)
     current = {str(number) for number in study.shards}
-    for folder in layout.shard(args.dataset, 0, "").parent.iterdir():
+    for folder in layout.shards(args.dataset).iterdir():
         if folder.name not in current:
             shutil.rmtree(folder)
     print(

@@ -28,6 +28,7 @@ PLUMBING = {
         "errors",
         "features",
         "files",
+        "graph",
         "loading",
         "params",
         "paths",

@@ -65,9 +65,7 @@ def _upon(
     for key, value in changes.items():
         name = f"{prefix}{key}"
         if key not in below:
-            raise InputError(
-                f"{path}: {name}: unknown key (misspelt?): {base} has none of the name"
-            )
+            raise InputError(f"{path}: {name}: {_unknown(key)}: {base} has none of the name")
         old = below[key]
         if value is None and isinstance(old, dict):
             del result[key]
@@ -118,14 +116,18 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
+def _unknown(key: str) -> str:
+    """What is wrong with a key that there is not."""
+    return f"is called {RENAMED[key]} now" if key in RENAMED else "unknown key (misspelt?)"
+
+
 def _explain(error: ValidationError) -> str:
     """What a schema found wrong: each key and the reason."""
     parts = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"]) or "the file"
         if item["type"] == "extra_forbidden":
-            new = RENAMED.get(str(item["loc"][-1]))
-            text = f"is called {new} now" if new else "unknown key (misspelt?)"
+            text = _unknown(str(item["loc"][-1]))
         elif item["type"] == "missing":
             text = "missing"
         else:

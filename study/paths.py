@@ -40,9 +40,12 @@ class Paths:
     def manifest(self, name: str) -> Path:
         return self.data / name / "manifest.parquet"
 
-    # spectrograms, frames, images
+    # spectrograms, frames, pictures
+    def shards(self, dataset: str) -> Path:
+        return self.data / dataset / "shards"
+
     def shard(self, dataset: str, shard: int | str, file: str) -> Path:
-        return self.data / dataset / "shards" / str(shard) / file
+        return self.shards(dataset) / str(shard) / file
 
     # join
     def features(self, dataset: str, split: str) -> Path:

@@ -21,7 +21,7 @@ SOURCES = (
     "benchmarks",
     "docs",
 )
-SOURCES += ("presets", "profiles", ".git", ".dvc", ".venv")
+SOURCES += ("presets", "profiles", "pipelines", ".git", ".dvc", ".venv")
 """Folders of the project in which nothing is written."""
 
 Positive = Annotated[int, Field(ge=1)]

@@ -147,7 +147,7 @@ def test_a_threshold_inside_the_interval_is_inconclusive(params) -> None:
 
 
 def test_slicings_are_compared_over_the_seeds_that_both_have(params) -> None:
-    """What seed 1 does to the first slicing is no effect of the slicing: the other has seed 2 alone."""
+    """What seed 1 does to the first slicing is no effect of it: the other has seed 2 alone."""
     ablation = {"slicings": SLICINGS[1:], "methods": ["perturbed_fy"], "seeds": [2]}
     ablation["n_examples"] = [500, 1000]
     content = params.model_dump(exclude_none=True)

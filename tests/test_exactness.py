@@ -7,7 +7,10 @@ What reruns is a property of the graph: here the stages write digests of what th
 from __future__ import annotations
 
 import pytest
-from tiny_study import CHANGES, EVERYTHING, RESULTS, Study
+from tiny_study import CHANGES, EVERYTHING, RESULTS, TOGETHER, Study
+
+ADDED = {f"{stage} video perturbed_fy 1" for stage in ("pretrain", "embed", "downstream")}
+ADDED |= RESULTS | {"examples video perturbed_fy"}  # the examples declare the list of seeds
 
 
 @pytest.fixture(scope="class")
@@ -19,16 +22,13 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return study
 
 
-class Exactness:
+class TestSnakemake:
     """One study, changed again and again; a class is one unit for pytest-xdist."""
 
-    runner: str
-
-    def run(self, study: Study) -> set[str]:
-        return getattr(study, self.runner)()
+    runner = "snakemake"
 
     def test_nothing_changed_reruns_nothing(self, made: Study) -> None:
-        assert self.run(made) == set()
+        assert made.snakemake() == set()
 
     @pytest.mark.parametrize(
         ("file", "at", "new", "wanted"),
@@ -37,19 +37,35 @@ class Exactness:
     )
     def test_a_change_reruns_exactly_what_depends_on_it(self, made, file, at, new, wanted) -> None:
         made.change(file, at, new)
-        assert self.run(made) == wanted
+        assert made.snakemake() == wanted
 
     def test_a_seed_that_is_added_runs_alone(self, made: Study) -> None:
         made.change("params.yaml", "video.seeds", [0, 1])
-        added = {f"{stage} video perturbed_fy 1" for stage in ("pretrain", "embed", "downstream")}
-        # Its examples are those of the first seed, but they declare the list.
-        assert self.run(made) == added | RESULTS | {"examples video perturbed_fy"}
-        assert self.run(made) == set()
+        assert made.snakemake() == ADDED
+        assert made.snakemake() == set()
 
 
-class TestSnakemake(Exactness):
-    runner = "snakemake"
+class TestDvc:
+    """The same changes, some at once: DVC takes half a second for each stage that it runs."""
 
-
-class TestDvc(Exactness):
     runner = "dvc"
+
+    def test_nothing_changed_reruns_nothing(self, made: Study) -> None:
+        assert made.dvc() == set()
+
+    @pytest.mark.parametrize(
+        "numbers", TOGETHER, ids=[" and ".join(CHANGES[n][0] for n in pair) for pair in TOGETHER]
+    )
+    def test_changes_rerun_exactly_what_depends_on_them(self, made: Study, numbers) -> None:
+        for number in numbers:
+            made.change(*CHANGES[number][1:4])
+        assert made.dvc() == set().union(*(CHANGES[number][4] for number in numbers))
+
+    def test_a_seed_that_is_added_runs_alone(self, made: Study) -> None:
+        made.change("params.yaml", "video.seeds", [0, 1])
+        assert made.dvc() == ADDED
+        assert made.dvc() == set()
+
+
+def test_every_change_is_made_under_both() -> None:
+    assert sorted(number for pair in TOGETHER for number in pair) == list(range(len(CHANGES)))

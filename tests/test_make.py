@@ -21,7 +21,8 @@ def clone(tmp_path: Path) -> Path:
     python.write_text(
         "#!/bin/sh\n"
         "echo called >> " + str(tmp_path / "called") + "\n"
-        'if [ "$3" = --clear ]; then rm -rf "$4"/*; mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; fi\n'
+        'if [ "$3" = --clear ]; then rm -rf "$4"/*; mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; '
+        "fi\n"
     )
     python.chmod(0o755)
     return folder

@@ -225,3 +225,5 @@ CHANGES = [
 ]
 REAL = CHANGES[0], CHANGES[2]
 """Those that are run for real, too."""
+TOGETHER = ((0, 5), (1, 3), (2, 4), (6, 7), (8, 9))
+"""Changes that are made at once where each run takes long: each pair is of different stages."""

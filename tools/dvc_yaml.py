@@ -5,7 +5,8 @@ params.yaml goes to dvc.yaml; that of any other params file to pipelines/<its na
 merged settings beside it, since DVC reads no `base`. Prints the file to run: dvc repro FILE.
 
 Lists of slicings, methods, seeds and shards stay in the params file and all values do, so a change
-there needs no new dvc.yaml. A modality or dataset that comes or goes, and an import, do.
+there needs no new dvc.yaml. A modality or dataset that comes or goes, the source of a folder, and
+an import do.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def data_stages(params: Params, modality: str) -> Stages:
         f"join-{modality}": stage(
             "join",
             f"--dataset {dataset}",
-            deps=[*code("join"), PATHS.shard(dataset, "", "").parent],
+            deps=[*code("join"), PATHS.shards(dataset)],
             params=sections(params, "join", modality=modality),
             outs=[PATHS.features(dataset, "").parent / file for file in files],
         ),

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from shuffle_to_learn.datasets import motions, notes, scenes, soundfont
 from shuffle_to_learn.features.spectrogram import log_mel
 from shuffle_to_learn.features.video import read_clip
-from study.names import rc
+from study.drawing import rc
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 

@@ -23,7 +23,7 @@ from matplotlib.ticker import FuncFormatter
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from shuffle_to_learn.ranking import perturbed_rank, soft_rank
-from study.names import rc
+from study.drawing import rc
 
 VALUES = (0.0, 1.0, 4.0)
 COLOURS = ("#0072B2", "#D55E00", "#009E73")

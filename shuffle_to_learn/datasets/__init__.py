@@ -1,1 +1,1 @@
-"""Datasets: TFDS builders of rendered, public and a user's own inputs."""
+"""TFDS builders: rendered datasets, public datasets, and folders of a user's files."""

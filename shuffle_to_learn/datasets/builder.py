@@ -1,4 +1,4 @@
-"""What the embedded datasets share: builders whose examples worker processes render."""
+"""The base class of the embedded datasets: TFDS builders whose examples worker processes render."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import tensorflow_datasets as tfds
 
 T = TypeVar("T")
 Progress = Callable[..., Iterator[Any]]
-"""Shows progress: called with an iterable, ``total``, ``label`` and ``unit``; yields its items."""
+"""A progress callback: takes an iterable, ``total``, ``label`` and ``unit``; yields the items."""
 
 
 class Rendered(tfds.core.GeneratorBasedBuilder):
-    """A builder that writes what a pool of workers renders, the same bytes at every run.
+    """A builder that writes examples from a pool of workers, the same bytes at every run.
 
-    ``UNIT`` is what its examples are called.
+    ``UNIT`` is the word for its examples in a progress bar.
 
     Args:
-        pool: renders; needed to write the dataset, not to read it.
-        progress: shows progress; needed to write the dataset, not to read it.
+        pool: renders the examples; needed to write the dataset, not to read it.
+        progress: a progress callback; needed to write the dataset, not to read it.
     """
 
     UNIT: ClassVar[str]
@@ -43,10 +43,10 @@ class Rendered(tfds.core.GeneratorBasedBuilder):
         total: int,
         split: str,
     ) -> Iterator[T]:
-        """What the pool makes of the items, in their order.
+        """The results of ``function`` for the items, in their order, computed by the pool.
 
         Raises:
-            ValueError: there is no pool or nothing to show progress.
+            ValueError: there is no pool or no progress callback.
         """
         if self._pool is None or self._progress is None:
             raise ValueError("to write the dataset, give it a pool and a progress function")
@@ -58,9 +58,10 @@ class Rendered(tfds.core.GeneratorBasedBuilder):
 
 
 class _SameBytes(tfds.core.ExampleWriter):
-    """Writes a record's features in the order of their names; by itself it changes from run to run.
+    """Writes a record's features in the order of their names.
 
-    (They are a map of protocol buffers, whose order is left open.)
+    The features are a map field of a protocol buffer. Protocol buffers leave the order of a map
+    open, so TFDS's writer gives other bytes from run to run.
     """
 
     def write(self, path: Any, examples: Iterable[tuple[Any, bytes]]) -> Any:
@@ -75,7 +76,7 @@ def _sorted(example: bytes) -> bytes:
 
 @contextmanager
 def workers(count: int, start: Callable[..., Any], *arguments: Any) -> Iterator[Executor]:
-    """Processes that render, each begun by ``start(*arguments)``; work left over is dropped."""
+    """Processes, each started by ``start(*arguments)``; open tasks are dropped at the end."""
     pool = ProcessPoolExecutor(count, get_context("spawn"), start, arguments)
     try:
         yield pool
@@ -84,7 +85,7 @@ def workers(count: int, start: Callable[..., Any], *arguments: Any) -> Iterator[
 
 
 def bounded(pool: Executor, function: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
-    """``pool.map`` that holds few results at a time, however slow the reader is."""
+    """``pool.map`` with few results in memory at a time, however slow the reader is."""
     items = iter(items)
     while chunk := list(islice(items, 256)):
         yield from pool.map(function, chunk, chunksize=8)

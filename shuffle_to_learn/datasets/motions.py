@@ -1,10 +1,10 @@
 """The embedded dataset `motions`: clips of moving things, labelled as in Something-Something.
 
-Every clip shows two things, a small one and a large one in front of it, and the picture wraps
-round: what leaves on one side comes in on the other. So where a thing is says nothing about where
-it goes, and what a label says is in the order of the frames. Things come to rest as they do under
-friction, and fall as they do under gravity: that gives time its direction. TensorFlow is never
-imported where clips are rendered: the functions run in worker processes.
+Every clip shows two things, a small one and a large one in front of it. The picture wraps round: a
+thing that leaves on one side comes in on the other. So the place of a thing says nothing about its
+motion, and only the order of the frames tells the label. Things slow down by friction and fall by
+gravity, which gives time a direction. TensorFlow is never imported where clips are rendered: the
+functions run in worker processes.
 """
 
 from __future__ import annotations
@@ -31,33 +31,35 @@ FRAMES_PER_SECOND = 12.0
 SMALL, LARGE = 0, 1
 X, Y, SIDE, ANGLE = range(4)
 
-_DRAW, _RENDER, _TEXTURE, _SPLIT = range(4)  # what a random number is for
+_DRAW, _RENDER, _TEXTURE, _SPLIT = range(4)  # part of the seed: the use of a random number
 _CODECS = {".mp4": "mp4v", ".webm": "VP80"}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is drawn at random for a clip, alike for every label. Lengths are in picture widths.
+    """The random numbers of a clip, drawn alike for every label. Lengths are in picture widths.
 
     Attributes:
-        sides: of the small and of the large thing.
-        angles: of both, in degrees clockwise.
-        mover: which of them moves, where one does.
-        travel: how far.
-        growth: by what factor the mover grows, where it does.
-        grown: what it has grown by to have its side, as a power of that factor within [-0.5, 0.5].
-        turn: by how many degrees it turns.
-        slowing: how much a thing loses of its speed by friction: it goes from 1 + slowing to
-            1 - slowing.
-        direction: of the line that two things are on, in radians.
-        slant: how far they are off a line that has to be level.
-        gap: between two things before one touches the other.
-        approach: how far two things come together.
+        sides: side of the small and of the large thing.
+        angles: angle of the small and of the large thing, in degrees clockwise.
+        mover: the thing that moves, in motions where only one moves: ``SMALL`` or ``LARGE``.
+        travel: how far the mover goes.
+        growth: the factor by which the mover grows, in motions towards the camera.
+        grown: the mover's side in ``sides`` is ``growth**grown`` times its side in the middle of
+            such a motion; within [-0.5, 0.5].
+        turn: the angle by which the mover turns, in degrees.
+        slowing: loss of speed by friction: the speed falls from 1 + slowing to 1 - slowing times
+            the mean speed.
+        direction: direction of the line through two things, in radians.
+        slant: how far two things are off a level line.
+        gap: distance between two things before one touches the other.
+        approach: by how much the distance between two things changes.
         landing: when a fall ends, as a share of the clip.
         bounce: the share of its speed that a thing keeps when it bounces.
-        offset: from the mover to a thing that has no part in the motion...
-        meeting: ... at this share of the way.
-        origin: where on the picture all this is.
+        offset: from the mover to a thing that takes no part in the motion, when the mover has gone
+            the share ``meeting`` of its way.
+        meeting: see ``offset``.
+        origin: where the motion takes place on the picture, x and y.
     """
 
     sides: np.ndarray
@@ -83,8 +85,9 @@ class Scene:
         mover = int(rng.integers(2))
         growth, grown = rng.uniform(1.5, 1.7), rng.uniform(-0.5, 0.5)
         sides = rng.uniform(0.15, 0.24) * np.array([1, rng.uniform(1.5, 1.8)])
-        sides[mover] *= growth**grown  # in every clip, as one that comes nearer may be as large
-        # What stands by is as near and in such a direction as what takes part.
+        # In every clip, so that a large or small side does not tell motions to or from the camera.
+        sides[mover] *= growth**grown
+        # A bystander is as near the mover as a thing that takes part, and in a similar direction.
         level, upright = rng.integers(0, 2, 2), 0.5 + rng.integers(0, 2)
         bearing = rng.choice([*rng.uniform(0, 2, 2), *level, upright])
         distance, slant = rng.uniform(0, 0.5), rng.uniform(-0.04, 0.04)
@@ -111,11 +114,11 @@ class Scene:
 
     @property
     def contact(self) -> float:
-        """The distance between the centres of two things that touch: glyphs are about round."""
+        """The distance between the centres of two things that touch: glyphs are roughly round."""
         return 0.45 * float(self.sides.sum())
 
     def slowed(self, time: np.ndarray) -> np.ndarray:
-        """The share of its way that a thing under friction has gone at times within [0, 1]."""
+        """The share of the way that a thing under friction has gone at times within [0, 1]."""
         return time + self.slowing * time * (1 - time)
 
 
@@ -133,7 +136,7 @@ def _level(scene: Scene, x: np.ndarray) -> np.ndarray:
 
 
 def _by_roles(scene: Scene, mover: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """States (frames, 2, 4) of two things that keep their sides and angles."""
+    """States (frames, 2, 4) of a mover and another thing, with their sides and angles constant."""
     place = np.empty((len(mover), 2, 2))
     place[:, scene.mover], place[:, 1 - scene.mover] = mover, other
     return _states(scene, place)
@@ -198,7 +201,7 @@ def _push(scene: Scene, share: np.ndarray) -> np.ndarray:
 
 
 def _hit(scene: Scene, time: np.ndarray) -> np.ndarray:
-    blow = 1 - scene.landing  # as early as a fall is late
+    blow = 1 - scene.landing  # as long after the start as a landing is before the end
     x = scene.gap * np.minimum(time / blow, 1)
     slide = scene.approach * scene.slowed(np.clip((time - blow) / (1 - blow), 0, 1))
     return _by_roles(
@@ -208,7 +211,7 @@ def _hit(scene: Scene, time: np.ndarray) -> np.ndarray:
 
 def _bounce(scene: Scene, time: np.ndarray) -> np.ndarray:
     keep = scene.bounce
-    fall = 1 / (1 + 2 * keep + 2 * keep**2)  # with it, a fall and two bounces last for the clip
+    fall = 1 / (1 + 2 * keep + 2 * keep**2)  # so that a fall and two bounces fill the clip
 
     def y(time: Any) -> np.ndarray:
         height = 1 - (time / fall) ** 2
@@ -239,14 +242,14 @@ def _fall(scene: Scene, time: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Motion:
-    """A label.
+    """A class of clips: how the two things move.
 
     Attributes:
-        template: as in Something-Something, a name for every ``[something]``.
-        path: from a scene and shares of the way (frames,) to states (frames, 2, 4).
-        timing: from a scene and times within [0, 1] to shares of the way.
-        reverse: the way is gone from its end.
-        mirror: the way is gone with left and right exchanged.
+        template: the label's text in Something-Something, with ``[something]`` for each thing.
+        path: maps a scene and shares of the way (frames,) to states (frames, 2, 4).
+        timing: maps a scene and times within [0, 1] to shares of the way.
+        reverse: the path is followed from its end to its start.
+        mirror: the path is followed with left and right exchanged.
     """
 
     template: str
@@ -261,12 +264,16 @@ class Motion:
         return self.template.replace("[something]", "something")
 
     def states(self, scene: Scene, times: np.ndarray) -> np.ndarray:
-        """Where both things are at ``times`` within [0, 1].
+        """The positions, sides and angles of both things over time.
+
+        Args:
+            scene: the random numbers of the clip.
+            times: shape (times,), within [0, 1].
 
         Returns:
-            float64 of shape (times, 2, 4): for the small and the large thing x and y of the centre
-            (x to the right, y down; of a picture that repeats with period 1 both ways), the side,
-            all three in picture widths, and the angle in degrees clockwise.
+            float64, shape (times, 2, 4): for the small and the large thing the x and y of the
+            centre (x to the right, y down; the picture repeats with period 1 both ways) and the
+            side, in picture widths, and the angle in degrees clockwise.
         """
         share = self.timing(scene, times)
         states = self.path(scene, 1 - share if self.reverse else share)
@@ -311,14 +318,14 @@ class Clip:
 
     Attributes:
         split: one of ``SPLITS``.
-        index: within the split.
-        label: the place of its motion in :data:`MOTIONS`.
+        index: number of the clip within the split.
+        label: index of the clip's motion in :data:`MOTIONS`.
         things: the classes of the small and the large thing.
-        pictures: their glyphs.
-        texture: the number of the background's texture.
-        frames: how many.
-        suffix: of the file, ``.mp4`` or ``.webm``.
-        seed: of all the rest.
+        pictures: the glyphs of the small and the large thing.
+        texture: number of the background's texture.
+        frames: number of frames.
+        suffix: suffix of the file, ``.mp4`` or ``.webm``.
+        seed: of the clip's random numbers, together with split and index.
     """
 
     split: str
@@ -347,12 +354,12 @@ class Clip:
 
     @property
     def placeholders(self) -> list[str]:
-        """The class of every ``[something]`` in the label's template, in its order."""
+        """The class of every ``[something]`` in the label's template, in the template's order."""
         count = self.motion.template.count("[something]")
         path, mover = self.motion.path, self.scene().mover
         if path is _cover or path is _behind:
             roles = [SMALL, LARGE]
-        elif path is _push or path is _hit:  # the one that is pushed
+        elif path is _push or path is _hit:  # the thing that is pushed
             roles = [1 - mover]
         else:
             roles = [mover, 1 - mover]
@@ -374,24 +381,31 @@ def plan(
     frames: tuple[int, int],
     seed: int,
 ) -> list[Clip]:
-    """The clips of a dataset: as many of each label as can be, no thing or texture in two splits.
+    """Plan the clips of a dataset: labels balanced, no glyph and no texture in two splits.
 
     Args:
-        counts: of the clips of each split.
-        glyph_shares: of the glyphs and of the textures, for each split; they add up to 1.
-        textures: how many there are, at least one for each split.
-        webm_share: of the clips that are webm files, at random; the others are mp4 files.
-        frames: the smallest and the largest number in a clip.
-        seed: a clip depends on it, on its split and its index, not on how many clips there are.
+        counts: number of clips in each split.
+        glyph_shares: share of the glyphs and of the textures in each split; they add up to 1.
+        textures: number of textures, at least one for each split.
+        webm_share: share of the clips that are webm files, at random; the others are mp4 files.
+        frames: the smallest and the largest number of frames in a clip.
+        seed: of the draws. A clip depends on the seed, its split and its index, but not on the
+            number of clips.
+
+    Returns:
+        The clips, split by split.
+
+    Raises:
+        ValueError: a split has no texture.
     """
     shares = [glyph_shares[split] for split in SPLITS]
     ends = np.rint(np.cumsum(shares) * textures).astype(int)
     numbers = np.random.default_rng((seed, _SPLIT)).permutation(textures)
     clips = []
-    for split, parts, own in zip(
+    for split, parts, split_textures in zip(
         SPLITS, glyphs.split(shares, seed), np.split(numbers, ends[:-1]), strict=True
     ):
-        if not len(own):
+        if not len(split_textures):
             raise ValueError(f"{textures} textures are too few: {split} has none")
         for index in range(counts[split]):
             rng = np.random.default_rng((seed, _SPLIT, SPLITS.index(split), index))
@@ -403,7 +417,7 @@ def plan(
                     label=index % len(MOTIONS),
                     things=(small, large),
                     pictures=(str(rng.choice(parts[small])), str(rng.choice(parts[large]))),
-                    texture=int(rng.choice(own)),
+                    texture=int(rng.choice(split_textures)),
                     frames=int(rng.integers(frames[0], frames[1] + 1)),
                     suffix=".webm" if rng.uniform() < webm_share else ".mp4",
                     seed=seed,
@@ -413,13 +427,15 @@ def plan(
 
 
 def render(clip: Clip, size: int, states: np.ndarray | None = None) -> np.ndarray:
-    """The pictures of a clip as uint8 (frames, size, size, 3), RGB.
+    """Render the pictures of a clip.
 
     Args:
         clip: from :func:`plan`.
-        size: of the picture in pixels.
-        states: where the things are, if not where the motion takes them: see
-            :meth:`Motion.states`.
+        size: side of the picture in pixels.
+        states: states of the things that replace the motion's, see :meth:`Motion.states`.
+
+    Returns:
+        uint8, shape (frames, size, size, 3), RGB.
     """
     if states is None:
         states = clip.motion.states(clip.scene(), np.linspace(0, 1, clip.frames))
@@ -427,8 +443,8 @@ def render(clip: Clip, size: int, states: np.ndarray | None = None) -> np.ndarra
     things = [_levels(name, rng) for name in clip.pictures]
     ground = np.roll(texture(clip.texture, size), rng.integers(0, size, 2), (0, 1))
     light = _light(size, rng)
-    # A hand-held camera: without it, a lossy codec shows a still ground better and better from one
-    # key frame to the next, and tells the order of the frames.
+    # A hand-held camera: a lossy codec renders a still background better and better from one key
+    # frame to the next, which would reveal the order of the frames.
     shake = rng.normal(0, 0.7, (len(states), 2))
     flicker = rng.normal(1, 0.015, len(states))
     film = np.empty((len(states), size, size, 3), np.uint8)
@@ -443,7 +459,7 @@ def render(clip: Clip, size: int, states: np.ndarray | None = None) -> np.ndarra
 
 
 def _levels(name: str, rng: np.random.Generator) -> list[np.ndarray]:
-    """A glyph with premultiplied alpha, its colours off a little, and ever smaller."""
+    """An image pyramid of a glyph, largest first, with varied colours and premultiplied alpha."""
     picture = glyphs.picture(name).astype(np.float32)
     if rng.integers(2):
         picture = picture[:, ::-1]
@@ -459,12 +475,12 @@ def _levels(name: str, rng: np.random.Generator) -> list[np.ndarray]:
 def _paste(
     canvas: np.ndarray, levels: list[np.ndarray], state: np.ndarray, shift: np.ndarray
 ) -> None:
-    """Put a thing and its shadow on a canvas that wraps round."""
+    """Draw a thing and its shadow on a canvas that wraps round."""
     size = len(canvas)
     side = state[SIDE] * size
     picture = next(p for p in reversed(levels) if len(p) >= side or p is levels[0])
     centre = state[[X, Y]] * size + shift
-    reach = int(np.ceil(side * 0.71)) + 4  # half a diagonal, and the shadow
+    reach = int(np.ceil(side * 0.71)) + 4  # half a diagonal, and room for the shadow
     corner = np.floor(centre).astype(int) - reach
     angle, scale = np.deg2rad(state[ANGLE]), side / len(picture)
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -478,7 +494,7 @@ def _paste(
 
 
 def _light(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Light that falls off to one side, (size, size, 1)."""
+    """Light that falls off to one side: float32, shape (size, size, 1)."""
     angle = rng.uniform(0, 2 * np.pi)
     axis = np.linspace(-0.5, 0.5, size)
     slope = np.cos(angle) * axis[None] + np.sin(angle) * axis[:, None]
@@ -487,16 +503,24 @@ def _light(size: int, rng: np.random.Generator) -> np.ndarray:
 
 @cache
 def texture(number: int, size: int) -> np.ndarray:
-    """A background as float32 (size, size, 3) within [0, 255] that repeats without a seam.
+    """Draw a background that repeats without a seam.
 
-    Noise with a 1/f spectrum, more or less streaked, over stripes or none, in three colours.
+    It is noise with a 1/f spectrum, more or less streaked, with or without stripes, in three
+    colours.
+
+    Args:
+        number: of the texture.
+        size: side in pixels.
+
+    Returns:
+        float32, shape (size, size, 3), within [0, 255].
     """
     rng = np.random.default_rng((_TEXTURE, number))
     fy, fx = np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None]
     streak = rng.uniform(0.4, 2.5)
     radius = np.hypot(fy * streak, fx / streak)
     radius[0, 0] = np.inf
-    # Waves are numbered, so that the same texture at another size is the same picture.
+    # The number of waves does not depend on the size, so a texture looks the same at every size.
     waves = 16
     spectrum = np.zeros((size, size), complex)
     near = np.ix_(np.arange(-waves, waves), np.arange(-waves, waves))
@@ -514,16 +538,18 @@ def texture(number: int, size: int) -> np.ndarray:
 
 
 def encode(film: np.ndarray, path: Path) -> None:
-    """Write RGB pictures (frames, height, width, 3) as a video file, by its suffix.
+    """Write pictures as a video file; the same pictures give the same bytes.
 
-    The same pictures give the same bytes.
+    Args:
+        film: uint8, shape (frames, height, width, 3), RGB.
+        path: the suffix, ``.mp4`` or ``.webm``, decides the format.
 
     Raises:
-        RuntimeError: OpenCV has no such codec, or could not write there.
+        RuntimeError: OpenCV has no such codec or cannot write the file.
     """
     height, width = film.shape[1:3]
     codec = cv2.VideoWriter.fourcc(*_CODECS[path.suffix])
-    with stderr_aside():  # it warns of every webm that the container has no need of the codec's tag
+    with stderr_aside():  # FFmpeg warns of every webm file that its container needs no codec tag
         writer = cv2.VideoWriter(
             str(path), cv2.CAP_FFMPEG, codec, FRAMES_PER_SECOND, (width, height)
         )
@@ -537,9 +563,9 @@ def encode(film: np.ndarray, path: Path) -> None:
 
 
 def _fix_identifiers(path: Path) -> None:
-    """Number the track of a webm file 1: FFmpeg draws 8 random bytes, otherwise."""
+    """Set the track's identifier in a webm file to 1; FFmpeg writes 8 random bytes."""
     content = bytearray(path.read_bytes())
-    for element in (b"\x73\xc5\x88", b"\x63\xc5\x88"):  # the track's, and its tags' reference
+    for element in (b"\x73\xc5\x88", b"\x63\xc5\x88"):  # of the track, and in its tags
         place = content.find(element, 0, 4096)
         if place >= 0:
             content[place + 3 : place + 11] = (1).to_bytes(8, "big")
@@ -547,7 +573,7 @@ def _fix_identifiers(path: Path) -> None:
 
 
 def workers(count: int) -> AbstractContextManager[Executor]:
-    """Processes that render clips, without TensorFlow."""
+    """Worker processes that render clips, without TensorFlow."""
     return builder.workers(count, cv2.setNumThreads, 1)
 
 
@@ -561,8 +587,8 @@ class Motions(Rendered):
     """Clips of moving things, as video files in the dataset's folder.
 
     To write the dataset, give the clips, the size of their pictures, a pool from :func:`workers`
-    and a function that shows progress. A dataset that is written needs none of this, and is read
-    with ``tfds.builder_from_directory``. The feature ``video`` is the file's path below
+    and a progress callback. A written dataset needs none of these and is read with
+    ``tfds.builder_from_directory``. The feature ``video`` is the file's path below
     ``builder.data_path``.
     """
 
@@ -596,7 +622,7 @@ class Motions(Rendered):
         return {split: self._generate_examples(split) for split in SPLITS}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
-        # TFDS writes to a folder with a temporary name and renames it in the end, files and all.
+        # TFDS writes to a folder with a temporary name and renames it at the end, videos included.
         folder = Path(self.data_path)
         clips = [clip for clip in self._clips if clip.split == split]
         to_file = partial(write, folder=folder, size=self._size)
@@ -616,7 +642,7 @@ class Motions(Rendered):
 
 
 def features() -> tfds.features.FeaturesDict:
-    """A video's path, its label among :data:`LABELS`, and the label's template and its words."""
+    """The features of a clip: id, path of the video, label, and the label's template and words."""
     return tfds.features.FeaturesDict(
         {
             "id": tfds.features.Text(),

@@ -1,4 +1,4 @@
-"""The embedded dataset `notes`: a General MIDI soundfont's notes, in NSynth's schema."""
+"""The embedded dataset `notes`: notes of a General MIDI soundfont, in the schema of NSynth."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Checks:
-    """What a note and an instrument must be like to be in the dataset.
+    """The conditions that a note and an instrument must meet to be in the dataset.
 
     Attributes:
-        silent: a note whose peak is below so many dBFS is not heard.
-        clarity: a note less periodic than this has no pitch.
-        tolerance: how far the pitch heard may be from the MIDI number, in semitones.
-        same: two notes with this normalised correlation are one note under two names.
-        share: an instrument is in if at least this share of its notes is.
+        silent: a note is silent if its peak is below this level, in dBFS.
+        clarity: a note has no pitch if its clarity (periodicity, 0 to 1) is below this.
+        tolerance: the largest difference between the pitch heard and the MIDI number, in semitones.
+        same: two notes are duplicates if their normalised correlation is at least this.
+        share: an instrument is in the dataset if at least this share of its notes passes.
     """
 
     silent: float = -60.0
@@ -52,30 +52,30 @@ class Checks:
 
 
 def workers(count: int) -> AbstractContextManager[Executor]:
-    """Processes that have loaded the soundfont and not TensorFlow."""
+    """Worker processes with the soundfont loaded, without TensorFlow."""
     return builder.workers(count, soundfont.start_worker)
 
 
 def audition(
     notes: Sequence[Note], checks: Checks, *, pool: Executor, progress: Progress
 ) -> list[Note]:
-    """Render every candidate once and say which are in the dataset.
+    """Render every candidate once and decide which candidates are in the dataset.
 
-    Instruments are judged in the order of their programs, whole: one of which too few notes pass
-    is out, and then no later instrument is called its duplicate.
+    Instruments are judged in the order of their programs. An instrument is left out as a whole if
+    too few of its notes pass; a later instrument is then no duplicate of it.
 
     Args:
         notes: from :func:`shuffle_to_learn.datasets.soundfont.candidates`.
         checks: the thresholds.
         pool: from :func:`workers`.
-        progress: shows progress.
+        progress: a progress callback.
 
     Returns:
         The notes, in the order given, with ``peak``, ``heard``, ``clarity`` and ``reason`` filled
-        in. The reason is empty for a note that is in the dataset or else ``silent``, ``clipped``,
-        ``pitch`` (none or another one is heard), ``duplicate of <instrument>`` (of an instrument
-        with a lower program) or ``instrument`` (the note is fine, but too few others of its
-        instrument are).
+        in. The reason is empty for a note that is in the dataset. Otherwise it is ``silent``,
+        ``clipped``, ``pitch`` (no pitch or a wrong pitch is heard), ``duplicate of <instrument>``
+        (an instrument with a lower program has the same note) or ``instrument`` (the note passes,
+        but too few notes of its instrument do).
     """
     by_pitch: dict[int, list[Note]] = defaultdict(list)
     for note in notes:
@@ -108,8 +108,8 @@ def _judge(notes: Sequence[Note], twins: dict[str, list[str]], checks: Checks) -
                 note.clarity >= checks.clarity and abs(note.heard - note.pitch) <= checks.tolerance
             ):
                 note.reason = "pitch"
-            elif others := [kept[twin] for twin in twins[note.id] if twin in kept]:
-                first = min(others, key=lambda other: other.instrument.program)
+            elif duplicates := [kept[twin] for twin in twins[note.id] if twin in kept]:
+                first = min(duplicates, key=lambda duplicate: duplicate.instrument.program)
                 note.reason = f"duplicate of {first.instrument.label}"
         good = [note for note in members if not note.reason]
         # An instrument has to be in every split.
@@ -121,17 +121,17 @@ def _judge(notes: Sequence[Note], twins: dict[str, list[str]], checks: Checks) -
 
 
 def assign(notes: Iterable[Note], *, valid_share: float, test_share: float, seed: int) -> None:
-    """Draw the notes without a reason into ``train``, ``valid`` and ``test``.
+    """Draw a split (``train``, ``valid`` or ``test``) for each note that has no ``reason``.
 
-    Each instrument's notes are drawn apart from the others', so that every instrument is in every
-    split, and each of its pitches in exactly one.
+    Each instrument is drawn separately, so that every instrument is in every split and each of its
+    pitches in exactly one split.
     """
     by_program: dict[int, list[Note]] = defaultdict(list)
     for note in notes:
         if not note.reason:
             by_program[note.instrument.program].append(note)
     for program, members in by_program.items():
-        # At least one in each split, of three or more.
+        # At least one note in each split; an instrument has at least three.
         valid = min(max(1, round(valid_share * len(members))), len(members) - 2)
         test = min(max(1, round(test_share * len(members))), len(members) - valid - 1)
         order = np.random.default_rng((seed, program)).permutation(len(members))
@@ -144,7 +144,7 @@ class Notes(Rendered):
     """Notes of a General MIDI soundfont with the features of TFDS's ``nsynth``.
 
     To write the dataset, give the notes (each with its split), a pool from :func:`workers` and a
-    function that shows progress. A dataset that is written needs none of this, and is read with
+    progress callback. A written dataset needs none of these and is read with
     ``tfds.load("notes", data_dir=...)`` or ``tfds.builder_from_directory``.
     """
 
@@ -186,8 +186,8 @@ class Notes(Rendered):
                 note.id,
                 {
                     "id": note.id,
-                    # The feature takes an array as it is: its compression is up to us, which lets
-                    # the workers share it.
+                    # TFDS does not compress an array of objects, so the workers can compress the
+                    # audio.
                     "audio": np.array(audio, dtype=object),
                     "pitch": note.pitch,
                     "velocity": note.velocity,
@@ -202,7 +202,7 @@ class Notes(Rendered):
 
 
 def features(instruments: Sequence[str]) -> tfds.features.FeaturesDict:
-    """The features of TFDS's ``nsynth`` (as of 2.3.3) for these instruments' names."""
+    """The features of TFDS's ``nsynth`` (as of 2.3.3), for these names of instruments."""
     return tfds.features.FeaturesDict(
         {
             "id": np.str_,

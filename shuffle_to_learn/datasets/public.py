@@ -1,4 +1,4 @@
-"""The paper's datasets: which examples of what TFDS prepared make the splits of the study."""
+"""The paper's datasets: the examples of TFDS datasets that make each split of the study."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class Part:
     """Examples of a split of a TFDS dataset, drawn by their ids.
 
     Attributes:
-        dataset: as TFDS names it, with its config.
-        split: of the dataset.
-        low, high: of the examples those whose :func:`place` is in [low, high).
-        untold: labels that are not used of these examples.
+        dataset: TFDS's name of the dataset, with its config.
+        split: TFDS's name of the split.
+        low, high: the part holds the examples whose :func:`place` is in [low, high).
+        untold: labels of these examples that are not used.
     """
 
     dataset: str
@@ -28,7 +28,7 @@ Splits = dict[str, list[Part]]
 
 
 def place(id: bytes, seed: int) -> float:
-    """Where an example stands between 0 and 1: a hash of its id, so even and without an order."""
+    """A number in [0, 1) for an example, by a hash of its id: evenly spread, in no order."""
     digest = blake2b(id, digest_size=8, key=seed.to_bytes(4, "little")).digest()
     return int.from_bytes(digest, "little") / 2**64
 
@@ -36,8 +36,9 @@ def place(id: bytes, seed: int) -> float:
 def nsynth_full(held_out: float) -> Splits:
     """NSynth: pitch and family on the official splits, instruments on held-out notes of train.
 
-    No instrument of the official train split is in the others, so of those its name is untold; and
-    of the notes held out from train, everything else is.
+    No instrument of the official train split is in the other official splits, so the examples of
+    those splits are not used for the instrument, and the notes held out from train are used for
+    nothing else.
     """
     full, other = "nsynth/full", ("family", "pitch")
 
@@ -52,13 +53,13 @@ def nsynth_full(held_out: float) -> Splits:
 
 
 def nsynth_gansynth_subset(held_out: float) -> Splits:
-    """GANSynth's subset of NSynth, whose official splits share instruments, not notes."""
+    """GANSynth's subset of NSynth; its official splits share instruments, but not notes."""
     subset = "nsynth/gansynth_subset"
     return {split: [Part(subset, split)] for split in ("train", "valid", "test")}
 
 
 def imagenet_voc(held_out: float) -> Splits:
-    """ImageNet to pretrain on, VOC 2012 for the probes; its official test split has no labels."""
+    """ImageNet for pretraining, VOC 2012 for probes; VOC's official test split has no labels."""
     return {
         "pretrain": [Part("imagenet2012", "train")],
         "pretrain_valid": [Part("imagenet2012", "validation")],
@@ -69,7 +70,7 @@ def imagenet_voc(held_out: float) -> Splits:
 
 
 def something_something_v2(held_out: float) -> Splits:
-    """Something-Something v2, whose official test split has no labels."""
+    """Something-Something v2; its official test split has no labels."""
     name = "something_something_v2"
     return {
         "train": [Part(name, "train", held_out, 1.0)],
@@ -84,7 +85,7 @@ SPLITS = {
     "imagenet_voc": imagenet_voc,
     "something_something_v2": something_something_v2,
 }
-"""The splits of each dataset of the study, given the share of a train split that is held out."""
+"""For each dataset of the study, a function from the share held out of train to the splits."""
 
 IDS = {
     "nsynth/full": "id",
@@ -93,7 +94,7 @@ IDS = {
     "voc/2012": "image/filename",
     "something_something_v2": "id",
 }
-"""The feature that tells the examples of a TFDS dataset apart."""
+"""The feature that identifies an example, for each TFDS dataset."""
 
 PREPARE = {
     "nsynth/full": "tfds build nsynth/full --data_dir={} (downloads 74 GB; needs apache-beam)",
@@ -111,9 +112,9 @@ PREPARE = {
         "{}/downloads/manual/something_something_v2, then run this again"
     ),
 }
-"""How each dataset comes to be where it is looked for."""
+"""How to prepare each TFDS dataset; ``{}`` is the data folder."""
 
-# As counted by TFDS and by the authors of Something-Something v2.
+# Numbers of examples as stated by TFDS and by the authors of Something-Something v2.
 COUNTS = {
     "nsynth/full": {"train": 289_205, "valid": 12_678, "test": 4_096},
     "nsynth/gansynth_subset": {"train": 60_788, "valid": 17_469, "test": 8_518},

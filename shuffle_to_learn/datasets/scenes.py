@@ -1,12 +1,12 @@
 """The embedded dataset `scenes`: glyphs in rooms and landscapes, in the schema of TFDS's ``voc``.
 
-A scene is a camera over a floor, in a room or under a sky, so a part of the picture tells where it
-is: by the horizon or the edges of the walls, by lines that run to a vanishing point, by the light
-and by the size of what stands there. What the surfaces are made of, and which things stand on
-them, is drawn from disjoint pools for training, validation and test. As in photographs, a place
-says something about what is in it (:data:`HABITS`): furniture stands in rooms, aircraft fly
-outdoors, and a building is larger than a fruit. TensorFlow is imported by TFDS alone, not where
-scenes are rendered.
+A scene is a floor seen by a camera, in a room or under a sky. So a part of the picture shows where
+in the picture it belongs: by the horizon or the edges of the walls, by lines that run to a
+vanishing point, by the light and by the size of the objects. The materials of the surfaces and the
+glyphs of the objects are drawn from disjoint pools for training, validation and test. As in
+photographs, the kind of place and the objects in it are related (:data:`HABITS`): furniture stands
+in rooms, aircraft fly outdoors, and a building is larger than a fruit. Only TFDS imports
+TensorFlow, not the processes that render scenes.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _Pool = Mapping[str, Sequence[str]]
 
 
 class Habit(NamedTuple):
-    """Where a class of things is met.
+    """Where the things of a class are found.
 
     Attributes:
-        indoors: the share of them that is in rooms.
-        size: their height, in that of the camera above the floor.
-        flies: whether they may be above the floor.
+        indoors: share of the things that are in rooms.
+        size: usual height of a thing; the camera's height above the floor is 1.
+        flies: whether a thing may be above the floor.
     """
 
     indoors: float
@@ -71,14 +71,14 @@ HABITS = {
     "vegetable": Habit(0.80, 0.6),
     "wild_animal": Habit(0.10, 1.2),
 }
-"""Of each class; half of all things are indoors, as half of the places are, so that all classes are
-equally many."""
+"""The habit of each class. The mean share indoors is 1/2, and half of the places are rooms, so all
+classes are equally frequent."""
 _PATTERNS = ("plain", "stripes", "checks", "boards")
 _NOISE = 128  # pixels along the side of a texture's tile
-_HIDDEN = 0.2  # an object of which less is to be seen is left out of the picture
-_COVERED = 0.5  # one of which less is to be seen is difficult,
-_SMALL = 0.02  # and so is one whose box is a smaller share of the picture
-_WHOLE = 0.9  # one with less of its box is truncated
+_HIDDEN = 0.2  # an object is left out of the picture if a smaller share of it is visible
+_COVERED = 0.5  # an object is difficult if a smaller share of it is visible,
+_SMALL = 0.02  # or if its box is a smaller share of the picture
+_WHOLE = 0.9  # an object is truncated if a smaller share of its box is visible
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ class Settings:
 
     Attributes:
         size: pixels along the side of the picture, which is square.
-        objects: the most objects in a scene.
-        shadow: how much of the light a shadow takes, 0 to 1.
-        quality: of the JPEG file, 1 to 100.
-        materials: how many materials there are for surfaces.
-        shares: of glyphs and materials for training, validation and test.
+        objects: the largest number of objects in a scene.
+        shadow: share of the light that a shadow takes, 0 to 1.
+        quality: JPEG quality of the file, 1 to 100.
+        materials: number of materials for surfaces.
+        shares: share of the glyphs and materials for training, validation and test.
     """
 
     size: int = 160
@@ -104,7 +104,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Material:
-    """What a surface is made of. Colours are hue, saturation and value, each 0 to 1."""
+    """The material of a surface. Colours are hue, saturation and value, each 0 to 1."""
 
     seed: int
     pattern: str
@@ -117,16 +117,16 @@ class Material:
 
 @dataclass(frozen=True)
 class Place:
-    """A room or a landscape, seen from a height of 1 with a focal length of one picture.
+    """A room or a landscape, seen from a height of 1; the focal length is the picture's width.
 
     Attributes:
-        horizon: how far down the picture the horizon is, a share of it.
-        centre: how far right the vanishing point is.
-        room: the distances to the left, right and back wall and up to the ceiling; None outdoors.
+        horizon: position of the horizon, as a share of the picture from the top.
+        centre: position of the vanishing point, as a share of the picture from the left.
+        room: distances to the left, right and back wall and up to the ceiling; None outdoors.
         materials: of the floor, the walls, and the ceiling or sky.
-        hills: their height, a share of the picture.
-        light: where it comes from: -1 is left, 1 is right.
-        brightness: of the whole picture, about 1.
+        hills: height of the hills, as a share of the picture.
+        light: direction of the light, from -1 (from the left) to 1 (from the right).
+        brightness: factor for the whole picture, about 1.
     """
 
     horizon: float
@@ -143,15 +143,16 @@ class Thing:
     """An object in a scene.
 
     Attributes:
-        label: its class.
-        glyph: its name among :data:`shuffle_to_learn.datasets.glyphs.CLASSES`.
-        x: where it stands, a share of the picture from the left.
-        depth: how far below the horizon its foot is on the floor: the greater, the nearer.
-        lift: how far it is above the floor, a share of the picture.
-        height: a share of the picture.
-        mirrored: left and right changed.
-        angle: turned by so many degrees.
-        colour: added to the hue (in turns); multiplied with saturation and value.
+        label: class of the object.
+        glyph: a name from :data:`shuffle_to_learn.datasets.glyphs.CLASSES`.
+        x: position of the object, as a share of the picture from the left.
+        depth: position of its foot on the floor, as a share of the picture below the horizon: the
+            greater, the nearer.
+        lift: height above the floor, as a share of the picture.
+        height: as a share of the picture.
+        mirrored: whether left and right are exchanged.
+        angle: in degrees, by which the object is turned.
+        colour: a shift of the hue (in turns), and factors for saturation and value.
     """
 
     label: str
@@ -167,7 +168,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """A place and what is in it, the nearest first."""
+    """A place and the objects in it, the nearest first."""
 
     id: str
     place: Place
@@ -176,7 +177,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Seen:
-    """What can be seen of an object: its box (top, left, bottom, right, shares of the picture)."""
+    """The visible part of an object; its box is top, left, bottom, right as shares of the picture."""
 
     label: str
     bbox: tuple[float, float, float, float]
@@ -188,12 +189,13 @@ class Seen:
 
 
 def draw(split: str, count: int, *, seed: int, settings: Settings | None = None) -> Iterator[Scene]:
-    """The first ``count`` scenes of a split.
+    """Draw the first ``count`` scenes of a split.
 
-    A scene depends on the seed, its split, its number and the settings, not on the count.
+    A scene depends on the seed, its split, its number and the settings, but not on the count.
 
     Raises:
-        ValueError: too few materials for the shares, or shares that are none.
+        ValueError: the shares are not positive or do not add up to 1, or there are too few
+            materials for them.
     """
     settings = settings or Settings()
     part = _PARTS[split]
@@ -286,16 +288,18 @@ def _draw_thing(rng: np.random.Generator, place: Place, pool: _Pool) -> Thing:
 
 
 def render(scene: Scene, settings: Settings | None = None) -> tuple[np.ndarray, list[Seen]]:
-    """A picture of the scene, uint8 (size, size, 3) in RGB, and what is to be seen in it.
+    """Render a scene.
 
-    The objects are in the order of the scene, the nearest first. One that is all but hidden by
-    nearer ones is not there, neither in the picture nor in the list.
+    Returns:
+        The picture, uint8 (size, size, 3) in RGB, and the objects that are visible in it, in the
+        order of the scene (the nearest first). An object that nearer objects hide almost completely
+        is left out of both.
     """
     settings = settings or Settings()
     size = settings.size
-    light = np.ones((size, size), np.float32)  # that is left on the ground
-    front = np.zeros((size, size, 3), np.float32)  # the objects, premultiplied by
-    cover = np.zeros((size, size), np.float32)  # the share that they cover
+    light = np.ones((size, size), np.float32)  # the light that shadows leave on the ground
+    front = np.zeros((size, size, 3), np.float32)  # the objects, premultiplied by their alpha
+    cover = np.zeros((size, size), np.float32)  # the objects' alpha
     seen: list[Seen] = []
     for thing in scene.things:
         sprite = _sprite(thing, scene.place, size)
@@ -328,11 +332,11 @@ def render(scene: Scene, settings: Settings | None = None) -> tuple[np.ndarray, 
 
 
 def _background(place: Place, size: int) -> np.ndarray:
-    """What the camera sees where nothing stands; float32 (size, size, 3) of about 0 to 1."""
+    """The picture without objects: float32 (size, size, 3), about 0 to 1."""
     along = (np.arange(size, dtype=np.float32) + 0.5) / size
     u, v = np.meshgrid(along - place.centre, along - place.horizon)
     floor, wall, above = place.materials
-    # How far away the floor and the ceiling or sky are along every pixel's ray.
+    # The distances of the floor (down) and of the ceiling or sky (up) along every pixel's ray.
     down = 1 / np.maximum(v, 1e-3)
     if place.room is None:
         up = 1 / np.maximum(-v, 0.02)
@@ -356,7 +360,7 @@ def _background(place: Place, size: int) -> np.ndarray:
         right = to_right / np.maximum(u, 1e-3)
         nearest = np.minimum.reduce([down, up, left, right, np.full_like(u, to_back)])
         on_left, on_right = left == nearest, right == nearest
-        # The wall on the side of the light is in its own shade.
+        # The wall on the side that the light comes from is in shade.
         shade = 1 + (0.15 * place.light - 0.15) * on_left - (0.15 * place.light + 0.15) * on_right
         x = u * nearest
         picture = _surface(wall, np.where(on_left | on_right, nearest, x), v * nearest)
@@ -370,7 +374,7 @@ def _background(place: Place, size: int) -> np.ndarray:
 
 
 def _surface(material: Material, x: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """The colours of a surface at points of it; detail fades with the distance ``z``."""
+    """The colours of a surface at the points (x, z); detail fades with the distance ``z``."""
     sharp = 8 / (1 + np.abs(z))
     across, along = np.sin(np.pi * x / material.period), np.sin(np.pi * z / material.period)
     if material.pattern == "stripes":
@@ -397,7 +401,7 @@ def _noise(material: Material, x: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def _tile(seed: int) -> np.ndarray:
-    """1/f noise that repeats, of variance 1."""
+    """A tile of 1/f noise with variance 1 that repeats without a seam."""
     rng = np.random.default_rng((seed, 1))
     frequency = np.hypot(np.fft.fftfreq(_NOISE)[:, None], np.fft.rfftfreq(_NOISE)[None])
     frequency[0, 0] = np.inf
@@ -424,7 +428,7 @@ def _glyph(name: str) -> np.ndarray:
 
 
 def _sprite(thing: Thing, place: Place, size: int) -> np.ndarray:
-    """The object as it is lit; float32 (n, n, 4), premultiplied, its foot at :func:`_foot`."""
+    """The lit object: float32 (n, n, 4), premultiplied; see :func:`_canvas` for its foot."""
     glyph = _glyph(thing.glyph)
     hue, saturation, value = cv2.split(
         cv2.cvtColor(np.ascontiguousarray(glyph[..., :3]), cv2.COLOR_RGB2HSV)
@@ -459,7 +463,7 @@ def _canvas(pixels: int) -> tuple[int, int]:
 
 
 def _overlap(thing: Thing, place: Place, side: int, size: int) -> tuple[Any, Any]:
-    """Which part of the object's canvas is inside the picture, and where it is there."""
+    """The part of the object's canvas that is inside the picture, and its place in the picture."""
     _, foot = _canvas(max(2, round(thing.height * size)))
     top = round((place.horizon + thing.depth - thing.lift) * size) - foot
     left = round(thing.x * size) - side // 2
@@ -474,17 +478,17 @@ def _overlap(thing: Thing, place: Place, side: int, size: int) -> tuple[Any, Any
 
 
 def _shadow(thing: Thing, place: Place, size: int) -> np.ndarray:
-    """How dark the object's shadow is on the floor, float32 (size, size) of 0 to 1."""
+    """The darkness of the object's shadow on the floor: float32 (size, size), 0 to 1."""
     alpha = _glyph(thing.glyph)[..., 3]
     scale = thing.height * size / glyphs.SIZE
     flip = -1 if thing.mirrored else 1
     foot = (thing.x * size, (place.horizon + thing.depth) * size)
-    # What is high falls far, away from the light; the floor is seen at a slant.
+    # The shadow of a high point falls far away from the light; the floor is seen at a slant.
     lean, flat = 0.7 * place.light, 0.35
     matrix = np.array([[flip, lean], [0, flat]]) * scale
     offset = np.array(foot) - matrix @ (glyphs.SIZE / 2, glyphs.SIZE)
     cast = cv2.warpAffine(alpha, np.column_stack([matrix, offset]), (size, size))
-    # The higher it is above the floor, the softer and fainter.
+    # The higher the object is above the floor, the softer and fainter is its shadow.
     blur = size * (0.012 + 0.05 * thing.lift)
     return cv2.GaussianBlur(cast, (0, 0), blur) * (1 - 0.5 * min(1.0, thing.lift))
 
@@ -498,7 +502,7 @@ def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def encoded(scene: Scene, settings: Settings) -> tuple[str, bytes, list[Seen]]:
-    """Render a scene: its id, the picture as a JPEG file, and what is to be seen in it."""
+    """Render a scene; return its id, the picture as a JPEG file, and the visible objects."""
     picture, seen = render(scene, settings)
     done, content = cv2.imencode(
         ".jpg",
@@ -511,7 +515,7 @@ def encoded(scene: Scene, settings: Settings) -> tuple[str, bytes, list[Seen]]:
 
 
 def workers(count: int) -> AbstractContextManager[Executor]:
-    """Processes that render one scene each at a time, without TensorFlow."""
+    """Worker processes that render scenes, without TensorFlow."""
     return builder.workers(count, _start_worker)
 
 
@@ -522,7 +526,7 @@ def _start_worker() -> None:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a dataset consists of: how many scenes each split has, the seed and the settings."""
+    """The plan of a dataset: the number of scenes in each split, the seed and the settings."""
 
     counts: Mapping[str, int]
     seed: int = 0
@@ -530,11 +534,11 @@ class Plan:
 
 
 class Scenes(Rendered):
-    """Composed scenes with the features of TFDS's ``voc``, for pretraining and downstream.
+    """Rendered scenes with the features of TFDS's ``voc``, for pretraining and downstream tasks.
 
-    To write the dataset, give the plan, a pool from :func:`workers` and a function that shows
-    progress. A dataset that is written needs none of this, and is read with
-    ``tfds.load("scenes", data_dir=...)`` or ``tfds.builder_from_directory``.
+    To write the dataset, give the plan, a pool from :func:`workers` and a progress callback. A
+    written dataset needs none of these and is read with ``tfds.load("scenes", data_dir=...)`` or
+    ``tfds.builder_from_directory``.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -565,8 +569,6 @@ class Scenes(Rendered):
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
         if self._plan is None or self._pool is None or self._progress is None:
             raise ValueError("to write the dataset, give its plan, a pool and a progress function")
-        if self._plan is None:
-            raise ValueError("to write the dataset, give its plan, a pool and a progress function")
         return {
             split: self._generate_examples(split, self._plan)
             for split in SPLITS
@@ -589,21 +591,23 @@ def example(id: str, content: bytes, seen: Iterable[Seen]) -> dict[str, Any]:
         "image/filename": f"{id}.jpg",
         "objects": [
             {
-                "label": one.label,
-                "bbox": tfds.features.BBox(*one.bbox),
+                "label": visible.label,
+                "bbox": tfds.features.BBox(*visible.bbox),
                 "pose": "unspecified",
-                "is_truncated": one.is_truncated,
-                "is_difficult": one.is_difficult,
+                "is_truncated": visible.is_truncated,
+                "is_difficult": visible.is_difficult,
             }
-            for one in seen
+            for visible in seen
         ],
-        "labels": sorted({one.label for one in seen}),
-        "labels_no_difficult": sorted({one.label for one in seen if not one.is_difficult}),
+        "labels": sorted({visible.label for visible in seen}),
+        "labels_no_difficult": sorted(
+            {visible.label for visible in seen if not visible.is_difficult}
+        ),
     }
 
 
 def features() -> tfds.features.FeaturesDict:
-    """The features of TFDS's ``voc`` (as of 5.0.0) for our labels."""
+    """The features of TFDS's ``voc`` (as of 5.0.0), with :data:`LABELS`."""
     label = tfds.features.ClassLabel(names=LABELS)
     return tfds.features.FeaturesDict(
         {

@@ -1,4 +1,4 @@
-"""Something-Something v2, which TFDS has no loader for."""
+"""A TFDS builder for Something-Something v2, which TFDS has no loader for."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import tensorflow_datasets as tfds
 
 
 class SomethingSomethingV2(tfds.core.GeneratorBasedBuilder):
-    """Something-Something v2 from its folder, downloaded by hand; of the videos the paths alone.
+    """Something-Something v2 from a folder downloaded by hand; a video is stored as its path.
 
     Args:
         folder: holds ``20bn-something-something-v2/<id>.webm`` and ``labels/{labels, train,
             validation}.json``; needed to write the dataset, not to read it.
-        progress: shows progress; needed to write the dataset, not to read it.
+        progress: a progress callback; needed to write the dataset, not to read it.
     """
 
     name = "something_something_v2"

@@ -1,8 +1,8 @@
-"""Notes of a General MIDI soundfont, rendered after NSynth's protocol, and checks of what came out.
+"""Render notes of a General MIDI soundfont after NSynth's protocol, and check the audio.
 
 NSynth (Engel et al. 2017): 16 kHz, mono, 4 s; the note is held for 3 s and released for 1 s; five
-velocities. The soundfont is ``TimGM6mb.sf2``, read from where the package ``pretty_midi`` installs
-it. TensorFlow is never imported here: the functions run in worker processes.
+velocities. The soundfont is ``TimGM6mb.sf2``, which the package ``pretty_midi`` installs.
+TensorFlow is never imported here: the functions run in worker processes.
 """
 
 from __future__ import annotations
@@ -42,16 +42,19 @@ FAMILIES = (
 SOURCES = ("acoustic", "electronic", "synthetic")
 
 _OVERSAMPLING = 2  # the synthesiser's filters become unstable when run at 16 kHz
-_FLUSH = 64  # stereo frames rendered at a time to fade out the voices of the last note
-_STEP = 1 / 32768  # NSynth's wavs have 16 bits
+_FLUSH = 64  # stereo frames per call while the voices of the last note fade out
+_STEP = 1 / 32768  # NSynth's WAV files have 16 bits
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """A melodic General MIDI program under NSynth's names.
+    """A melodic General MIDI program, with NSynth's classes.
 
-    ``program`` counts from 0; ``name`` is General MIDI's; ``family`` is one of :data:`FAMILIES`,
-    ``source`` one of :data:`SOURCES`.
+    Attributes:
+        program: number of the program, from 0.
+        name: General MIDI's name of the program.
+        family: one of :data:`FAMILIES`.
+        source: one of :data:`SOURCES`.
     """
 
     program: int
@@ -65,10 +68,11 @@ class Instrument:
         return f"{self.family}_{self.source}_{self.program:03d}"
 
 
-# General MIDI's melodic programs. Left out: timpani (47) and orchestra hit (55), which are
-# percussive; the percussive (112-119, but for the pitched steel drums) and the sound effects
-# (120-127). Families and sources are our reading of NSynth's classes: plucked strings are guitars,
-# pads are synth leads, and whatever has no acoustic or electronic model is synthetic.
+# The melodic programs of General MIDI. Left out are timpani (47) and orchestra hit (55), which are
+# percussive, the group of percussive programs (112-119, except the pitched steel drums) and the
+# sound effects (120-127). Families and sources are our reading of NSynth's classes: plucked strings
+# are guitars, pads are synth leads, and a program that imitates no acoustic or electronic
+# instrument is synthetic.
 INSTRUMENTS = tuple(
     Instrument(int(program), name, family, source)
     for family, source, programs in (
@@ -153,10 +157,10 @@ INSTRUMENTS = tuple(
 
 
 def soundfont() -> Path:
-    """Where ``TimGM6mb.sf2`` lies, found without importing the package that carries it.
+    """The path of ``TimGM6mb.sf2``, found without importing ``pretty_midi``, which installs it.
 
     Raises:
-        FileNotFoundError: where ``pretty_midi`` is not installed or carries no such file.
+        FileNotFoundError: ``pretty_midi`` is not installed or has no such file.
     """
     spec = importlib.util.find_spec("pretty_midi")
     if spec is not None and spec.origin is not None:
@@ -167,7 +171,7 @@ def soundfont() -> Path:
 
 
 class Renderer:
-    """The soundfont in a synthesiser; every note is independent of those rendered before it."""
+    """A synthesiser with the soundfont; a note does not depend on the notes rendered before it."""
 
     def __init__(self) -> None:
         self._synth = tinysoundfont.Synth(samplerate=_OVERSAMPLING * SAMPLE_RATE)
@@ -180,11 +184,11 @@ class Renderer:
         Args:
             program: General MIDI program, 0..127.
             pitch: MIDI number, 0..127.
-            velocity: 1..127. Most instruments only become louder with it.
+            velocity: 1..127. It changes only the loudness of most instruments.
 
         Returns:
-            float32 of shape (64000,), the mean of both channels at 16 kHz, in multiples of 1/32768
-            within [-1, 1): the note is held for the first 3 s.
+            float32, shape (64000,): the mean of both channels at 16 kHz, in multiples of 1/32768
+            within [-1, 1). The note is held for the first 3 s.
         """
         held = memoryview(self._buffer)[: HELD * SAMPLE_RATE * _OVERSAMPLING * 8]
         released = memoryview(self._buffer)[len(held) :]
@@ -193,7 +197,8 @@ class Renderer:
         self._synth.generate(len(held) // 8, held)
         self._synth.noteoff(0, pitch)
         self._synth.generate(len(released) // 8, released)
-        # A reset fades the voices out over some frames, which would begin the next note.
+        # After a reset the voices fade out over some frames: without this loop, the next note would
+        # begin with them.
         self._synth.soundfonts[self._font].reset()
         while np.frombuffer(self._synth.generate(_FLUSH), np.float32).any():
             pass
@@ -203,45 +208,50 @@ class Renderer:
 
 
 def peak_db(audio: np.ndarray) -> float:
-    """The level of the largest sample in dBFS (0 is a sample of 1); -inf for silence."""
+    """The level of the largest sample in dBFS (a sample of 1 has 0 dBFS); -inf for silence."""
     peak = float(np.abs(audio).max())
     return 20 * float(np.log10(peak)) if peak > 0 else float("-inf")
 
 
 def clipped(audio: np.ndarray) -> bool:
-    """Whether a sample lies at the end of the 16-bit range."""
+    """Whether a sample reaches an end of the 16-bit range."""
     return bool(audio.max() >= 1 - _STEP or audio.min() <= -1)
 
 
 def pitch(
     audio: np.ndarray, *, start: int = 2000, length: int = 4096, key: float = 0.9
 ) -> tuple[float, float]:
-    """The pitch of a note, by McLeod and Wyvill's method (2005).
+    """Detect the pitch of a note by McLeod and Wyvill's method (2005).
 
-    Takes ``length`` samples from ``start`` on (just after the attack: the sound of many instruments
-    drifts or dies later), and of the peaks of their normalised autocorrelation the first that
-    reaches ``key`` of the highest. So the fundamental may be weak or missing, as it is in the
-    lowest notes; a sound an octave too high is heard as such; but a sound with several pitches (a
-    fifth, a detuned chorus, an inharmonic bell) has one pitch only if it repeats. The pitch is not
-    told to the method beforehand.
+    The method finds the period of the sound: the first peak of the normalised autocorrelation that
+    reaches ``key`` times the highest peak. It does not know the pitch that the note should have, so
+    a note that sounds an octave too high is found to be so. The fundamental may be weak or missing,
+    as in the lowest notes. A sound with several pitches (a fifth, a detuned chorus, an inharmonic
+    bell) has a pitch only if it is periodic.
+
+    Args:
+        audio: shape (samples,), at 16 kHz.
+        start: first sample used, just after the attack: the sound of many instruments drifts or
+            fades later.
+        length: number of samples used.
+        key: share of the highest peak that the chosen peak reaches, in (0, 1].
 
     Returns:
-        The MIDI number (a fraction; nan where nothing repeats) and the clarity, 1 for a sound that
-        repeats exactly and 0 for one that does not.
+        The MIDI number (a fraction; nan if the sound has no period) and the clarity: 1 for a sound
+        that repeats exactly, 0 for a sound that does not repeat.
     """
     x = audio[start : start + length].astype(np.float64)
     x -= x.mean()
     n = len(x)
-    lags = n // 4  # the lowest pitch is four periods a window
-    up = (
-        4  # finer lags, by a longer inverse transform: the highest notes have a period of 4 samples
-    )
+    lags = n // 4  # the lowest pitch has four periods in the window
+    # The highest notes have a period of 4 samples: a longer inverse transform gives finer lags.
+    up = 4
     power = np.abs(rfft(x, 2 * n)) ** 2
     correlation = irfft(power, 2 * n * up)[: lags * up] * up
     energy = np.concatenate([[0.0], np.cumsum(x**2)])
-    both = energy[n] - energy[: lags + 1] + energy[n - lags :][::-1]
+    overlap = energy[n] - energy[: lags + 1] + energy[n - lags :][::-1]
     lag = np.arange(lags * up) / up
-    norm = np.interp(lag, np.arange(lags + 1), both)
+    norm = np.interp(lag, np.arange(lags + 1), overlap)
     nsdf = 2 * correlation / np.maximum(norm, 1e-12)
     below = np.flatnonzero(nsdf < 0)
     if not len(below):
@@ -258,10 +268,17 @@ def pitch(
 
 
 def alike(notes: np.ndarray, threshold: float) -> list[tuple[int, int]]:
-    """The pairs i < j of ``notes`` (N, samples) whose normalised correlation reaches threshold.
+    """The pairs of notes that sound alike, whatever their levels.
 
-    The notes of this synthesiser begin at the same sample, so none is shifted; their levels do not
-    matter. Silent notes are like none.
+    The notes of this synthesiser begin at the same sample, so none is shifted.
+
+    Args:
+        notes: shape (N, samples).
+        threshold: two notes are alike if their normalised correlation is at least this in absolute
+            value; a silent note is like no other.
+
+    Returns:
+        Pairs of rows (i, j), i < j.
     """
     norm = np.linalg.norm(notes, axis=1, keepdims=True)
     unit = np.divide(notes, norm, out=np.zeros_like(notes), where=norm > 0)
@@ -270,7 +287,7 @@ def alike(notes: np.ndarray, threshold: float) -> list[tuple[int, int]]:
 
 
 def spread(count: int, instruments: Iterable[Instrument] = INSTRUMENTS) -> list[Instrument]:
-    """At most ``count`` of the instruments, taken from the families in turn, sorted by program."""
+    """At most ``count`` of the instruments, chosen from the families in turn, sorted by program."""
     families: dict[str, list[Instrument]] = {}
     for instrument in sorted(instruments, key=lambda i: i.program):
         families.setdefault(instrument.family, []).append(instrument)
@@ -284,17 +301,17 @@ def spread(count: int, instruments: Iterable[Instrument] = INSTRUMENTS) -> list[
 
 @dataclass
 class Note:
-    """A note to be rendered, and what became of it.
+    """A note to be rendered, and the results of rendering it.
 
     Attributes:
-        instrument: what plays.
+        instrument: the instrument that plays the note.
         pitch: MIDI number.
         velocity: one of :data:`VELOCITIES`.
-        peak: the level in dBFS (see :func:`peak_db`), nan until it has been rendered.
-        heard: the MIDI number that :func:`pitch` finds in the audio, nan for none.
+        peak: the level in dBFS (see :func:`peak_db`), nan until the note is rendered.
+        heard: the MIDI number that :func:`pitch` finds in the audio, nan if it finds none.
         clarity: how periodic the audio is, see :func:`pitch`.
-        split: the split that the note is in, empty for none.
-        reason: why the note is left out, empty where it is not.
+        split: the split that the note is in, empty if it is in none.
+        reason: why the note is left out, empty if it is not.
     """
 
     instrument: Instrument
@@ -315,7 +332,7 @@ class Note:
 def candidates(instruments: Iterable[Instrument], pitches: Sequence[int], seed: int) -> list[Note]:
     """Every instrument at every pitch, each at a velocity drawn from :data:`VELOCITIES`.
 
-    A draw depends on the seed, the program and the pitch alone, not on what else is asked for.
+    A draw depends only on the seed, the program and the pitch, not on the other candidates.
     """
     return [
         Note(instrument, pitch, int(draw.choice(VELOCITIES)))
@@ -329,7 +346,7 @@ _renderer: Renderer | None = None
 
 
 def start_worker() -> None:
-    """Load the soundfont in a worker process, in which the functions below are called."""
+    """Load the soundfont in a worker process; the functions below need it."""
     global _renderer
     threadpool_limits(1)  # there is a worker for each core
     _renderer = Renderer()
@@ -345,8 +362,8 @@ def listen(notes: list[Note], same: float) -> tuple[list[Note], list[tuple[int, 
     """Render notes of one pitch and measure them.
 
     Returns:
-        The notes with ``peak``, ``heard`` and ``clarity`` filled in, and ``clipped`` for a reason
-        where they are; and the pairs of places whose notes are :func:`alike`.
+        The notes with ``peak``, ``heard`` and ``clarity`` filled in, and with the reason
+        ``clipped`` if they are; and the pairs of places whose notes are :func:`alike`.
     """
     rendered = np.empty((len(notes), SAMPLES), np.float32)
     for note, audio in zip(notes, rendered, strict=True):
@@ -358,8 +375,9 @@ def listen(notes: list[Note], same: float) -> tuple[list[Note], list[tuple[int, 
 
 
 def compressed(note: Note) -> tuple[Note, bytes]:
-    """Render a note; its samples as bytes, compressed by zlib.
+    """Render a note; return it with its samples as bytes, compressed by zlib.
 
-    Level 1 takes 5 ms a note and leaves 44 %; level 6 would take 29 ms and leave 39 %.
+    Level 1 takes 5 ms per note and leaves 44 % of the size; level 6 would take 29 ms and leave
+    39 %.
     """
     return note, zlib.compress(_render(note).tobytes(), 1)

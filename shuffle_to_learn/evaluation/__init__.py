@@ -1,1 +1,1 @@
-"""What an embedding is worth: probes, end-to-end training, statistics."""
+"""Evaluation of embeddings: probes, end-to-end training, statistics."""

@@ -69,7 +69,10 @@ def draw_subset(pool: int, n: int, replicate: int, seed: int = 0) -> np.ndarray:
 
 
 def split_validation(subset: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Split a subset into a part to fit on and a validation part: its last ``share``, at least 1."""
+    """Split a subset into a part to fit on and a validation part.
+
+    The validation part is the last ``share`` of the subset, and at least one example.
+    """
     held_out = min(len(subset) - 1, max(1, round(share * len(subset))))
     return subset[:-held_out], subset[-held_out:]
 

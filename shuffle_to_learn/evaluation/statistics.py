@@ -11,21 +11,21 @@ Applied Statistics 1(2), 2007; P. McCullagh, "Resampling and exchangeable arrays
 2000). The limits are order statistics of the resampled means (A. C. Davison and D. V. Hinkley,
 "Bootstrap Methods and Their Application", 1997, section 5.3).
 
-Two methods are compared by the same interval of their difference, cell by cell: what a seed or a
-draw of examples does to both of them cancels.
+Two methods are compared by the same interval for the cell-by-cell difference of their tables: an
+effect that a seed or a draw of examples has on both methods cancels.
 
 What few seeds can and cannot say
 ---------------------------------
-The bootstrap sees no seed but those that were run. From **2 seeds** it cannot reach beyond the two
-seeds' own averages, other than by what the replicates add: where seeds differ by more than
-replicates do, the interval holds the true mean only when that lies between the two averages, which
-is a coin toss (0.5), not 0.95. With S seeds the bound is 1 - 2^(1-S): 0.75 for 3, 0.94 for 5.
-:func:`seed_coverage` gives it. Equally, where there is no difference between two methods at all,
-2 seeds agree on the sign of one half of the time.
+The bootstrap sees only the seeds that were run. With **2 seeds** the interval cannot reach beyond
+the averages of the two seeds, except by the variation that the replicates add. Where seeds differ
+by more than replicates do, the interval contains the true mean only if the mean lies between the
+two averages, which is a coin toss (0.5), not 0.95. With S seeds the bound is 1 - 2^(1-S): 0.75 for
+3, 0.94 for 5; :func:`seed_coverage` computes it. For the same reason, where two methods do not
+differ at all, 2 seeds agree half of the time on the sign of a difference.
 
-Replicates are bounded alike. Measured coverage of the nominal 95 % interval (2,000 simulated tables
-each, normal data, 5 replicates; the standard deviations are those of a seed's effect, of a
-replicate's effect and of a cell's own noise):
+Replicates limit the coverage in the same way. The table shows the measured coverage of the nominal
+95 % interval (2,000 simulated tables each, normal data, 5 replicates). The column heads give three
+standard deviations: of a seed's effect, of a replicate's effect and of a cell's noise.
 
 =====  ==================  ==================  ====================
 seeds  1, 0, 0.3: seeds    1, 1, 0.3: both     0.3, 1, 0.3: draws
@@ -38,8 +38,8 @@ seeds  1, 0, 0.3: seeds    1, 1, 0.3: both     0.3, 1, 0.3: draws
 =====  ==================  ==================  ====================
 
 So an interval from 2 seeds describes the runs that were made and gives a direction; it is no
-evidence about another seed. Take 5 seeds and 5 replicates at the least, better 10 of each, before
-reading it as anything like a 95 % interval.
+evidence about another seed. Use at least 5 seeds and 5 replicates, better 10 of each, before you
+read it as anything like a 95 % interval.
 """
 
 from __future__ import annotations
@@ -54,27 +54,27 @@ Floats = npt.NDArray[np.float64]
 Key = TypeVar("Key")
 
 LEVEL = 0.95
-RESAMPLES = 9999  # 2.5 % of one more than this is a whole number: the limits are order statistics
+RESAMPLES = 9999  # 2.5 % of (RESAMPLES + 1) is a whole number: the limits are order statistics
 SEED = 0
 
 
 class Interval(NamedTuple):
-    """A mean and the limits of its interval; they are NaN where a single value gives none."""
+    """A mean and the limits of its interval; the limits are NaN where there is no interval."""
 
     mean: float
     low: float
     high: float
 
     def covers(self, value: float) -> bool:
-        """Whether the interval does not exclude ``value``; an interval that is none never does."""
+        """Whether the interval does not exclude ``value``; limits of NaN exclude no value."""
         return not (value < self.low or value > self.high)
 
 
 class Comparison(NamedTuple):
-    """One method beside the best of its column."""
+    """One method compared with the best method of its column."""
 
     score: Interval
-    difference: Interval  # this method less the best, paired
+    difference: Interval  # this method minus the best, paired
     best: bool
     indistinguishable: bool  # not the best, but the difference may be 0
 
@@ -89,14 +89,15 @@ def crossed_interval(
     """The mean of a table of scores with its bootstrap interval.
 
     Args:
-        values: seeds x replicates. One row or one column makes it the ordinary bootstrap of the
-            other; a single value has no interval.
-        level: of the interval.
-        resamples: how many; ``(resamples + 1) * (1 - level) / 2`` should be a whole number.
+        values: shape (seeds, replicates). With one row or one column this is the ordinary bootstrap
+            over the other axis; a single value has no interval.
+        level: confidence level, in (0, 1).
+        resamples: number of resamples; ``(resamples + 1) * (1 - level) / 2`` should be a whole
+            number.
         seed: the same seed and shape give the same resamples, whatever the values.
 
     Raises:
-        ValueError: for a table that is empty, not two-dimensional or holds no finite numbers.
+        ValueError: the table is empty, not two-dimensional or holds a number that is not finite.
     """
     table = _table(values)
     mean = float(table.mean())
@@ -113,10 +114,10 @@ def independent_difference(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Interval:
-    """The mean of ``first`` less that of ``second`` with its interval, each resampled by itself.
+    """The mean of ``first`` minus the mean of ``second`` with its interval, resampled separately.
 
-    For two tables whose seeds and draws have nothing to do with each other; they may differ in
-    shape. Where both are single values, there is no interval.
+    This is for two tables whose seeds and draws are unrelated; the tables may differ in shape. Two
+    single values have no interval.
 
     Raises:
         ValueError: as :func:`crossed_interval`.
@@ -137,13 +138,13 @@ def paired_difference(
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Interval:
-    """The mean of ``first - second`` with its interval, by the same resamples for both.
+    """The mean of ``first - second`` with its interval, from the same resamples for both tables.
 
-    Cell (s, r) of both tables is of the same seed and the same draw of examples. Exactly
-    antisymmetric: exchanging the two exchanges the limits and their signs.
+    Cell (s, r) of both tables belongs to the same seed and the same draw of examples. The result is
+    exactly antisymmetric: exchanging the tables exchanges the limits and changes their signs.
 
     Raises:
-        ValueError: as :func:`crossed_interval`, and where the two tables differ in shape.
+        ValueError: as :func:`crossed_interval`, and if the two tables differ in shape.
     """
     one, other = _table(first), _table(second)
     if one.shape != other.shape:
@@ -154,11 +155,12 @@ def paired_difference(
 def compare(
     tables: Mapping[Key, npt.ArrayLike], *, higher_is_better: bool
 ) -> dict[Key, Comparison]:
-    """Every method's interval, the best by its mean, and which others may be as good.
+    """Compare every method with the best one: its interval, and whether it may be as good.
 
-    The best is picked by looking at the scores, and no correction is made for the number of
-    methods: a method called distinguishable may be so by that choice alone, the more methods the
-    likelier. Of equal means the first is the best.
+    The best method is the one with the best mean, the first where means are equal. It is chosen
+    from the same scores, and no correction is made for the number of methods: a method may be
+    called distinguishable because of that choice alone, and more likely so the more methods there
+    are.
     """
     scores = {key: crossed_interval(table) for key, table in tables.items()}
     pick = max if higher_is_better else min
@@ -176,26 +178,26 @@ def spearman_interval(
 ) -> Interval:
     """Spearman's rank correlation of two lists of values with its interval.
 
-    The interval is Fisher's, on the inverse hyperbolic tangent, with the standard error
-    sqrt((1 + r^2 / 2) / (n - 3)); pairs are taken for independent.
+    The interval uses Fisher's transformation (inverse hyperbolic tangent) and the standard error
+    sqrt((1 + r^2 / 2) / (n - 3)). Pairs are assumed to be independent.
 
     Args:
         first: n values, at least 4.
-        second: as many.
-        level: of the interval.
+        second: n values.
+        level: confidence level, in (0, 1).
 
     Returns:
-        The correlation in [-1, 1]; NaN, and no interval, where all values of a list are equal. Of
-        -1 and 1, where the formula has no width, the limits are those of the middle between it and
-        the next value that it can take.
+        The correlation in [-1, 1]; NaN, without an interval, if all values of a list are equal. For
+        a correlation of -1 or 1 the formula has no width: the limits are then computed for the
+        midpoint between it and the nearest other value that a correlation of n pairs can take.
 
     Raises:
-        ValueError: where the lists differ in length or have fewer than 4 values.
+        ValueError: the lists differ in length or have fewer than 4 values.
 
     Source: D. G. Bonett and T. A. Wright, "Sample size requirements for estimating Pearson, Kendall
     and Spearman correlations", Psychometrika 65 (2000).
     """
-    from scipy import stats  # a second that only this takes
+    from scipy import stats  # takes a second to import, and only this function needs it
 
     one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if one.shape != other.shape or one.ndim != 1 or len(one) < 4:
@@ -211,12 +213,21 @@ def spearman_interval(
 
 
 def seed_coverage(seeds: int) -> float:
-    """How often an interval from so many seeds holds the true mean, at most, by the seeds alone.
+    """The largest coverage that an interval from this number of seeds has, by the seeds alone.
 
-    A percentile bootstrap of the mean stays between the least and the greatest value. Of ``seeds``
-    values from a symmetric distribution all lie on one side of its centre with probability
-    2^(1 - seeds), and then the interval misses it. Replicates widen the interval and can lift the
-    coverage above this where they vary more than the seeds do.
+    A percentile bootstrap of the mean stays between the smallest and the largest value. All
+    ``seeds`` values from a symmetric distribution lie on one side of its centre with probability
+    2^(1 - seeds), and then the interval misses the centre. Replicates widen the interval: where
+    they vary more than the seeds do, the coverage can exceed this bound.
+
+    Args:
+        seeds: number of seeds, at least 1.
+
+    Returns:
+        A probability, in [0, 1).
+
+    Raises:
+        ValueError: there is no seed.
     """
     if seeds < 1:
         raise ValueError("at least one seed")
@@ -233,7 +244,7 @@ def _table(values: npt.ArrayLike) -> Floats:
 
 
 def _percentiles(mean: float, resampled: Floats, level: float) -> Interval:
-    """The mean with the order statistics of its resamples for limits."""
+    """The mean, with order statistics of the resampled means as limits."""
     resamples = len(resampled)
     tail = round((resamples + 1) * (1 - level) / 2)
     if not 1 <= tail <= resamples // 2:

@@ -1,1 +1,1 @@
-"""What networks see: log-mel spectrograms, frames of clips, square pictures."""
+"""The inputs of the networks: log-mel spectrograms, frames of clips, square pictures."""

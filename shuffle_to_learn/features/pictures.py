@@ -1,4 +1,4 @@
-"""Read a picture file of any usual kind as a square of a given size."""
+"""Read a picture file of any common format as a square of a given size."""
 
 from __future__ import annotations
 
@@ -14,44 +14,45 @@ from shuffle_to_learn.features.squares import square, with_channels
 from shuffle_to_learn.stderr import stderr_aside
 
 BACKGROUND = (255, 255, 255)
-"""What shows through where a picture is transparent, as in a browser."""
+"""The colour behind the transparent parts of a picture: white, as in a browser."""
 
-# What libjpeg says of a file whose pixels are lost in part. "Extraneous bytes" it also finds in
-# files that are whole, as some cameras and editors leave them.
+# libjpeg's messages about a file that has lost some of its pixels. The message "extraneous bytes"
+# is not among them: some cameras and editors leave such bytes in undamaged files.
 _LOST = re.compile(rb"Corrupt JPEG data: (premature end of data segment|bad Huffman code)")
 
 
 class ImageError(ValueError):
-    """The content is no picture, or not a whole one; the message says why in a few words."""
+    """The content is not a picture, or is damaged; the message says why in a few words."""
 
 
 def read_image(
     content: bytes, size: int, *, background: tuple[int, int, int] = BACKGROUND
 ) -> np.ndarray:
-    """The square in the middle of a picture, resized.
+    """Read a picture and resize the square in its middle.
 
-    Handles JPEG (also grey, CMYK and rotated by EXIF) and whatever else Pillow reads: PNG, GIF and
-    WebP (of an animation the first frame), TIFF, BMP, ...; grey, palettes, transparency, 1 and 16
-    bits a channel. While it decodes, the stderr of the process is set aside: use processes, not
-    threads.
+    Supported are JPEG (also grey, CMYK and rotated by EXIF) and all formats that Pillow reads: PNG,
+    GIF and WebP (the first frame of an animation), TIFF, BMP, ...; grey, palettes, transparency, 1
+    and 16 bits per channel. During decoding the stderr of the process is redirected: use processes,
+    not threads.
 
     Args:
-        content: of the file.
-        size: pixels along the side.
+        content: the bytes of the file.
+        size: pixels along the side of the result.
         background: red, green and blue, 0 to 255, behind transparent pixels.
 
     Returns:
         uint8 (size, size, 3) in RGB, upright.
 
     Raises:
-        ImageError: the content is empty, unknown, truncated or damaged (as far as the decoder
-            notices: flipped bits may just be another picture) or has 32 bits a channel.
+        ImageError: the content is empty, in an unknown format, truncated or damaged (as far as the
+            decoder notices: flipped bits may decode to another picture), or has 32 bits per
+            channel.
     """
     if not content:
         raise ImageError("empty")
-    # OpenCV is fast and right for JPEG files, CMYK and EXIF included. The other formats it reads
-    # with transparency or as EXIF turns them, not both; it takes the transparent level of a grey
-    # PNG for opaque; and a TIFF's colours come out multiplied by alpha. So Pillow reads those.
+    # OpenCV reads JPEG files fast and correctly, CMYK and EXIF included. It reads the other formats
+    # either with transparency or with EXIF rotation, not with both; it makes the transparent level
+    # of a grey PNG opaque; and it multiplies the colours of a TIFF by alpha. So Pillow reads them.
     is_jpeg = content.startswith(b"\xff\xd8")
     picture = _jpeg(content) if is_jpeg else _other(content, background)
     return square(picture, size)
@@ -83,7 +84,7 @@ def _other(content: bytes, background: tuple[int, int, int]) -> np.ndarray:
                 return _rgb(ImageOps.exif_transpose(stored), background)
     except Image.UnidentifiedImageError:
         raise ImageError(kind) from None
-    # What a damaged file raises depends on where the damage is: OSError, SyntaxError, struct.error,
+    # The exception depends on where the file is damaged: OSError, SyntaxError, struct.error,
     # ValueError, ...
     except Exception as error:
         raise ImageError(f"{kind}: {str(error) or type(error).__name__}") from error
@@ -92,7 +93,7 @@ def _other(content: bytes, background: tuple[int, int, int]) -> np.ndarray:
 def _rgb(picture: Image.Image, background: tuple[int, int, int]) -> np.ndarray:
     if picture.mode in ("I", "F"):
         raise ValueError("32 bits a channel")
-    if picture.mode.startswith("I;16"):  # convert() would cut it off at 255
+    if picture.mode.startswith("I;16"):  # convert() would clip the values at 255
         scaled = (np.asarray(picture).astype(np.uint32) + 128) // 257
         return cv2.cvtColor(scaled.astype(np.uint8), cv2.COLOR_GRAY2RGB)
     if picture.has_transparency_data:
@@ -102,10 +103,15 @@ def _rgb(picture: Image.Image, background: tuple[int, int, int]) -> np.ndarray:
 
 
 def read_picture(content: bytes, size: int, channels: str) -> np.ndarray | str:
-    """A picture as :func:`read_image` reads it, in colour or grey, or in words why there is none.
+    """Read a picture by :func:`read_image`, in colour or grey, or return why that failed.
+
+    Args:
+        content: the bytes of the file.
+        size: pixels along the side of the result.
+        channels: ``rgb`` or ``grey``.
 
     Returns:
-        uint8, shape (size, size, 3 or 1).
+        uint8, shape (size, size, 3 or 1); or the message of the :class:`ImageError`.
     """
     try:
         return with_channels(read_image(content, size), channels)

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms; TensorFlow is never imported here, librosa where it is needed."""
+"""Log-mel spectrograms, without TensorFlow; librosa is imported only where it is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _filters(sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: flo
     import librosa
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # librosa only warns of what is an error below
+        warnings.simplefilter("ignore")  # librosa warns of empty bands, which are an error below
         filters = librosa.filters.mel(
             sr=sample_rate, n_fft=n_fft, n_mels=n_mels, fmin=f_min, fmax=f_max
         )
@@ -28,7 +28,7 @@ def _filters(sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: flo
 
 
 def frame_count(samples: int, hop_length: int) -> int:
-    """The number of frames of a spectrogram whose frames are centred, the first one at 0."""
+    """The number of frames of a spectrogram with centred frames, the first at sample 0."""
     return 1 + samples // hop_length
 
 
@@ -48,29 +48,30 @@ def log_mel(
     """The log-mel spectrogram of a sound, as an image with values in [0, 1].
 
     The power of the short-time Fourier transform (Hann window, centred frames, zeros beyond the
-    ends) is summed in ``n_mels`` bands of Slaney's mel scale, each divided by its width.
+    ends) is summed in ``n_mels`` bands of Slaney's mel scale; each sum is divided by the width of
+    its band.
 
     Args:
-        audio: floats of shape (samples,), full scale is [-1, 1].
+        audio: float, shape (samples,); full scale is [-1, 1].
         sample_rate: in Hz.
         n_fft: window length in samples.
-        hop_length: samples from a frame to the next.
-        frames: width of the image; there are 1 + samples // hop_length frames, of which the last
-            are cut.
+        hop_length: samples from one frame to the next.
+        frames: width of the image: the first of the 1 + samples // hop_length frames are kept.
         n_mels: height of the image.
         f_min: lowest frequency in Hz.
         f_max: highest frequency in Hz.
-        reference: what 0 dB is. ``peak``: the largest value in this sound's image. ``absolute``:
-            the power of a sine at full scale, in the band that weighs it most (the narrowest, which
-            are the lowest; Slaney's bands weigh a sine the less the wider they are).
+        reference: the power at 0 dB. ``peak``: the largest value in this sound's image.
+            ``absolute``: the power of a sine at full scale in the band with the largest weight.
+            (The weight of one of Slaney's bands falls with its width; the lowest bands are the
+            narrowest.)
         dynamic_range: in dB; 0 dB becomes 1, ``-dynamic_range`` dB and less become 0, linearly.
 
     Returns:
-        float32 of shape (n_mels, frames); row 0 is the lowest band. A silent sound is all 0.
+        float32, shape (n_mels, frames); row 0 is the lowest band. The image of silence is all 0.
 
     Raises:
-        ValueError: where the audio is not of one channel or too short for ``frames``, or a mel band
-            holds no frequency of the transform.
+        ValueError: the audio has more than one channel or is too short for ``frames``, or a mel
+            band contains no frequency of the transform.
     """
     import librosa
 
@@ -81,7 +82,7 @@ def log_mel(
             f"{len(audio)} samples give {most} frames at a hop length of "
             f"{hop_length}, but {frames} are asked for: lower frames or hop_length"
         )
-    samples = audio[: (frames - 1) * hop_length + n_fft // 2]  # the rest is beyond the last frame
+    samples = audio[: (frames - 1) * hop_length + n_fft // 2]  # no frame reaches beyond
     power = np.abs(librosa.stft(samples, n_fft=n_fft, hop_length=hop_length)[:, :frames]) ** 2
     filters = _filters(sample_rate, n_fft, n_mels, f_min, f_max)
     mel = filters @ power

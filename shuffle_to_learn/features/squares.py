@@ -7,11 +7,11 @@ import numpy as np
 
 
 def square(picture: np.ndarray, size: int) -> np.ndarray:
-    """The square in the middle of a picture, resized: averaged where it shrinks.
+    """Crop the square in the middle of a picture and resize it, by averaging where it shrinks.
 
     Args:
         picture: uint8, shape (height, width, 3).
-        size: pixels along the side.
+        size: pixels along the side of the result.
 
     Returns:
         uint8, shape (size, size, 3).
@@ -22,12 +22,12 @@ def square(picture: np.ndarray, size: int) -> np.ndarray:
     middle = picture[top : top + side, left : left + side]
     if side == size:
         return middle
-    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    return cv2.resize(middle, (size, size), interpolation=how)
+    interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return cv2.resize(middle, (size, size), interpolation=interpolation)
 
 
 def with_channels(pictures: np.ndarray, channels: str) -> np.ndarray:
-    """RGB pictures as they are (``rgb``) or their luminance (``grey``).
+    """RGB pictures unchanged (``rgb``) or as their luminance (``grey``).
 
     Args:
         pictures: uint8, shape (..., height, width, 3).

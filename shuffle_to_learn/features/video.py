@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-# Read once, when FFmpeg is first used: what is wrong with a file is said in exceptions alone.
+# Silences FFmpeg, as exceptions report all errors. OpenCV reads it once, when FFmpeg is first used.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
@@ -16,30 +16,30 @@ from shuffle_to_learn.slicing import sampled
 
 
 class ClipError(ValueError):
-    """Why there are no frames of a file, in few words."""
+    """The frames of a file cannot be read; the message says why in a few words."""
 
 
 def read_clip(path: str | Path, frames: int, size: int, *, skip: int = 0) -> np.ndarray:
-    """Frames sampled uniformly from a video, cropped to the square in their middle.
+    """Sample frames uniformly from a video and crop each to the square in its middle.
 
-    The number of frames is what can be decoded. What the header says is taken for a guess: the
-    frames that would be sampled are kept while all are counted, and where the guess was wrong
-    (seldom) the file is decoded a second time. So memory does not grow with the clip's length.
+    The length of a video is the number of frames that can be decoded. The number in the header is
+    only a guess: one pass over the file counts its frames and keeps those to be sampled by the
+    guess, and if the guess was wrong (rarely) a second pass decodes the file again. So the memory
+    used does not depend on the length of the clip.
 
     Args:
         path: of the file.
-        frames: how many to sample, see
-            :func:`shuffle_to_learn.slicing.sampled`.
-        size: of their sides in pixels; a smaller square is enlarged.
-        skip: frames at the start that are never sampled: a lossy codec shows the first one unlike
-            those that it predicts from others, and so tells which it is.
+        frames: number of frames to sample, see :func:`shuffle_to_learn.slicing.sampled`.
+        size: side of the result in pixels; a smaller square is enlarged.
+        skip: number of frames at the start that are never sampled. A lossy codec does not predict
+            the first frame from others, so it looks different, which would reveal its place.
 
     Returns:
-        uint8 of shape (frames, size, size, 3), RGB.
+        uint8, shape (frames, size, size, 3), RGB.
 
     Raises:
-        ClipError: the file is ``missing``, ``empty``, ``truncated``, ``unreadable`` or has
-            ``no frames`` or fewer than asked.
+        ClipError: the file is ``missing``, ``empty``, ``truncated``, ``unreadable``, or has
+            ``no frames`` or too few.
     """
     path = Path(path)
     _check_whole(path)
@@ -57,16 +57,15 @@ def read_clip(path: str | Path, frames: int, size: int, *, skip: int = 0) -> np.
 
 
 def without_background(clip: np.ndarray) -> np.ndarray:
-    """A clip less its median frame, which is the background where things move, around mid-grey.
+    """Subtract a clip's median frame, its background where things move, and add mid-grey.
 
-    The median does not depend on the order of the frames, so it does not give it away.
+    The median does not depend on the order of the frames, so it reveals nothing about the order.
 
     Args:
         clip: uint8, shape (frames, height, width, channels).
 
     Returns:
-        uint8, the same shape: 128 where a pixel is as in the median; differences are cut off where
-        they leave [0, 255].
+        uint8, the same shape: the difference from the median plus 128, clipped to [0, 255].
     """
     difference = clip.astype(np.float32) - np.median(clip, axis=0).astype(np.float32)
     return np.clip(np.rint(difference + 128), 0, 255).astype(np.uint8)
@@ -75,18 +74,18 @@ def without_background(clip: np.ndarray) -> np.ndarray:
 def read_frames(
     path: str | Path, count: int, size: int, skip: int, channels: str, background: str
 ) -> np.ndarray | str:
-    """A clip as :func:`read_clip` reads it, or in words why there is none.
+    """Read a clip by :func:`read_clip`, or return why that failed.
 
     Args:
         path: of the file.
-        count: frames to sample.
-        size: of their sides in pixels.
-        skip: frames at the start that are never sampled.
+        count: number of frames to sample.
+        size: side of the result in pixels.
+        skip: number of frames at the start that are never sampled.
         channels: ``rgb`` or ``grey``.
         background: ``keep``, or ``subtract`` for :func:`without_background`.
 
     Returns:
-        uint8, shape (count, size, size, 3 or 1).
+        uint8, shape (count, size, size, 3 or 1); or the message of the :class:`ClipError`.
     """
     try:
         clip = with_channels(read_clip(path, count, size, skip=skip), channels)
@@ -96,10 +95,13 @@ def read_frames(
 
 
 def _decode(path: Path, clip: np.ndarray, skip: int, count: int | None) -> tuple[int, int]:
-    """Fill ``clip`` from a file of ``count`` frames (None: as the header says); count its frames.
+    """Sample a file's frames into ``clip`` and count its frames.
+
+    Args:
+        count: the number of frames to assume; None for the number in the header.
 
     Returns:
-        The number of frames assumed and the number found.
+        The number of frames assumed and the number decoded.
     """
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     # One thread: there is a process for each core.
@@ -111,17 +113,17 @@ def _decode(path: Path, clip: np.ndarray, skip: int, count: int | None) -> tuple
             count = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
         usable = count - skip
         places = (skip + sampled(usable, len(clip))).tolist() if usable >= len(clip) else []
-        found = taken = 0
+        decoded = taken = 0
         while capture.grab():
-            if taken < len(places) and found == places[taken]:
+            if taken < len(places) and decoded == places[taken]:
                 readable, frame = capture.retrieve()
                 if not readable:
-                    raise ClipError(f"unreadable: frame {found}")
+                    raise ClipError(f"unreadable: frame {decoded}")
                 picture = square(frame, clip.shape[1])
                 clip[taken] = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
                 taken += 1
-            found += 1
-        return count, found
+            decoded += 1
+        return count, decoded
     except cv2.error as error:
         raise ClipError(f"unreadable: {error.err}") from None
     finally:
@@ -130,7 +132,13 @@ def _decode(path: Path, clip: np.ndarray, skip: int, count: int | None) -> tuple
 
 
 def _check_whole(path: Path) -> None:
-    """Compare a container's own lengths with the file's: a decoder just stops where it ends."""
+    """Compare the length that a container states with the file's.
+
+    A decoder does not report a truncated file: it stops where the file ends.
+
+    Raises:
+        ClipError: the file is missing, empty, unreadable or truncated.
+    """
     try:
         length = path.stat().st_size
         with path.open("rb") as file:
@@ -169,7 +177,7 @@ def _check_whole(path: Path) -> None:
 
 
 def _matroska_end(head: bytes) -> int:
-    """Where the segment of a webm file ends by its header; 0 where that is left open."""
+    """The end of a webm file's segment in bytes, by its header; 0 if the header leaves it open."""
     place = 4
     _, size, width = _number(head, place)
     place += width + size
@@ -181,7 +189,7 @@ def _matroska_end(head: bytes) -> int:
 
 
 def _number(head: bytes, place: int) -> tuple[bool, int, int]:
-    """A length as Matroska stores it: whether it is left open, its value and its bytes."""
+    """Read a length in Matroska's encoding: whether it is left open, its value, its bytes."""
     if place >= len(head) or not head[place]:
         return True, 0, 1
     width = 9 - head[place].bit_length()
