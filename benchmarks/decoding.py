@@ -1,9 +1,10 @@
 """Clips read with OpenCV beside PyAV: python benchmarks/decoding.py
 
 Times shuffle_to_learn.features.video.read_clip, and two ways of doing the same with PyAV, on the
-same files: frames sampled uniformly, the square in their middle, resized. The files are clips of the embedded
-dataset motions as mp4 and webm, the same clips as avi (Motion JPEG), and wide webm clips, as large
-as Something-Something's, which a clip that wraps round gives when it is laid side by side.
+same files: frames sampled uniformly, the square in their middle, resized. The files are clips of
+the embedded dataset motions as mp4 and webm, the same clips as avi (Motion JPEG), and wide webm
+clips, as large as Something-Something's, which a clip that wraps round gives when it is laid side
+by side.
 
 Both run on one core with one thread, each in a process of its own, in turns: rounds in random
 order, medians of the rounds. The files are in the page cache. PyAV lives in an environment of its

@@ -5,9 +5,9 @@
 
 Runs the stages pretrain, embed and downstream in a folder of their own, for the first slicing of
 the modality (or --slicing) and each embedding layer named; the probes are fitted on training
-examples and scored on the *validation* split, never on test. Appends a row for each task, number of examples and
-metric to the output, with what was set. The features of the params file must exist (snakemake
---until spectrograms frames pictures); what is set may not change them.
+examples and scored on the *validation* split, never on test. Appends a row for each task, number of
+examples and metric to the output, with what was set. The features of the params file must exist
+(snakemake --until spectrograms frames pictures); what is set may not change them.
 """
 
 from __future__ import annotations

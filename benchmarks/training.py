@@ -1,10 +1,11 @@
 """CFN training and the downstream sweep, each beside plain Keras: python benchmarks/training.py
 
 Training: inputs a second of shuffle_to_learn.pretext.pretraining (a fresh permutation an example
-and step) against keras.Model.fit on patches that were shuffled once, the same network, loss and batch. Sweep:
-seconds of all probes of one encoder and task as one computation against one Keras fit a probe, with
-the same number of steps at most and early stopping. Both in one process with one thread, peers in
-turn, medians of the rounds; a ratio above 1 is in favour of this project. Writes training.md.
+and step) against keras.Model.fit on patches that were shuffled once, the same network, loss and
+batch. Sweep: seconds of all probes of one encoder and task as one computation against one Keras fit
+a probe, with the same number of steps at most and early stopping. Both in one process with one
+thread, peers in turn, medians of the rounds; a ratio above 1 is in favour of this project. Writes
+training.md.
 """
 
 from __future__ import annotations

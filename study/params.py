@@ -420,7 +420,9 @@ class Params(Section):
             if study.dataset == dataset:
                 return modality, study
         has = ", ".join(study.dataset for study in self.studies.values())
-        raise InputError(f"dataset {dataset}: the params file has {has} (after a change: make dvc)")
+        raise InputError(
+            f"dataset {dataset}: the params file has {has} (if dvc.yaml asks for it: make dvc)"
+        )
 
     def extracted_by(self, dataset: str, extraction: str) -> Study:
         """The study whose features a stage extracts from a dataset."""

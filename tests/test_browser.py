@@ -17,7 +17,10 @@ from test_results import make_study, run_all
 from study.loading import load_params
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here"),
+]
 
 # What a page is asked in the browser; the answer is put where --dump-dom shows it.
 PROBE = """

@@ -89,3 +89,35 @@ def test_an_independent_difference_covers_as_often_as_two_samples_let_it() -> No
         hits += found.covers(0.5)
     assert 0.89 < hits / 300 < 0.98
     assert np.isnan(independent_difference([[1.0]], [[2.0]]).low)
+
+
+def test_tables_of_unequal_draws_are_compared_where_all_seeds_have_them(tmp_path: Path) -> None:
+    """A seed that was run with fewer draws than the others cuts the table, paired or not."""
+    uneven = scores().query("not (upstream_seed == 1 and replicate > 1)")
+    for number, changes in enumerate(({}, {"spectrograms": {"n_mels": 40}})):
+        a = folder(tmp_path / f"a{number}", uneven)
+        b = folder(tmp_path / f"b{number}", scores(0.01), **changes)
+        compare.main([str(a), str(b), "--csv", str(tmp_path / "out.csv")])
+        (row,) = pd.read_csv(tmp_path / "out.csv").itertuples()
+        cut = uneven[uneven["replicate"] < 2]["value"].mean()
+        assert row.a == pytest.approx(cut)
+        assert bool(row.paired) == (not changes)
+        assert np.isfinite([row.difference, row.ci_low, row.ci_high]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda table: table[table["upstream_seed"] == table["replicate"]],
+            "mse, mlp, family, accuracy, 100: the seeds of a study have no draw",
+        ),
+        (lambda table: pd.concat([table, table[:1]]), "scores.csv, line 14: the same score as on"),
+    ],
+)
+def test_scores_that_make_no_table_are_told_in_one_line(tmp_path: Path, change, said) -> None:
+    a, b = folder(tmp_path / "a", change(scores())), folder(tmp_path / "b", scores())
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(lambda: compare.main([str(a), str(b)]))
+    assert str(stopped.value.code).startswith("error: ") and said in stopped.value.code
+    assert len(stopped.value.code.splitlines()) == 1

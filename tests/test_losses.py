@@ -236,3 +236,16 @@ def test_partial_ranks_is_the_share_of_right_places() -> None:
     result = losses.partial_ranks(tf.constant(RANKS), tf.constant(guess))
     assert np.allclose(result, [0.6, 0.6, 0.0])
     assert np.allclose(losses.partial_ranks(RANKS, rank(tf.constant(RANKS * 0.3))), 1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int64"])
+def test_cross_entropy_takes_ranks_of_any_type(dtype: str) -> None:
+    """Ranks that went through a network or a mean are not whole to the last bit."""
+    permutations = [[1, 2, 3], [3, 1, 2], [2, 3, 1]]
+    logits = tf.constant([[0.3, -1.0, 2.0]])
+    wanted = losses.permutation_cross_entropy(tf.constant([[3, 1, 2]]), logits, permutations)
+    ranks = tf.cast(tf.constant([[3, 1, 2]]), dtype)
+    assert losses.permutation_cross_entropy(ranks, logits, permutations) == wanted
+    for off in (-2e-7, 2e-7, -0.4, 0.4):
+        ranks = tf.constant([[3.0, 1.0, 2.0]]) + off
+        assert losses.permutation_cross_entropy(ranks, logits, permutations) == wanted

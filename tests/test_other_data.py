@@ -4,17 +4,18 @@ folder."""
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT
 from test_folder import pictures, write_labels
 from test_public import HELD_OUT, OWN, SEED, make
 from tiny_study import EVERYTHING, IMAGES, Study, ran
 
+pytestmark = pytest.mark.long
 DATASETS = {"notes": "nsynth_full", "motions": "something_something_v2", "scenes": "imagenet_voc"}
 
 
@@ -41,9 +42,9 @@ def test_the_papers_datasets_under_both_runners(
 
     for modality in OWN:
         make(modality, data / modality, monkeypatch)
-    for own in data.iterdir():  # each was prepared in a folder of its own
-        for path in own.rglob("*"):
-            target = data / path.relative_to(own)
+    for part in data.iterdir():  # each was prepared in a folder of its own
+        for path in part.rglob("*"):
+            target = data / path.relative_to(part)
             if path.is_file():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 path.rename(target)
@@ -55,6 +56,7 @@ def test_the_papers_datasets_under_both_runners(
     for runner in ("snakemake", "dvc"):
         study = Study(tmp_path / runner)
         rewrite(study, change)
+        study.call(sys.executable, "-m", "tools.dvc_yaml")  # since the datasets are others
         run = getattr(study, runner)
         assert run() == named({job for job in EVERYTHING if "random" not in job})
         assert run() == set()
@@ -72,18 +74,17 @@ def test_a_folder_under_both_runners(tmp_path: Path) -> None:
     source = tmp_path / "pictures"
     source.mkdir()
     write_labels(source, pictures(source))
-    folder = yaml.safe_load((ROOT / "presets/folder.yaml").read_text())["folder"]
-    folder |= {"group": "", "valid_share": 0.15, "test_share": 0.3}
 
     def change(content: dict) -> None:
-        own = content["images"]
-        content["folder"] = folder
-        own |= {"dataset": "folder", "source": "pictures"}
-        own["pretrain"]["batch_size"] = 8
-        own["downstream"] |= {"tasks": {"species": "categories"}, "n_examples": [20]}
+        study = content["images"]
+        content["folder"] |= {"group": "", "valid_share": 0.15, "test_share": 0.3}
+        study |= {"dataset": "folder", "source": "pictures"}
+        study["pretrain"]["batch_size"] = 8
+        study["downstream"] |= {"tasks": {"species": "categories"}, "n_examples": [20]}
 
     rewrite(study, change)
-    wanted = {"dataset folder", "images folder 0", "join folder"}
+    study.call(sys.executable, "-m", "tools.dvc_yaml")  # since a dataset is another
+    wanted = {"dataset folder", "pictures folder 0", "join folder"}
     wanted |= IMAGES - {"examples images perturbed_fy"}
 
     assert study.snakemake("images") == wanted

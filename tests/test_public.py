@@ -25,7 +25,9 @@ import stages.pictures
 import stages.spectrograms
 from shuffle_to_learn.datasets import public
 from stages import site
+from study.errors import InputError
 from study.loading import load_params
+from study.sources import open_prepared
 
 SEED, HELD_OUT = 3, 0.25
 EXTRACTIONS = {"audio": stages.spectrograms, "video": stages.frames, "images": stages.pictures}
@@ -252,7 +254,9 @@ def test_features_of_what_its_own_loader_prepared(
     params = load_params(path)
     study, layout, name = params.study(modality), params.layout, OWN[modality]
 
-    call(stages.dataset, "--dataset", name, "--params", path)
+    with monkeypatch.context() as patch:  # not one record is read: ImageNet has 144 GB of them
+        patch.setattr(tfds, "as_numpy", None)
+        call(stages.dataset, "--dataset", name, "--params", path)
     for shard in map(str, study.shards):
         call(EXTRACTIONS[modality], "--dataset", name, "--shard", shard, "--params", path)
     call(stages.join, "--dataset", name, "--params", path)
@@ -313,6 +317,28 @@ def test_absent_data_is_told_with_the_places_expected(tmp_path: Path, modality: 
     for text in wanted:
         assert text in line
     assert not (tmp_path / "data" / OWN[modality] / "tfds").exists()
+
+
+@pytest.mark.parametrize(
+    ("folders", "opened"),
+    [
+        (["incomplete.RK5PRU_2.3.3", "2.3.3"], "2.3.3"),
+        (["2.3.3.bak", "2.3.3", "2.10.0", "2.9.0"], "2.10.0"),
+        (["incomplete.RK5PRU_2.3.3"], None),
+    ],
+)
+def test_what_tfds_leaves_behind_is_no_version(
+    tmp_path: Path, monkeypatch, folders: list[str], opened: str | None
+) -> None:
+    for name in folders:
+        (tmp_path / "nsynth/full" / name).mkdir(parents=True)
+        (tmp_path / "nsynth/full" / name / "dataset_info.json").write_text("{}")
+    monkeypatch.setattr(tfds, "builder_from_directory", lambda folder: folder.name)
+    if opened:
+        assert open_prepared(tmp_path / "none", tmp_path, "nsynth/full") == opened
+    else:
+        with pytest.raises(InputError, match="holds no dataset that TFDS prepared"):
+            open_prepared(tmp_path / "none", tmp_path, "nsynth/full")
 
 
 def test_videos_that_are_not_there_are_told(tmp_path: Path) -> None:

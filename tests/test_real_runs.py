@@ -112,6 +112,7 @@ class TestDvc(Real):
             if "shards" not in path.parts
         ]
         assert not [path for path in left if {"scores", "history", "answers"} & set(path.parts)]
+        assert made.dvc() == set()
         made.call("dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
         made.commit()
         made.call("dvc", "push")

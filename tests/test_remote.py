@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 from tiny_study import Study
 
-pytestmark = pytest.mark.skipif(
-    not (find_spec("dvc_s3") and find_spec("moto")), reason="needs dvc-s3 and moto: make moto"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not (find_spec("dvc_s3") and find_spec("moto")), reason="needs dvc-s3 and moto: make moto"
+    ),
+]
 
 SERVER = """
 from moto.server import ThreadedMotoServer
@@ -51,8 +54,7 @@ def test_a_study_through_s3(s3: str, tmp_path: Path) -> None:
     study.dvc()
     study.call("dvc", "remote", "add", "--default", "storage", "s3://study/tiny")
     study.call("dvc", "remote", "modify", "storage", "endpointurl", s3)
-    study.call("git", "add", "--all")
-    study.call("git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "a")
+    study.commit()
     assert re.search(r"\d+ files pushed", study.call("dvc", "push"))
     clone = study.clone(tmp_path / "clone")
     assert not (clone.folder / "data").exists()

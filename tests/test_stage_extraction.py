@@ -647,7 +647,7 @@ def test_datasets_and_stages_that_do_not_go_together(tmp_path: Path) -> None:
     for section in ("video", "motions"):
         del content[section]
     params.write_text(yaml.safe_dump(content))
-    with pytest.raises(InputError, match="dataset motions: the params file has scenes"):
+    with pytest.raises(InputError, match="dataset motions: the params file has notes, scenes"):
         run(stages.frames, "motions", params)
     with pytest.raises(InputError, match=f"{params} has no section motions"):
         run(stages.dataset, "motions", params)

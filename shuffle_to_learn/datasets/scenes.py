@@ -177,7 +177,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Seen:
-    """The visible part of an object; its box is top, left, bottom, right as shares of the picture."""
+    """An object's visible part; its box (top, left, bottom, right) in shares of the picture."""
 
     label: str
     bbox: tuple[float, float, float, float]

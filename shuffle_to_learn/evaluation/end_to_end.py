@@ -248,7 +248,7 @@ def _head(features: int, outputs: int, hidden: tuple[int, ...], seed: int) -> li
 
 
 def _in_chunks(function: Callable[[np.ndarray], tf.Tensor], rows: np.ndarray) -> np.ndarray:
-    """What a function makes of the rows, called with few of them at a time."""
+    """The results of a function for all rows, computed for few rows at a time."""
     starts = range(0, len(rows), _EVALUATED)
     return np.concatenate([function(rows[s : s + _EVALUATED]).numpy() for s in starts])
 

@@ -1,4 +1,4 @@
-"""What a classifier has to answer, the loss of its answers, and when its training stops."""
+"""Targets of classifiers: kinds, encoding, losses, decoding; and early stopping."""
 
 from __future__ import annotations
 
