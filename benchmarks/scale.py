@@ -55,20 +55,20 @@ PAPER = ROOT / "presets/paper.yaml"
 
 def content(folder: Path, times: int) -> dict:
     """The default study's settings on so many quarters of four of its data."""
-    own = yaml.safe_load((ROOT / "params.yaml").read_text())
-    own["paths"] = {"data": str(folder / "data"), "results": str(folder / "results")}
-    own["notes"]["pitch_step"] = NOTES[times]
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["paths"] = {"data": str(folder / "data"), "results": str(folder / "results")}
+    content["notes"]["pitch_step"] = NOTES[times]
     for dataset, splits in COUNTS.items():
         for split in splits:
-            own[dataset][split] = own[dataset][split] * times // 4
+            content[dataset][split] = content[dataset][split] * times // 4
     for modality in ("audio", "video", "images"):
-        own[modality]["pretrain"]["epochs"] = 1
-        examples = [own[modality]["downstream"]["n_examples"][0]]
-        own[modality]["downstream"]["n_examples"] = examples
-        own[modality]["downstream"]["others"]["n_examples"] = []
-        own[modality]["ablation"] = {key: [] for key in own[modality]["ablation"]}
-        own[modality]["end_to_end"] |= {"methods": [], "seeds": [], "n_examples": []}
-    return own
+        content[modality]["pretrain"]["epochs"] = 1
+        examples = [content[modality]["downstream"]["n_examples"][0]]
+        content[modality]["downstream"]["n_examples"] = examples
+        content[modality]["downstream"]["others"]["n_examples"] = []
+        content[modality]["ablation"] = {key: [] for key in content[modality]["ablation"]}
+        content[modality]["end_to_end"] |= {"methods": [], "seeds": [], "n_examples": []}
+    return content
 
 
 def run(*command: str) -> tuple[float, float]:
@@ -82,7 +82,7 @@ def run(*command: str) -> tuple[float, float]:
     _, status, used = os.wait4(process.pid, 0)
     if status:
         sys.exit(said)
-    # Of its children the largest is counted by their own parent.
+    # The largest of its children is counted by their parent.
     return time.perf_counter() - start, used.ru_maxrss / 1024
 
 
@@ -159,12 +159,12 @@ def draw(table: pd.DataFrame) -> None:
 def words(found: pd.DataFrame, where: str) -> str:
     """The measurements, and what extraction of the public datasets comes to."""
     rows, public_rows = [], []
-    for (modality, stage), own in found.groupby(["modality", "stage"], sort=False):
+    for (modality, stage), measured in found.groupby(["modality", "stage"], sort=False):
         counts, seconds, memory, written = (
-            [f"{value:,.0f}" if value >= 10 else f"{value:.1f}" for value in own[column]]
+            [f"{value:,.0f}" if value >= 10 else f"{value:.1f}" for value in measured[column]]
             for column in ("inputs", "seconds", "peak_mib", "written_mib")
         )
-        (less, more), (sooner, later) = own["inputs"].iloc[1:], own["seconds"].iloc[1:]
+        (less, more), (sooner, later) = measured["inputs"].iloc[1:], measured["seconds"].iloc[1:]
         each = (later - sooner) / (more - less)
         rows.append([f"{modality}: {stage}", *map(" / ".join, (counts, seconds, memory, written))])
         rows[-1].append(f"{1000 * each:.2g}")

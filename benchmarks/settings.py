@@ -87,10 +87,10 @@ def trial(
             changed[modality]["downstream"]["others"]["probes"] = []
             file.write_text(yaml.safe_dump(changed))
             layout = load_params(file).layout
-            own = layout.features(study.dataset, "train").parent
-            if not own.exists():
-                own.parent.mkdir()
-                own.symlink_to(made.resolve())
+            features = layout.features(study.dataset, "train").parent
+            if not features.exists():
+                features.parent.mkdir()
+                features.symlink_to(made.resolve())
             options = ["--modality", modality, "--slicing", encoder.slicing, "--method", method]
             options += ["--seed", str(seed), "--params", str(file)]
             if layer == layers[0]:

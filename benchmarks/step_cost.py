@@ -73,8 +73,8 @@ def main() -> None:
     for name, found in steps.items():
         ratio, low, high = ratio_interval(found, steps[BASE])
         interval = "" if name == BASE else f"{low:.3f} to {high:.3f}"
-        own = 1e3 * np.median(alone[name] - alone[BASE]) / CALLS
-        adds = "" if name == BASE else f"{own:.3f} ({own / step:+.2%})"
+        added = 1e3 * np.median(alone[name] - alone[BASE]) / CALLS
+        adds = "" if name == BASE else f"{added:.3f} ({added / step:+.2%})"
         rows.append([name, f"{1e3 * np.median(found) / STEPS:.2f}", f"{ratio:.3f}", interval, adds])
 
     import keras
@@ -116,10 +116,11 @@ def trainings(params: Params) -> dict[str, Pretraining]:
 
     def training(name: str) -> Pretraining:
         section = getattr(audio.method, name)
-        own = section.model_dump(exclude={"learning_rate"}) if section else {}  # else its defaults
+        # Without a section the method has its defaults.
+        settings = section.model_dump(exclude={"learning_rate"}) if section else {}
         return Pretraining(
             network,
-            METHODS[name](slicing.patches, **own),
+            METHODS[name](slicing.patches, **settings),
             slicing,
             gap=settings.gap,
             epochs=100_000,

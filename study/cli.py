@@ -41,6 +41,10 @@ ENCODER = ("modality", "slicing", "method", "seed")
 """The options that say which encoder a stage is about."""
 
 
+LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Where numerical libraries look for a number of threads when they are loaded."""
+
+
 def parser(
     description: str | None, params: str = "the settings of the study"
 ) -> argparse.ArgumentParser:
@@ -120,11 +124,10 @@ def threads(args: argparse.Namespace, setting: int | Literal["all"]) -> int:
         The number of threads, at least 1.
     """
     number = args.threads or ((os.cpu_count() or 1) if setting == "all" else setting)
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[variable] = str(number)  # for libraries that are loaded from now on
+    os.environ.update(dict.fromkeys(LIBRARIES, str(number)))  # for what is loaded from now on
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(number)  # for those that are loaded
+    threadpool_limits(number)  # for what is loaded
     return number
 
 

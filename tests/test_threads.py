@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, TinyStudy
 
 from stages import pretrain
+from study import cli
 
 PROGRAM = """
 import json, sys
@@ -27,9 +29,11 @@ print(json.dumps([sorted(pools), tf.config.threading.get_intra_op_parallelism_th
 """
 
 
-@pytest.mark.parametrize("shell", [None, "2", "16", "0", "many"])
-@pytest.mark.parametrize(("options", "threads"), [([], 1), (["--threads", "2"], 2)])
+@pytest.mark.parametrize(
+    ("shell", "options", "threads"), [("16", [], 1), ("1", ["--threads", "2"], 2), (None, [], 1)]
+)
 def test_the_shell_does_not_decide(shell: str | None, options: list[str], threads: int) -> None:
+    """Neither TensorFlow's threads nor those of the numerical libraries."""
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     if shell is not None:
         environment["OMP_NUM_THREADS"] = shell
@@ -42,6 +46,15 @@ def test_the_shell_does_not_decide(shell: str | None, options: list[str], thread
         check=True,
     )
     assert json.loads(done.stdout.splitlines()[-1]) == [[threads], threads]
+
+
+@pytest.mark.parametrize("shell", ["0", "3", "many", ""])
+@pytest.mark.parametrize(("option", "setting", "threads"), [(None, 1, 1), (1, "all", 1)])
+def test_whatever_the_shell_says(monkeypatch, shell: str, option, setting, threads: int) -> None:
+    for name in cli.LIBRARIES:
+        monkeypatch.setenv(name, shell)
+    assert cli.threads(Namespace(threads=option), setting) == threads
+    assert {os.environ[name] for name in cli.LIBRARIES} == {str(threads)}
 
 
 def test_the_same_bytes_whatever_the_shell_says(tmp_path: Path) -> None:
