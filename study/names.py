@@ -32,7 +32,7 @@ class Measure(NamedTuple):
 
 
 # The colours are those of Okabe and Ito (2008), and others: no two are closer than the closest of
-# theirs, for every common colour blindness (tests/test_results.py).
+# theirs, for every common colour blindness (tests/test_names.py).
 # In order of the paper's tables: from no pretraining to differentiable ranking.
 LOOKS = {
     "supervised": Look("Supervised, end to end", "#0072B2", "P", (8, 2)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -227,3 +227,57 @@ class TinyStudy:
 def tiny_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyStudy:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     return TinyStudy(tmp_path)
+
+
+# Studies that tests of several files read; made once a process.
+
+
+@pytest.fixture(scope="session")
+def done(tmp_path_factory: pytest.TempPathFactory) -> TinyStudy:
+    """An audio study whose networks are trained and scored; only to be read."""
+    from trained_study import carry
+
+    return carry(tmp_path_factory.mktemp("done"))
+
+
+@pytest.fixture(scope="session")
+def outputs(done: TinyStudy) -> dict[str, bytes]:
+    """What the stages of that study wrote."""
+    from trained_study import made
+
+    return made(done)
+
+
+@pytest.fixture(scope="session")
+def carried(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], TinyStudy]:
+    """Such a study of a modality; only to be read."""
+    from trained_study import carry
+
+    return cache(lambda modality: carry(tmp_path_factory.mktemp(modality), modality))
+
+
+@pytest.fixture
+def tiny_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modality: str) -> TinyStudy:
+    """A study of a modality of which no stage has run."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    return TinyStudy(tmp_path, modality=modality)
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The params file of a gathered study whose results are made; not to be changed."""
+    from scored_study import whole_study
+
+    return whole_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Path:
+    """The params file of a small gathered study of which no results stage has run."""
+    from scored_study import make_study
+
+    return make_study(
+        tmp_path,
+        audio={"n_examples": [100, 1000], "tasks": ["family", "pitch"]},
+        video={"n_examples": [100, 3000], "slicings": ["frames-20"]},
+    )

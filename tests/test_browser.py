@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import pandas as pd
 import pytest
-from test_results import make_study, run_all
+from scored_study import make_study, run_all
 
 from study.loading import load_params
 

@@ -223,7 +223,7 @@ CHANGES = [
         set(),
     ),
 ]
-REAL = CHANGES[0], CHANGES[2]
-"""Those that are run for real, too."""
+REAL = CHANGES[0], CHANGES[3]
+"""Those that are run for real, too: after each the results are other bytes."""
 TOGETHER = ((0, 5), (1, 3), (2, 4), (6, 7), (8, 9))
 """Changes that are made at once where each run takes long: each pair is of different stages."""

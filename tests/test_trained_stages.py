@@ -1,0 +1,202 @@
+"""The stages pretrain, embed, downstream and end_to_end: their outputs, and their help."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, TinyStudy
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
+from trained_study import STAGES, made, settings
+
+from stages import pretrain
+
+
+def test_the_outputs_are_those_of_the_design(outputs: dict[str, bytes]) -> None:
+    e = "audio/frequency-5/mse"
+    assert sorted(outputs) == [
+        f"data/answers/{e}/0.csv",
+        *(f"data/embeddings/{e}/0/{split}.npy" for split in ("test", "train", "valid")),
+        f"data/encoders/{e}/0/cfn.keras",
+        f"data/history/{e}/0.csv",
+        f"data/pretext/{e}/0.json",
+        f"data/scores/{e}/0-end-to-end.csv",
+        f"data/scores/{e}/0.csv",
+    ]
+
+
+def test_the_history_has_every_epoch(done: TinyStudy) -> None:
+    history = pd.read_csv(done.layout.history(done.encoder()))
+    trained = ["learning_rate", "loss", "partial_ranks", "score_spread", "zero_gradients"]
+    held_out = ["valid_loss", "valid_partial_ranks", "valid_score_spread"]
+    assert list(history.columns) == ["epoch", *trained, *held_out]
+    assert list(history["epoch"]) == [0, 1, 2, 3]  # 0 is the untrained network, held out only
+    assert history.loc[0, trained].isna().all()
+    assert history.loc[1:].notna().all(axis=None)
+    assert history["valid_loss"].iloc[-1] < history["valid_loss"].iloc[0]
+    assert (history["zero_gradients"].iloc[1:] == 0).all()  # of the squared error
+    spread = history["valid_score_spread"]
+    assert spread.iloc[0] < 0.5  # the untrained network scores every patch about alike
+    assert 1 < spread.iloc[-1] < 4  # of ranks 1 to 5
+
+
+def test_tensorboard_has_what_the_history_has(done: TinyStudy) -> None:
+    board = EventAccumulator(str(done.layout.tensorboard(done.encoder()))).Reload()
+    history = pd.read_csv(done.layout.history(done.encoder())).loc[1:]
+    assert set(board.Tags()["tensors"]) == set(history.columns)
+    for name in history.columns:
+        events = board.Tensors(name)
+        assert [event.step for event in events] == [1, 2, 3]
+        values = [make_ndarray(event.tensor_proto) for event in events]
+        assert np.allclose(values, history[name])
+
+
+def test_the_pretext_scores_are_the_last_epochs(done: TinyStudy) -> None:
+    history = pd.read_csv(done.layout.history(done.encoder()))
+    pretext = json.loads(done.layout.pretext(done.encoder()).read_text())
+    metrics = pretext.pop("metrics")
+    assert metrics["partial_ranks"] == pytest.approx(history["valid_partial_ranks"].iloc[-1])
+    assert metrics["loss"] == pytest.approx(history["valid_loss"].iloc[-1])
+    assert set(metrics) == {"partial_ranks", "loss"}
+    assert list(pretext.items()) == [
+        ("modality", "audio"),
+        ("dataset", "notes"),
+        ("slicing", "frequency-5"),
+        ("method", "mse"),
+        ("upstream_seed", 0),
+    ]
+
+
+def test_the_embeddings_are_the_frozen_layers_of_patches_in_order(done: TinyStudy) -> None:
+    model = keras.saving.load_model(done.layout.model(done.encoder()))
+    joined = keras.Model(model.input, model.get_layer("joined").output)
+    for split, count in {"train": 80, "valid": 30, "test": 40}.items():
+        embeddings = np.load(done.layout.embeddings(done.encoder(), split))
+        assert embeddings.dtype == np.float32
+        assert embeddings.shape == (count, 16)
+        features = np.load(done.layout.features("notes", split)).astype(np.float32)
+        expected = joined(features.reshape(count, 5, 4, 12, 1))  # bands from low to high
+        assert np.allclose(embeddings, expected, atol=1e-5)
+
+
+def test_the_scores_are_tidy(done: TinyStudy) -> None:
+    scores = pd.read_csv(done.layout.scores(done.encoder()))
+    identity = ["modality", "dataset", "slicing", "method", "upstream_seed"]
+    run = ["classifier", "task", "n_examples", "replicate", "metric"]
+    assert list(scores.columns) == [*identity, *run, "value"]
+    assert (scores[identity] == ["audio", "notes", "frequency-5", "mse", 0]).all(axis=None)
+    metrics = {
+        (task, metric)
+        for task, names in {
+            "instrument": ["accuracy"],
+            "family": ["accuracy"],
+            "pitch": ["mse", "accuracy"],
+        }.items()
+        for metric in names
+    }
+    both = {(t, n, r, m) for t, m in metrics for n in (12, 60) for r in (0, 1)}
+    wanted = {("mlp", *row) for row in both} | {("knn", *row) for row in both if row[1] == 60}
+    assert set(scores[run].itertuples(index=False, name=None)) == wanted
+    assert len(scores) == len(wanted)
+    accuracy = scores.query("metric == 'accuracy'")
+    assert accuracy["value"].between(0, 1).all()
+    keys = ["classifier", "task", "metric"]
+    with_60 = scores.query("n_examples == 60").groupby(keys)["value"].mean()
+    for classifier in ("mlp", "knn"):
+        assert with_60[classifier, "instrument", "accuracy"] > 0.4  # by chance 0.25
+        # of guessing the mean: 133, of guessing 0: 3700
+        assert with_60[classifier, "pitch", "mse"] < 200
+    trained = pd.read_csv(done.layout.end_to_end(done.encoder()))
+    wanted = {("end_to_end", *row) for row in both if row[2] == 0}
+    assert set(trained[run].itertuples(index=False, name=None)) == wanted
+    assert len(trained) == len(wanted) and list(trained.columns) == list(scores.columns)
+    with_60 = trained.query("n_examples == 60").groupby(["task", "metric"])["value"].mean()
+    assert with_60["instrument", "accuracy"] > 0.4
+
+
+def test_the_same_again_gives_the_same_bytes(tiny_study, outputs) -> None:
+    for stage in STAGES:
+        tiny_study.run(stage)
+    assert made(tiny_study) == outputs
+
+
+@pytest.mark.parametrize("method", ["random", "fixed_permutations"])
+def test_a_method_has_its_length_and_its_outputs(tiny_study: TinyStudy, method: str) -> None:
+    tiny_study.run(pretrain, method)
+    history = pd.read_csv(tiny_study.layout.history(tiny_study.encoder(method)))
+    assert len(history) == (1 if method == "random" else 4)
+    pretext = json.loads(tiny_study.layout.pretext(tiny_study.encoder(method)).read_text())
+    assert pretext["method"] == method
+    model = keras.saving.load_model(tiny_study.layout.model(tiny_study.encoder(method)))
+    assert model.output_shape == (None, 10 if method == "fixed_permutations" else 5)
+
+
+def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: TinyStudy) -> None:
+    def change(content: dict) -> None:
+        pretraining = {"gap": 1, "batch_normalization": True, "tile_normalization": True}
+        settings("pretrain", precision="mixed_bfloat16", epochs=1, **pretraining)(content)
+        settings("embed", layer="tiles")(content)
+        others = {"probes": [], "n_examples": [], "neighbors": 5}
+        settings("downstream", tasks=["family"], evaluate_on="valid", n_examples=[20])(content)
+        settings("downstream", others=others)(content)
+        settings("end_to_end", n_examples=[20])(content)
+
+    tiny_study.change(change)
+    for stage in STAGES:
+        tiny_study.run(stage, slicing="grid-5x3")
+    layout, encoder = tiny_study.layout, tiny_study.encoder(slicing="grid-5x3")
+    model = keras.saving.load_model(layout.model(encoder))
+    assert model.input_shape == (None, 15, 3, 3, 1)
+    assert model.get_layer("norm1")
+    assert model.get_layer("tile_normalization")
+    assert model.get_layer("conv1").compute_dtype == "bfloat16"
+    assert np.load(layout.embeddings(encoder, "valid")).shape == (30, 15 * 8)
+    scores = pd.read_csv(layout.scores(encoder))
+    assert list(scores["task"]) == ["family"] * 2
+    correct = scores["value"] * 30  # of the 30 inputs held out
+    assert np.allclose(correct, correct.round())
+
+
+def test_help_is_quick_and_names_the_options() -> None:
+    """All in one process, which must not have loaded TensorFlow at its end."""
+    names = sorted(
+        path.stem
+        for path in (ROOT / "stages").glob("*.py")
+        if '__name__ == "__main__"' in path.read_text()
+    )
+    assert {"pretrain", "embed", "downstream", "end_to_end", "tables", "site"} <= set(names)
+    code = """
+import contextlib, importlib, io, json, sys
+said = {}
+for name in sys.argv[1:]:
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        importlib.import_module("stages." + name).main(["--help"])
+        raise AssertionError(f"{name} --help ran on")
+    said[name] = text.getvalue()
+print(json.dumps({"said": said, "loaded": [m for m in sys.modules if "." not in m]}))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code, *names], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    answer = json.loads(result.stdout)
+    assert not {"tensorflow", "keras", "tensorflow_datasets", "snakemake"} & set(answer["loaded"])
+    for name, text in answer["said"].items():
+        assert "--params FILE" in text, name
+        assert len(text.splitlines()) > 8, name
+    for name in ("pretrain", "embed", "downstream", "end_to_end"):
+        for option in ("--modality", "--slicing", "--method", "--seed"):
+            assert f"{option} " in answer["said"][name]
+
+
+def test_help_ends_with_status_0() -> None:
+    for stage in STAGES:
+        with pytest.raises(SystemExit) as stopped:
+            stage.main(["--help"])
+        assert stopped.value.code == 0
