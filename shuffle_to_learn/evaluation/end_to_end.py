@@ -97,19 +97,21 @@ def predict_end_to_end(
     network = _Network(encoder, target.outputs, slicing, gap, settings, seed)
     start = network.state()
     predictions = []
-    for number in progress(range(len(subsets))):
+    try:
+        for number in progress(range(len(subsets))):
+            network.restore(start)
+            subset = subsets[number]
+            if target.kind == "value":
+                target = target.standardised(*_moments(targets[subset]))
+            fit, held = (
+                _Part(_rows(inputs, rows), target.encode(targets[rows]).numpy())
+                for rows in split_validation(subset, validation_share)
+            )
+            network.standardise(np.concatenate([fit.inputs, held.inputs]))
+            _train(network, fit, held, settings, seed, number)
+            predictions.append(target.decode(network.predict(queries)))
+    finally:
         network.restore(start)
-        subset = subsets[number]
-        if target.kind == "value":
-            target = target.standardised(*_moments(targets[subset]))
-        fit, held = (
-            _Part(_rows(inputs, rows), target.encode(targets[rows]).numpy())
-            for rows in split_validation(subset, validation_share)
-        )
-        network.standardise(np.concatenate([fit.inputs, held.inputs]))
-        _train(network, fit, held, settings, seed, number)
-        predictions.append(target.decode(network.predict(queries)))
-    network.restore(start)
     return np.stack(predictions)
 
 
