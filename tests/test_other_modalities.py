@@ -54,7 +54,7 @@ def test_other_modalities_have_the_same_outputs(carried, modality: str) -> None:
     assert sorted(runs) == [(12, 0), (12, 1), (60, 0), (60, 1)]
     assert scores["value"].between(0, 1).all()
     with_60 = scores.query("n_examples == 60")["value"]
-    assert with_60.mean() > {"video": 0.5, "images": 0.65}[modality]  # by chance 1/3, 1/2
+    assert with_60.mean() > {"video": 0.5, "images": 0.65}[modality]  # chance: 1/3, 1/2
 
 
 @other_modalities
@@ -66,7 +66,7 @@ def test_other_modalities_give_the_same_bytes_again(tiny_other, carried, modalit
 
 def test_the_embeddings_of_clips_are_of_frames_in_order(carried) -> None:
     study = carried("video")
-    assert_embedded(study, lambda x: x[:, [0, 2, 3, 5]])  # the middles of quarters of 6
+    assert_embedded(study, lambda x: x[:, [0, 2, 3, 5]])  # the middle frame of each quarter of 6
 
 
 def test_the_embeddings_of_pictures_are_of_tiles_row_by_row(carried) -> None:
@@ -93,7 +93,7 @@ def assert_embedded(study: TinyStudy, patches: Callable[[np.ndarray], np.ndarray
 
 @other_modalities
 def test_other_modalities_read_their_own_splits(tiny_other, carried, modality: str) -> None:
-    """A file that a stage needs and has not is named, with the stage that makes it."""
+    """A stage names a file that it needs and lacks, and the stage that makes the file."""
     _, upstream = OTHERS[modality]
     layout, dataset = tiny_other.layout, tiny_other.dataset
     needed = {
@@ -157,7 +157,7 @@ def test_what_a_grid_cuts_off_is_told(tiny_other, capsys) -> None:
 def relabel(study: TinyStudy, split: str, change: Callable[[list], list]) -> None:
     path = study.layout.labels("scenes", split)
     table = pd.read_parquet(path)
-    table["objects"] = [change([int(label) for label in own]) for own in table["objects"]]
+    table["objects"] = [change([int(label) for label in labels]) for labels in table["objects"]]
     table.to_parquet(path, index=False)
 
 
@@ -168,7 +168,7 @@ def relabel(study: TinyStudy, split: str, change: Callable[[list], list]) -> Non
 def test_nothing_to_tell_apart_is_refused(tiny_other, carried, splits) -> None:
     provide(tiny_other, made(carried("images")), "embeddings")
     for split in splits:
-        relabel(tiny_other, split, lambda own: [])
+        relabel(tiny_other, split, lambda labels: [])
     assert tiny_other.refusal(downstream) == (
         f"error: {tiny_other.layout.labels('scenes', 'test')}: no category of objects is in some "
         "of the inputs and not in others: there is nothing to score"
@@ -178,7 +178,7 @@ def test_nothing_to_tell_apart_is_refused(tiny_other, carried, splits) -> None:
 @pytest.mark.parametrize("modality", ["images"])
 def test_every_object_in_every_picture_is_refused(tiny_other, carried) -> None:
     provide(tiny_other, made(carried("images")), "embeddings")
-    relabel(tiny_other, "test", lambda own: [0, 1, 2])
+    relabel(tiny_other, "test", lambda labels: [0, 1, 2])
     assert "there is nothing to score" in tiny_other.refusal(downstream)
 
 
@@ -186,9 +186,9 @@ def test_every_object_in_every_picture_is_refused(tiny_other, carried) -> None:
 def test_categories_without_an_area_are_left_out_and_told(tiny_other, carried, capsys) -> None:
     """Object 1 is nowhere in test, object 2 everywhere, 3 to 6 in one training picture alone."""
     provide(tiny_other, made(carried("images")), "embeddings")
-    relabel(tiny_other, "test", lambda own: sorted({*own, 2} - {1}))
+    relabel(tiny_other, "test", lambda labels: sorted({*labels, 2} - {1}))
     first = iter([[3, 6]])
-    relabel(tiny_other, "train", lambda own: next(first, own))
+    relabel(tiny_other, "train", lambda labels: next(first, labels))
     capsys.readouterr()
     tiny_other.run(downstream)
     assert (
@@ -201,7 +201,7 @@ def test_categories_without_an_area_are_left_out_and_told(tiny_other, carried, c
 
 @pytest.mark.parametrize("modality", ["images"])
 def test_the_scores_are_the_areas_of_the_probes(tiny_other, carried, monkeypatch) -> None:
-    """Each row is scikit-learn's area for the log-odds and labels of its own run."""
+    """Each score is scikit-learn's area for the log-odds and labels of the same run."""
     provide(tiny_other, made(carried("images")), "embeddings")
     rng = np.random.default_rng(0)
     log_odds = rng.normal(size=(4, SIZES["test"], 3)).astype(np.float32)
@@ -214,12 +214,14 @@ def test_the_scores_are_the_areas_of_the_probes(tiny_other, carried, monkeypatch
     monkeypatch.setattr("shuffle_to_learn.evaluation.probes.predict_with_probes", predict)
     tiny_other.run(downstream)
     table = pd.read_parquet(tiny_other.layout.labels("scenes", "test"))
-    wanted = np.array([[number in own for number in range(3)] for own in table["objects"]])
+    wanted = np.array([[number in labels for number in range(3)] for labels in table["objects"]])
     trained = pd.read_parquet(tiny_other.layout.labels("scenes", "train"))
-    expected = np.array([[number in own for number in range(3)] for own in trained["objects"]])
+    expected = np.array(
+        [[number in labels for number in range(3)] for labels in trained["objects"]]
+    )
     assert np.array_equal(given_targets[0], expected)
     scores = pd.read_csv(tiny_other.layout.scores(tiny_other.encoder()))
     runs = [(12, 0), (12, 1), (60, 0), (60, 1)]
     assert list(zip(scores["n_examples"], scores["replicate"], strict=True)) == runs
-    areas = [roc_auc_score(wanted, own, average="macro") for own in log_odds]
+    areas = [roc_auc_score(wanted, odds, average="macro") for odds in log_odds]
     assert np.allclose(scores["value"], areas)

@@ -33,7 +33,7 @@ stages.pretrain.main(sys.argv[1:])
 
 
 def test_a_killed_pretraining_goes_on_to_the_same_bytes(tmp_path: Path, monkeypatch) -> None:
-    """Killed within its second checkpoint; with batch normalisation, gap, cosine and warmup."""
+    """Killed while it writes its second checkpoint; batch normalisation, gap, cosine and warmup."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     change = settings(
         "pretrain", batch_normalization=True, gap=1, schedule="cosine", warmup_epochs=0.5
@@ -83,7 +83,7 @@ def after_control_c(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def interrupted(after_control_c: Path, tmp_path: Path) -> TinyStudy:
-    """A copy, with the times of its files, by which inputs are told from others."""
+    """A copy of that study, with the files' times: a change of times is a change of inputs."""
     return TinyStudy(shutil.copytree(after_control_c, tmp_path / "copy"))
 
 
@@ -124,13 +124,13 @@ def test_whatever_the_damage(interrupted: TinyStudy, capsys) -> None:
         assert capsys.readouterr().err == f"{path} is damaged: starting again\n"
 
 
-@pytest.mark.parametrize("what", ["settings", "inputs", "code"])
+@pytest.mark.parametrize("changed", ["settings", "inputs", "code"])
 def test_a_checkpoint_of_something_else_is_not_used(
-    interrupted, outputs, capsys, monkeypatch, what
+    interrupted, outputs, capsys, monkeypatch, changed
 ):
-    if what == "settings":
+    if changed == "settings":
         interrupted.change(settings("pretrain", batch_size=8))
-    elif what == "inputs":
+    elif changed == "inputs":
         path = interrupted.layout.features("notes", "train")
         np.save(path, np.load(path)[::-1])
     else:
@@ -139,5 +139,5 @@ def test_a_checkpoint_of_something_else_is_not_used(
     said = capsys.readouterr().err
     assert "state.npz is of other settings, inputs or code: starting again" in said
     assert "epoch 1/3" in said
-    assert (made(interrupted) == pretrained(outputs)) == (what == "code")
+    assert (made(interrupted) == pretrained(outputs)) == (changed == "code")
     assert not any("checkpoints" in name for name in made(interrupted))

@@ -18,7 +18,7 @@ LEVELS = st.integers(-3, 3).map(float)  # few, so that there are ties
 def test_the_mean_auc_is_that_of_the_categories_that_have_one(
     data, rows: int, columns: int
 ) -> None:
-    """Against scikit-learn, one category at a time, and against the rank-sum statistic."""
+    """Compared with scikit-learn, one category at a time, and with the rank-sum statistic."""
 
     def table(values):
         return np.array(

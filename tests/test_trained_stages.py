@@ -40,10 +40,10 @@ def test_the_history_has_every_epoch(done: TinyStudy) -> None:
     assert history.loc[0, trained].isna().all()
     assert history.loc[1:].notna().all(axis=None)
     assert history["valid_loss"].iloc[-1] < history["valid_loss"].iloc[0]
-    assert (history["zero_gradients"].iloc[1:] == 0).all()  # of the squared error
+    assert (history["zero_gradients"].iloc[1:] == 0).all()  # the squared error has none
     spread = history["valid_score_spread"]
     assert spread.iloc[0] < 0.5  # the untrained network scores every patch about alike
-    assert 1 < spread.iloc[-1] < 4  # of ranks 1 to 5
+    assert 1 < spread.iloc[-1] < 4  # the ranks are 1 to 5
 
 
 def test_tensorboard_has_what_the_history_has(done: TinyStudy) -> None:
@@ -109,8 +109,8 @@ def test_the_scores_are_tidy(done: TinyStudy) -> None:
     keys = ["classifier", "task", "metric"]
     with_60 = scores.query("n_examples == 60").groupby(keys)["value"].mean()
     for classifier in ("mlp", "knn"):
-        assert with_60[classifier, "instrument", "accuracy"] > 0.4  # by chance 0.25
-        # of guessing the mean: 133, of guessing 0: 3700
+        assert with_60[classifier, "instrument", "accuracy"] > 0.4  # chance: 0.25
+        # guessing the mean gives 133, guessing 0 gives 3700
         assert with_60[classifier, "pitch", "mse"] < 200
     trained = pd.read_csv(done.layout.end_to_end(done.encoder()))
     wanted = {("end_to_end", *row) for row in both if row[2] == 0}
@@ -160,12 +160,12 @@ def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: Tin
     assert np.load(layout.embeddings(encoder, "valid")).shape == (30, 15 * 8)
     scores = pd.read_csv(layout.scores(encoder))
     assert list(scores["task"]) == ["family"] * 2
-    correct = scores["value"] * 30  # of the 30 inputs held out
+    correct = scores["value"] * 30  # 30 inputs are held out
     assert np.allclose(correct, correct.round())
 
 
 def test_help_is_quick_and_names_the_options() -> None:
-    """All in one process, which must not have loaded TensorFlow at its end."""
+    """One process runs --help of every stage and must not load TensorFlow."""
     names = sorted(
         path.stem
         for path in (ROOT / "stages").glob("*.py")

@@ -54,7 +54,8 @@ def test_embeddings_that_are_no_numbers_are_named(tiny_study, outputs) -> None:
     assert str(path) in line
 
 
-READS = {  # each file that a stage reads, and the stage that made it
+# The files that a stage reads, each with the stage that makes it.
+READS = {
     pretrain: [
         (lambda s: s.layout.features("notes", "train"), "join"),
         (lambda s: s.layout.features("notes", "valid"), "join"),
@@ -75,13 +76,15 @@ READS = {  # each file that a stage reads, and the stage that made it
         (lambda s: s.layout.labels("notes", "test"), "join"),
     ],
 }
+# The kinds of outputs of earlier stages that a stage needs.
 GIVEN = {
     pretrain: (),
     embed: ("encoders",),
     downstream: ("embeddings",),
     end_to_end: ("encoders",),
 }
-OWN = {
+# The outputs that a stage writes, under data/.
+WRITES = {
     pretrain: r"(encoders|history|pretext)/.*",
     embed: r"embeddings/.*",
     downstream: r"(answers|scores)/.*/\d+\.csv",
@@ -90,9 +93,10 @@ OWN = {
 
 
 def assert_recovers(study: TinyStudy, stage: ModuleType, outputs: dict[str, bytes]) -> None:
+    """Run a stage, and compare its outputs with those of another run of the same study."""
     study.run(stage)
     given = {k for k in outputs if k.split("/")[1] in GIVEN[stage]}
-    wanted = given | {k for k in outputs if re.fullmatch(f"data/{OWN[stage]}", k)}
+    wanted = given | {k for k in outputs if re.fullmatch(f"data/{WRITES[stage]}", k)}
     assert made(study) == {k: outputs[k] for k in wanted}
 
 
@@ -153,7 +157,7 @@ def test_labels_of_another_length_or_without_a_task_are_refused(tiny_study, outp
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Writes beyond a size fail, as on a full disk; Python ignores the signal."""
+    """Make writes beyond a file size fail, as on a full disk; Python ignores the signal."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -177,7 +181,7 @@ def test_a_full_disk_is_told_and_the_next_run_recovers(
     tiny_study, outputs, capsys, stage, size, file
 ) -> None:
     provide(tiny_study, outputs, *GIVEN[stage])
-    with largest_file(size):  # what is captured by capsys is no file
+    with largest_file(size):  # capsys keeps output in memory: no file
         line = tiny_study.refusal(stage)
     assert line.startswith(f"error: could not write {tiny_study.folder / file}: ")
     assert_recovers(tiny_study, stage, outputs)

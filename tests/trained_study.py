@@ -26,13 +26,13 @@ def carry(folder: Path, modality: str = "audio") -> TinyStudy:
 
 
 def made(study: TinyStudy) -> dict[str, bytes]:
-    """What the stages wrote."""
+    """The files that the stages wrote."""
     given = ("params.yaml", f"data/{study.dataset}/")
     return {name: x for name, x in study.files().items() if not name.startswith(given)}
 
 
 def provide(study: TinyStudy, outputs: dict[str, bytes], *kinds: str) -> None:
-    """Puts outputs of another run of the same study in place."""
+    """Copy outputs of another run of the same study, of these kinds, into the study's folder."""
     for name, content in outputs.items():
         if name.split("/")[1] in kinds:
             path = study.folder / name
@@ -45,6 +45,7 @@ def assert_matches(line: str, pattern: str) -> None:
 
 
 def settings(section: str, modality: str = "audio", **values) -> Callable[[dict], None]:
+    """A change of settings, for TinyStudy.change."""
     return lambda content: content[modality][section].update(values)
 
 
