@@ -42,6 +42,11 @@ def merged(path: str | Path) -> dict[str, Any]:
     return _merged(Path(path), ())
 
 
+def starts_from_another(path: str | Path) -> bool:
+    """Whether a params file has a ``base``."""
+    return BASE in _read(Path(path))
+
+
 def _merged(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     content = _read(path)
     if BASE not in content:

@@ -103,9 +103,27 @@ def test_a_folder_has_one_params_file(tmp_path: Path, monkeypatch, capsys) -> No
     dvc_yaml.write(Path("presets/tiny.yaml"))
     (tmp_path / "tiny.yaml").write_text("base: presets/tiny.yaml\n")
     monkeypatch.setenv("PARAMS", "tiny.yaml")
+    monkeypatch.setattr("sys.argv", ["dvc_yaml"])
     with pytest.raises(SystemExit) as stopped:
         dvc_yaml.cli.run(dvc_yaml.main)
     assert str(stopped.value.code).startswith("error: pipelines/tiny/dvc.yaml is of another params")
+
+
+def test_where_the_dvc_yaml_of_a_params_file_lies(tmp_path: Path, monkeypatch) -> None:
+    """The study of params.yaml has the project's own; with a base it cannot."""
+    monkeypatch.chdir(dvc_project(tmp_path))
+    for name in ("params.yaml", "./params.yaml", str(tmp_path / "params.yaml")):
+        assert dvc_yaml.write(Path(name)) == Path("dvc.yaml")
+    (tmp_path / "my study.yaml").write_text("base: presets/tiny.yaml\nvideo: null\nimages: null\n")
+    written = dvc_yaml.write(tmp_path / "my study.yaml")
+    assert written == Path("pipelines/my study/dvc.yaml")
+    (tmp_path / "dvc.yaml").unlink()
+    assert any(job.stage == "pretrain" for job in dvc_jobs(tmp_path))
+    text = written.read_text()
+    assert "--params 'pipelines/my study/params.yaml'" in " ".join(text.split())
+    (tmp_path / "params.yaml").rename(tmp_path / "default.yaml")
+    (tmp_path / "params.yaml").write_text("base: default.yaml\n")
+    assert dvc_yaml.write(Path("params.yaml")) == Path("pipelines/params/dvc.yaml")
 
 
 # What a stage's code is

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from study import cli
 from study.errors import InputError
 from study.files import write_text
 from study.graph import code, sections
-from study.loading import load_params, merged
+from study.loading import load_params, merged, starts_from_another
 from study.outputs import CONFUSED, figures, tables, wide_figures
 from study.params import PUBLIC, Params
 from study.paths import SPLITS, EncoderKey, Paths
@@ -261,7 +262,7 @@ def elsewhere(stages: Stages, settings: Path, depth: int) -> Stages:
     result = {}
     for name, parts in stages.items():
         watched = [{settings.as_posix(): parts["params"]}]
-        cmd = f"{parts['cmd']} --params {settings.as_posix()}"
+        cmd = f"{parts['cmd']} --params {shlex.quote(settings.as_posix())}"
         result[name] = {"wdir": "/".join([".."] * depth), **parts, "cmd": cmd, "params": watched}
     return result
 
@@ -282,7 +283,7 @@ def write(path: Path) -> Path:
         InputError: where the params file is wrong, or another one of its name has the folder.
     """
     params = load_params(path)
-    if path == Path("params.yaml"):
+    if path.resolve() == Path("params.yaml").resolve() and not starts_from_another(path):
         target = Path("dvc.yaml")
         _write(target, text(params, "The whole study under DVC: dvc repro", pipeline(params)))
         return target
