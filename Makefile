@@ -17,7 +17,7 @@ endif
 
 help:  ## list the targets
 	@echo "usage: make TARGET [PARAMS=presets/smoke.yaml] [CORES=2]"
-	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 .venv/.installed: requirements.lock
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or 3.12 with venv; name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }

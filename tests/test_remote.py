@@ -50,7 +50,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_a_study_through_s3(s3: str, tmp_path: Path) -> None:
-    study = Study(tmp_path / "made")
+    study = Study(tmp_path / "made", declared=True)  # the files, whatever is in them, travel
     study.dvc()
     study.call("dvc", "remote", "add", "--default", "storage", "s3://study/tiny")
     study.call("dvc", "remote", "modify", "storage", "endpointurl", s3)
