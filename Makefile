@@ -38,7 +38,7 @@ settings: .venv/.installed  ## print every setting of PARAMS
 	@python -m tools.settings
 
 dvc: .venv/.installed  ## run the study under DVC
-	file=$$(python -m tools.dvc_yaml) && dvc repro $$file
+	file=$$(python -m tools.dvc_yaml) && dvc repro "$$file"
 
 test: .venv/.installed  ## run the tests, but for the long ones
 	python -m pytest -n 2 --dist loadscope -rs -m "not long" $(PYTEST)

@@ -1,6 +1,6 @@
 """Join the shards of a dataset's features.
 
-Reads what the stages spectrograms, frames or images wrote, a shard each. Writes, below the data
+Reads what the stages spectrograms, frames or pictures wrote, a shard each. Writes, below the data
 folder of the params file, for each split,
 
   <dataset>/features/<split>.npy       the features of all shards, one after the other

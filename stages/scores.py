@@ -15,7 +15,9 @@ Tables, figures and the page are made from these two files.
 from __future__ import annotations
 
 import math
+import os
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -72,21 +74,35 @@ def _number(value: Any, path: Path, metric: str) -> float:
 
 
 def remove_others(params: Params) -> None:
-    """Remove scores and curves of encoders that the params file does not ask for any more.
+    """Remove scores and curves of encoders that the params file does not list any more.
 
     DVC takes the folders of these files for inputs. What no stage makes would be in them here and
-    not in a clone. The networks and embeddings stay, and DVC's cache has the scores.
+    not in a clone. The networks and embeddings stay, and DVC's cache has the files. Snakemake
+    names its inputs one by one and has no cache: there nothing is removed.
     """
-    keys, paths = params.encoder_keys(), params.layout
-    files = (paths.scores, paths.end_to_end, paths.answers, paths.pretext, paths.history)
-    asked = {file(key) for file in files for key in keys}
-    asked -= {paths.end_to_end(key) for key in keys} - {
-        paths.end_to_end(key) for key in params.trained_end_to_end()
-    }
+    asked, paths = listed_files(params), params.layout
     found = {path for folder in paths.gathered for path in folder.glob("*/*/*/*") if path.is_file()}
     for path in sorted(found - asked):
         path.unlink()
         print(f"removed {path}: the params file has no such encoder", file=sys.stderr)
+
+
+def listed_files(params: Params) -> set[Path]:
+    """The files of every encoder in the params file's lists, as DVC's stages have them.
+
+    Also of an ablation that is not run, since it has no number of examples.
+    """
+    paths, files = params.layout, set()
+    for modality, study in params.studies.items():
+        for part, slicings in ((study, study.slicings), (study.ablation, study.ablation.slicings)):
+            for names in product(slicings, part.methods, part.seeds):
+                key = EncoderKey(modality, *names)
+                files |= {paths.scores(key), paths.answers(key)}
+                files |= {paths.pretext(key), paths.history(key)}
+        trained = study.end_to_end
+        for names in product(study.slicings, trained.methods, trained.seeds):
+            files.add(paths.end_to_end(EncoderKey(modality, *names)))
+    return files
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -95,7 +111,8 @@ def main(arguments: list[str] | None = None) -> None:
     # Read everything before anything is written: both files are of one state of the study.
     scores = pd.concat([encoder_scores(params, key) for key in keys], ignore_index=True)
     pretext = pd.concat([pretext_scores(params, key) for key in keys], ignore_index=True)
-    remove_others(params)
+    if "DVC_ROOT" in os.environ:  # set by DVC for its stages
+        remove_others(params)
     write_csv(params.layout.all_scores, scores)
     write_csv(params.layout.all_pretext, pretext)
 

@@ -88,15 +88,16 @@ def snakemake_jobs(folder: Path, params: str = "params.yaml") -> set[Job]:
         }
 
 
-def dvc_jobs(folder: Path) -> set[Job]:
-    """The jobs of the one dvc.yaml in a folder and those below.
+def dvc_jobs(folder: Path, pipeline: str | Path = "dvc.yaml") -> set[Job]:
+    """The jobs of a dvc.yaml, which DVC reads together with all others in the folder.
 
     A folder that no stage writes stands for what is written into it.
     """
     from dvc.dependency import ParamsDependency
     from dvc.repo import Repo
 
-    stages = Repo(str(folder)).index.stages
+    file = (folder / pipeline).resolve()
+    stages = [s for s in Repo(str(folder)).index.stages if Path(s.path).resolve() == file]
     written = {out.def_path for stage in stages for out in stage.outs}
     inside: dict[str, set[str]] = {}
     for out in written:

@@ -13,8 +13,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from stages.scores import remove_others
 from study import cli
 from study.errors import InputError
+from study.loading import load_params
 from tools import dvc_yaml
 
 
@@ -27,6 +29,7 @@ def main() -> None:
     if snakemake and dvc:
         print("both runners find the study complete: nothing to adopt")
     elif snakemake:
+        remove_others(load_params(os.environ.get("PARAMS", "params.yaml")))  # as under DVC
         _call("dvc", "commit", "--force", "--quiet", pipeline)
         _confirm(dvc_is_complete(pipeline), "DVC")
     elif dvc:

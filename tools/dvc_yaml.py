@@ -2,7 +2,7 @@
 
 Reads the params file (params.yaml, or PARAMS) and the imports of the stages. The study of
 params.yaml goes to dvc.yaml; that of any other params file to pipelines/<its name>/, with the
-merged settings beside it, since DVC reads no `base`. Prints the file to run: dvc repro FILE.
+merged settings beside it, since DVC reads no `base`; DVC watches that copy. Prints the file to run: dvc repro FILE.
 
 Lists of slicings, methods, seeds and shards stay in the params file and all values do, so a change
 there needs no new dvc.yaml. A modality or dataset that comes or goes, the source of a folder, and
@@ -25,12 +25,13 @@ from study.files import write_text
 from study.graph import code, sections
 from study.loading import load_params, merged, starts_from_another
 from study.outputs import CONFUSED, figures, tables, wide_figures
-from study.params import PUBLIC, Params
+from study.params import PUBLIC, Params, Study
 from study.paths import SPLITS, EncoderKey, Paths
 
 Stages = dict[str, dict[str, Any]]
 PATHS = Paths(Path("${paths.data}"), Path("${paths.results}"))
 ITEM = {name: f"${{item.{name}}}" for name in ("slicing", "method", "seed", "shard")}
+ABOUT = "The whole study under DVC: dvc repro"
 COMMAND = "python -m tools.dvc_yaml"
 
 
@@ -48,6 +49,11 @@ def stage(name: str, options: str = "", **parts: Any) -> dict[str, Any]:
         if value:
             found[key] = [str(path) for path in value] if isinstance(value, list) else value
     return found
+
+
+def clips(study: Study) -> list[str]:
+    """The folder of videos that frames are read from: a dataset has only their paths."""
+    return [study.source] if study.source and study.extraction == "frames" else []
 
 
 def data_stages(params: Params, modality: str) -> Stages:
@@ -69,7 +75,7 @@ def data_stages(params: Params, modality: str) -> Stages:
             **stage(
                 extraction,
                 f"--dataset {dataset} --shard {ITEM['shard']}",
-                deps=[*code(extraction), PATHS.dataset(dataset)],
+                deps=[*code(extraction), PATHS.dataset(dataset), *clips(study)],
                 params=sections(params, extraction, modality=modality),
                 outs=[PATHS.shard(dataset, ITEM["shard"], file) for file in files],
             ),
@@ -282,11 +288,18 @@ def write(path: Path) -> Path:
     Raises:
         InputError: where the params file is wrong, or another one of its name has the folder.
     """
-    params = load_params(path)
-    if path.resolve() == Path("params.yaml").resolve() and not starts_from_another(path):
-        target = Path("dvc.yaml")
-        _write(target, text(params, "The whole study under DVC: dvc repro", pipeline(params)))
-        return target
+    params, default = load_params(path), Path("params.yaml")
+    path = Path(os.path.relpath(path))
+    if default.exists() and not starts_from_another(default):
+        # Also for another params file: DVC reads every dvc.yaml at each call.
+        study = load_params(default)
+        _write(Path("dvc.yaml"), text(study, ABOUT, pipeline(study)))
+        if path == default:
+            return Path("dvc.yaml")
+        if {params.layout.data, params.layout.results} & {study.layout.data, study.layout.results}:
+            raise InputError(f"{path}: paths: params.yaml has the same: DVC needs others")
+    elif path == default:
+        raise InputError("params.yaml: base: DVC reads none here: use another name for the file")
     folder = Path("pipelines") / path.stem
     target, settings = folder / "dvc.yaml", folder / "params.yaml"
     about = f"The study of {path.as_posix()} under DVC: dvc repro {target.as_posix()}"

@@ -1,5 +1,6 @@
 # Validation, names of files, and what the rules need of the params file.
 import hashlib
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from study.params import PUBLIC
 from study.paths import SPLITS, EncoderKey
 
 PARAMS_FILE = os.environ.get("PARAMS", "params.yaml")
-OPTION = f" --params {PARAMS_FILE}" if "PARAMS" in os.environ else ""
+OPTION = f" --params {shlex.quote(PARAMS_FILE)}" if "PARAMS" in os.environ else ""
 
 try:
     PARAMS = load_params(PARAMS_FILE)

@@ -35,6 +35,8 @@ for modality, study in STUDIES.items():
             study.extraction
         input:
             tfds=PATHS.dataset(study.dataset),
+            # A dataset of videos has only their paths.
+            clips=[study.source] if study.source and modality == "video" else [],
             code=graph.code(study.extraction),
         output:
             **extracted(study),
