@@ -2,7 +2,8 @@
 
 Reads the params file (params.yaml, or PARAMS) and the imports of the stages. The study of
 params.yaml goes to dvc.yaml; that of any other params file to pipelines/<its name>/, with the
-merged settings beside it, since DVC reads no `base`; DVC watches that copy. Prints the file to run: dvc repro FILE.
+merged settings beside it, since DVC reads no `base`: DVC watches that copy. Prints the file to
+run: dvc repro FILE.
 
 Lists of slicings, methods, seeds and shards stay in the params file and all values do, so a change
 there needs no new dvc.yaml. A modality or dataset that comes or goes, the source of a folder, and
