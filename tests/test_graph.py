@@ -56,8 +56,7 @@ def test_both_runners_have_the_same_jobs_of_a_preset(preset, tmp_path, monkeypat
 def test_dvc_yaml_is_current() -> None:
     """If this fails: make dvc, or python -m tools.dvc_yaml."""
     params = load_params(ROOT / "params.yaml")
-    about = "The whole study under DVC: dvc repro"
-    wanted = dvc_yaml.text(params, about, dvc_yaml.pipeline(params))
+    wanted = dvc_yaml.text(params, dvc_yaml.ABOUT, dvc_yaml.pipeline(params))
     assert (ROOT / "dvc.yaml").read_text() == wanted
 
 

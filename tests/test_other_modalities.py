@@ -17,6 +17,7 @@ from trained_study import (
     SPLITS,
     STAGES,
     made,
+    names_of_outputs,
     other_modalities,
     provide,
     settings,
@@ -28,16 +29,7 @@ from stages import downstream, embed, end_to_end, pretrain
 @other_modalities
 def test_other_modalities_have_the_same_outputs(carried, modality: str) -> None:
     study = carried(modality)
-    e = f"{modality}/{SLICINGS[modality]}/mse"
-    assert sorted(made(study)) == [
-        f"data/answers/{e}/0.csv",
-        *(f"data/embeddings/{e}/0/{split}.npy" for split in ("test", "train", "valid")),
-        f"data/encoders/{e}/0/cfn.keras",
-        f"data/history/{e}/0.csv",
-        f"data/pretext/{e}/0.json",
-        f"data/scores/{e}/0-end-to-end.csv",
-        f"data/scores/{e}/0.csv",
-    ]
+    assert sorted(made(study)) == names_of_outputs(f"{modality}/{SLICINGS[modality]}/mse")
     history = pd.read_csv(study.layout.history(study.encoder()))
     assert list(history["epoch"]) == [0, 1, 2, 3]
     assert history["valid_loss"].iloc[-1] < history["valid_loss"].iloc[0]

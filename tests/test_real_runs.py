@@ -120,14 +120,7 @@ class TestDvc(Real):
         made.call("dvc", "remote", "add", "--default", "storage", str(tmp_path / "storage"))
         made.commit()
         made.call("dvc", "push")
-        clone = made.clone(tmp_path / "clone")
-        assert not (clone.folder / "data").exists()
-        clone.call("dvc", "pull")
-        assert clone.dvc() == set()
-        assert "Snakemake has adopted" in clone.adopt()
-        assert clone.snakemake() == set()
-        name = "results/tiny/index.html"
-        assert (clone.folder / name).read_bytes() == (made.folder / name).read_bytes()
+        made.assert_pulled_by(tmp_path / "clone")
 
 
 def test_a_preset_without_a_modality_under_both_runners(tmp_path: Path) -> None:

@@ -56,11 +56,4 @@ def test_a_study_through_s3(s3: str, tmp_path: Path) -> None:
     study.call("dvc", "remote", "modify", "storage", "endpointurl", s3)
     study.commit()
     assert re.search(r"\d+ files pushed", study.call("dvc", "push"))
-    clone = study.clone(tmp_path / "clone")
-    assert not (clone.folder / "data").exists()
-    clone.call("dvc", "pull")
-    assert clone.dvc() == set()
-    assert "Snakemake has adopted" in clone.adopt()
-    assert clone.snakemake() == set()
-    name = "results/tiny/index.html"
-    assert (clone.folder / name).read_bytes() == (study.folder / name).read_bytes()
+    study.assert_pulled_by(tmp_path / "clone")

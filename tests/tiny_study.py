@@ -89,6 +89,17 @@ class Study:
         other.folder, other.declared, other.originals = folder, self.declared, {}
         return other
 
+    def assert_pulled_by(self, folder: Path) -> None:
+        """A clone that pulls from the remote finds nothing to run, under both runners."""
+        clone = self.clone(folder)
+        assert not (clone.folder / "data").exists()
+        clone.call("dvc", "pull")
+        assert clone.dvc() == set()
+        assert "Snakemake has adopted" in clone.adopt()
+        assert clone.snakemake() == set()
+        name = "results/tiny/index.html"
+        assert (clone.folder / name).read_bytes() == (self.folder / name).read_bytes()
+
     def commit(self) -> None:
         self.call("git", "add", "--all")
         name = ("-c", "user.name=a", "-c", "user.email=a@b")

@@ -25,6 +25,19 @@ def carry(folder: Path, modality: str = "audio") -> TinyStudy:
     return study
 
 
+def names_of_outputs(e: str) -> list[str]:
+    """The files of an encoder of seed 0, by its modality, slicing and method, sorted."""
+    return [
+        f"data/answers/{e}/0.csv",
+        *(f"data/embeddings/{e}/0/{split}.npy" for split in ("test", "train", "valid")),
+        f"data/encoders/{e}/0/cfn.keras",
+        f"data/history/{e}/0.csv",
+        f"data/pretext/{e}/0.json",
+        f"data/scores/{e}/0-end-to-end.csv",
+        f"data/scores/{e}/0.csv",
+    ]
+
+
 def made(study: TinyStudy) -> dict[str, bytes]:
     """The files that the stages wrote."""
     given = ("params.yaml", f"data/{study.dataset}/")
