@@ -382,9 +382,14 @@ class Process:
     """
 
     def __init__(
-        self, name: str, python: Path, environment: dict[str, str], failed: str | None = None
+        self,
+        name: str,
+        python: Path,
+        environment: dict[str, str],
+        failed: str | None = None,
+        script: str = __file__,
     ) -> None:
-        self.command = [str(python), __file__, "--serve", name]
+        self.command = [str(python), script, "--serve", name]
         self.environment = environment
         self.failed = failed
         self.running: subprocess.Popen | None = None

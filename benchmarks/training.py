@@ -1,178 +1,424 @@
-"""CFN training and the downstream sweep, each beside plain Keras: python benchmarks/training.py
+"""A training step of the CFN beside PyTorch's: python benchmarks/training.py
 
-Training: inputs a second of shuffle_to_learn.pretext.pretraining (a fresh permutation an example
-and step) against keras.Model.fit on patches that were shuffled once, the same network, loss and
-batch. Sweep: seconds of all probes of one encoder and task as one computation against one Keras fit
-a probe, with the same number of steps at most and early stopping. Both in one process with one
-thread, peers in turn, medians of the rounds; a ratio above 1 is in favour of this project. Writes
-training.md.
+Steps a second of this project, of the same network run as plain Keras runs it (with TensorFlow's
+oneDNN kernels and without them), and of the same network, batch, loss (perturbed Fenchel-Young) and
+Adam in PyTorch, in both layouts. A step is all of it: the batch cut and shuffled, forward,
+backward, Adam. One thread each, each in a process of its own, in turns: rounds in random order,
+medians of the processor's time, which other work on the machine touches less than the clock's.
+Beside them, in the same turns, a product of two 1024 x 1024 matrices: the limit of what a step
+could reach.
+
+--limit avx2 limits every side to AVX2, on a processor that has more. PyTorch lives in an
+environment of its own, benchmarks/.peers, see benchmarks/ranking.py. Writes benchmarks/training.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
+import json
+import os
+import random
 import statistics
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(
+    0, str(Path(__file__).parent.parent)
+)  # this file also runs in PyTorch's environment
 
-from shuffle_to_learn.slicing import Slicing
-from study.loading import load_params
-from study.tensorflow import start_tensorflow
+from benchmarks.ranking import (
+    PEERS,
+    PeerError,
+    Process,
+    machine,
+    read_page,
+    set_up,
+    table,
+    write_page,
+)
+
+ROOT = Path(__file__).parent.parent
+PAGE = Path(__file__).with_suffix(".md")
+OURS = "this project"
+KERAS = "plain Keras"
+BARE = "plain Keras, no oneDNN"
+LAYOUTS = {"PyTorch, NCHW": False, "PyTorch, channels last": True}
+MATRIX = "matrix product"  # of MATRIX_SIZE x MATRIX_SIZE
+MATRIX_SIZE = 1024
+AVX2 = {
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+}
+CASES = {
+    "params.yaml": ("audio", "video", "images"),
+    "presets/paper.yaml": ("audio", "images"),
+}
+
+
+# What is timed: each makes of a case a function that runs some steps
+
+
+def setting(file: str, modality: str) -> dict[str, Any]:
+    """What a peer has to know of a study."""
+    from shuffle_to_learn.slicing import Slicing, sampled
+    from study.loading import load_params
+
+    study = load_params(ROOT / file).study(modality)
+    slicing = Slicing.parse(study.slicings[0])
+    method = study.build_method("perturbed_fy", slicing)
+    return {
+        **study.pretrain.network,
+        "shape": study.shape,
+        "tile": slicing.tile_shape(study.shape, study.pretrain.gap),
+        "cell": slicing.cell_size(study.shape),
+        "rows": slicing.rows,
+        "columns": slicing.columns,
+        "frames": sampled(study.shape[0], slicing.frames).tolist() if slicing.frames else [],
+        "patches": slicing.patches,
+        "gap": study.pretrain.gap,
+        "batch_size": study.pretrain.batch_size,
+        "samples": method.num_samples,
+        "epsilon": method.epsilon,
+        "slicing": slicing.name,
+        "bytes": modality != "audio",
+    }
+
+
+def inputs(case: dict[str, Any], count: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    shape = (count, *case["shape"])
+    if case["bytes"]:
+        return rng.integers(0, 256, shape, np.uint8)
+    return rng.random(shape, np.float32).astype(np.float16)
+
+
+class Ours:
+    """A study's training, or the same with the network run by Keras."""
+
+    def __init__(self, case: dict[str, Any], steps: int, plain: bool) -> None:
+        import keras
+
+        from shuffle_to_learn.models.cfn import build_cfn
+        from shuffle_to_learn.pretext import pretraining
+        from shuffle_to_learn.pretext.methods import METHODS
+        from shuffle_to_learn.slicing import Slicing
+
+        names = ("width", "tile_features", "joined_features")
+        names += ("batch_normalization", "tile_normalization", "precision")
+        n = case["patches"]
+        model = build_cfn(n, tuple(case["tile"]), n, **{name: case[name] for name in names})
+        method = METHODS["perturbed_fy"](n, case["epsilon"], case["samples"])
+        self.training = pretraining.Pretraining(
+            model,
+            method,
+            Slicing.parse(case["slicing"]),
+            gap=case["gap"],
+            epochs=10**6,
+            batch_size=case["batch_size"],
+        )
+        if plain:
+            pretraining.forward = lambda model, x, training: model(x, training=training)
+            self.training.optimizer = keras.optimizers.Adam(self.training.learning_rate)
+            self.training.optimizer.build(model.trainable_variables)
+        self.inputs = inputs(case, steps * case["batch_size"])
+
+    def run(self) -> None:
+        self.training.run_epoch(self.inputs)
+
+
+def peer(case: dict[str, Any], steps: int, channels_last: bool) -> Any:
+    """The same in PyTorch."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    n, batch_size = case["patches"], case["batch_size"]
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            height, width, channels = case["tile"]
+            layers: list[nn.Module] = []
+            for index, (filters, kernel, pooled) in enumerate(ALEXNET):
+                filters = max(1, round(filters * case["width"]))
+                stride = 1 if index else 2
+                # Padding on both sides alike costs what Keras's SAME padding costs.
+                layers.append(nn.Conv2d(channels, filters, kernel, stride, kernel // 2))
+                channels = filters
+                height, width = -(-height // stride), -(-width // stride)
+                if case["batch_normalization"]:
+                    layers.append(nn.BatchNorm2d(channels))
+                layers.append(nn.ReLU(inplace=True))
+                if pooled:
+                    padding = (height % 2, width % 2)
+                    layers.append(nn.MaxPool2d(3, 2, padding, ceil_mode=True))
+                    height, width = -(-height // 2), -(-width // 2)
+            self.body = nn.Sequential(*layers)
+            self.tile = nn.Linear(channels * height * width, case["tile_features"])
+            self.joined = nn.Linear(n * case["tile_features"], case["joined_features"])
+            self.scores = nn.Linear(case["joined_features"], n)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            tiles = torch.relu(self.tile(self.body(x).flatten(1)))
+            return self.scores(torch.relu(self.joined(tiles.view(-1, n * tiles.shape[1]))))
+
+    def cut(batch: np.ndarray) -> torch.Tensor:
+        """(batch, n, channels, height, width), of tiles at random places in their cells."""
+        x = torch.from_numpy(batch).float()
+        x = x / 255 if case["bytes"] else x
+        (height, width), (tile_height, tile_width, channels) = case["cell"], case["tile"]
+        if case["frames"]:
+            x = x[:, case["frames"]]
+        else:
+            rows, columns = case["rows"], case["columns"]
+            top, left = (x.shape[1] - rows * height) // 2, (x.shape[2] - columns * width) // 2
+            x = x[:, top : top + rows * height, left : left + columns * width]
+            x = x.reshape(-1, rows, height, columns, width, channels).transpose(2, 3)
+            x = x.reshape(-1, n, height, width, channels)
+        for axis, cell, tile in ((2, height, tile_height), (3, width, tile_width)):
+            if cell > tile:
+                start = torch.randint(0, cell - tile + 1, (len(x), n, 1))
+                shape = [len(x), n, 1, 1, 1]
+                shape[axis] = tile
+                places = (start + torch.arange(tile)).view(shape)
+                sizes = [size if i != axis else tile for i, size in enumerate(x.shape)]
+                x = torch.gather(x, axis, places.expand(sizes))
+        return x.permute(0, 1, 4, 2, 3)
+
+    network = Network().to(memory_format=layout)
+    adam = torch.optim.Adam(network.parameters(), 1e-4, fused=True)
+    data = inputs(case, steps * batch_size)
+    rng = np.random.default_rng(0)
+
+    class Peer:
+        def run(self) -> None:
+            for rows in rng.permutation(len(data)).reshape(steps, batch_size):
+                x = cut(data[np.sort(rows)])
+                orders = torch.rand(len(x), n).argsort(-1)
+                x = x[torch.arange(len(x))[:, None], orders].flatten(0, 1)
+                scores = network(x.contiguous(memory_format=layout))
+                noise = case["epsilon"] * torch.randn(case["samples"], *scores.shape)
+                ranks = (scores.detach() + noise).argsort(-1).argsort(-1) + 1.0
+                adam.zero_grad()
+                scores.backward((ranks.mean(0) - (orders + 1.0)) / len(x))
+                adam.step()
+
+    return Peer()
+
+
+ALEXNET = ((96, 11, True), (256, 5, True), (384, 3, False), (384, 3, False), (256, 3, True))
+
+
+class Product:
+    def __init__(self) -> None:
+        import tensorflow as tf
+
+        x = tf.ones((MATRIX_SIZE, MATRIX_SIZE))
+        self.product = tf.function(lambda: tf.matmul(x, x)[0, 0])
+
+    def run(self) -> None:
+        for _ in range(10):
+            self.product()
+
+
+def touched(case: dict[str, Any]) -> int:
+    """The multiply-adds of a step that touch data: padding and the input's gradient left out."""
+
+    def pairs(length: int, kernel: int, stride: int) -> int:
+        """How many weights of all windows along an axis lie on the input."""
+        out = -(-length // stride)
+        before = max((out - 1) * stride + kernel - length, 0) // 2
+        starts = range(-before, -before + out * stride, stride)
+        return sum(min(s + kernel, length) - max(s, 0) for s in starts)
+
+    height, width, channels = case["tile"]
+    tile, first = 0, 0
+    for index, (filters, kernel, pooled) in enumerate(ALEXNET):
+        filters = max(1, round(filters * case["width"]))
+        stride = 1 if index else 2
+        products = pairs(height, kernel, stride) * pairs(width, kernel, stride)
+        tile += products * channels * filters
+        first = first or tile
+        channels = filters
+        height, width = -(-height // stride), -(-width // stride)
+        if pooled:
+            height, width = -(-height // 2), -(-width // 2)
+    n, joined = case["patches"], case["joined_features"]
+    tile += channels * height * width * case["tile_features"]
+    forward = n * tile + n * case["tile_features"] * joined + joined * n
+    return case["batch_size"] * (3 * forward - n * first)
+
+
+# The processes and the run
+
+
+def serve(process: str) -> None:
+    """Answer what is asked on stdin, a line of JSON each; what libraries print goes to stderr."""
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    running: dict[str, Any] = {}
+    last: list[Any] = []
+
+    def start(name: str, case: dict[str, Any], steps: int) -> Any:
+        if name == MATRIX:
+            return Product()
+        if name in LAYOUTS:
+            return peer(case, steps, LAYOUTS[name])
+        return Ours(case, steps, plain=name != OURS)
+
+    def answer(name: str, case: dict[str, Any] | None = None, steps: int = 0) -> Any:
+        if name == "versions":
+            libraries = ("torch",) if process == "PyTorch" else ("tensorflow", "keras")
+            return {library: version(library) for library in libraries}
+        assert case is not None
+        if last != [case]:
+            running.clear()
+            last[:] = [case]
+        if name not in running:
+            running[name] = start(name, case, steps)
+            running[name].run()
+        before = time.process_time()
+        running[name].run()
+        return time.process_time() - before
+
+    if process == "PyTorch":
+        import torch
+
+        torch.set_num_threads(1)
+    else:
+        from study import tensorflow
+
+        if process == BARE:
+            tensorflow.ONEDNN = "0"
+        tensorflow.start_tensorflow(1)
+    for line in sys.stdin:
+        try:
+            reply = {"answer": answer(**json.loads(line))}
+        except Exception as error:
+            import traceback
+
+            traceback.print_exc()
+            reply = {"failed": f"{type(error).__name__}: {error}"}
+        print(json.dumps(reply), file=replies, flush=True)
+
+
+PLACES = {
+    OURS: OURS,
+    KERAS: KERAS,
+    BARE: BARE,
+    **dict.fromkeys(LAYOUTS, "PyTorch"),
+    MATRIX: OURS,
+}
+"""The process of each thing that is timed."""
+
+
+def measure(
+    processes: dict[str, Process], case: dict[str, Any], steps: int, rounds: int
+) -> dict[str, list[float] | str]:
+    """The seconds of each round, or why there are none; rounds in random order."""
+    found: dict[str, list[float] | str] = {name: [] for name in PLACES}
+    rng = random.Random(0)
+    for _ in range(rounds):
+        for name in rng.sample(list(PLACES), len(PLACES)):
+            cell = found[name]
+            if isinstance(cell, str):
+                continue
+            try:
+                question = {"name": name, "case": case, "steps": steps}
+                cell.append(processes[PLACES[name]].ask(**question))
+            except PeerError as error:
+                found[name] = str(error)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=7, help="default: 7")
+    parser.add_argument("--limit", choices=["avx2"], help="instructions that may be used")
+    parser.add_argument("--only", metavar="MODALITY", help="of params.yaml; writes no page")
+    parser.add_argument("--peers", type=Path, help="an environment with torch, used as it is")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    params = load_params(args.params)
-    start_tensorflow(1)
-    import keras
+    if args.serve:
+        serve(args.serve)
+        return
+    by_hand, where = read_page(PAGE, "A training step beside PyTorch's"), machine()
+    failed = {} if args.peers else set_up(PEERS)
+    python = (args.peers.absolute() if args.peers else PEERS) / "bin/python"
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    environment |= AVX2 if args.limit else {}
+    processes = {}
+    for name in dict.fromkeys(PLACES.values()):
+        here = python if name == "PyTorch" else Path(sys.executable)
+        why = failed.get("torchsort") if name == "PyTorch" else None
+        processes[name] = Process(name, here, environment, why, script=__file__)
 
-    keras.utils.set_random_seed(0)  # plain Keras asks for one where operations are deterministic
-
+    cells = []
+    for file, modalities in CASES.items():
+        for modality in modalities:
+            if args.only and (file, modality) != ("params.yaml", args.only):
+                continue
+            case = setting(file, modality)
+            steps = 20 if file == "params.yaml" else 1
+            found = measure(processes, case, steps, args.rounds)
+            cells.append([f"{file}: {modality}", *row(found, touched(case), steps)])
+            print(" | ".join(cells[-1]), file=sys.stderr, flush=True)
+    told: dict[str, str] = {}
+    for name in (OURS, "PyTorch"):
+        try:
+            told |= processes[name].ask(name="versions")
+        except PeerError:
+            continue  # its cells say why
+    for process in processes.values():
+        process.close()
+    header = ["", *(name for name in PLACES if name != MATRIX)]
+    header += ["over PyTorch's better", f"over {BARE}", "share of the limit"]
     lines = [
-        "| what | this project | plain Keras | ratio |",
-        "|---|---|---|---|",
-        training(params, args.rounds),
-        sweep(params, args.rounds),
+        f"`python benchmarks/training.py --rounds {args.rounds}"
+        f"{' --limit avx2' if args.limit else ''}`",
+        "",
+        "Steps a second; medians of the rounds.",
+        "",
+        *table(header, cells),
+        "",
+        "The limit: the multiply-adds of a step that touch data (no padding, no gradient by the "
+        f"input), at the speed of a {MATRIX_SIZE} x {MATRIX_SIZE} product.",
+        "",
+        f"One thread{', limited to AVX2' if args.limit else ''}; {where}, "
+        + ", ".join(f"{name} {number}" for name, number in sorted(told.items()))
+        + ".",
     ]
-    import tensorflow as tf
-
-    text = "\n".join(lines)
-    text += (
-        f"\n\nOne thread; Python {platform.python_version()}, TensorFlow {tf.__version__}, "
-        f"Keras {keras.__version__}; {args.params}.\n"
-    )
-    print(text)
-    Path(__file__).with_suffix(".md").write_text(text)
+    print("\n".join(lines))
+    if not args.only:
+        write_page(PAGE, by_hand, "\n".join(lines))
 
 
-def timed(*calls, rounds: int) -> list[float]:
-    """The median seconds of each call, called in turn."""
-    seconds: list[list[float]] = [[] for _ in calls]
-    for _ in range(rounds):
-        for call, found in zip(calls, seconds, strict=True):
-            start = time.perf_counter()
-            call()
-            found.append(time.perf_counter() - start)
-    return [statistics.median(found) for found in seconds]
-
-
-def training(params, rounds: int) -> str:
-    import keras
-    import tensorflow as tf
-
-    from shuffle_to_learn import patches
-    from shuffle_to_learn.models.cfn import build_cfn
-    from shuffle_to_learn.pretext.methods import METHODS
-    from shuffle_to_learn.pretext.pretraining import Pretraining
-
-    settings, audio = params.audio.pretrain, params.audio
-    slicing = Slicing.parse(audio.slicings[0])
-    size = (audio.spectrograms.n_mels, audio.spectrograms.frames)
-    count = 40 * settings.batch_size
-    inputs = np.random.default_rng(0).random((count, *size), np.float32).astype(np.float16)
-    method = METHODS["mse"](slicing.patches)
-
-    def network():
-        tile = slicing.tile_shape(size, settings.gap)
-        return build_cfn(slicing.patches, tile, slicing.patches, **settings.network)
-
-    ours = Pretraining(
-        network(), method, slicing, gap=settings.gap, epochs=1000, batch_size=settings.batch_size
-    )
-    orders = method.sample(count, tf.constant([0, 0]))
-    x = patches.reorder(
-        patches.cut(patches.as_images(tf.constant(inputs)), slicing), orders
-    ).numpy()
-    y = orders.numpy() + 1.0
-    theirs = network()
-    theirs.compile(optimizer=keras.optimizers.Adam(1e-4), loss="mse")
-
-    def fit():
-        theirs.fit(x, y, batch_size=settings.batch_size, verbose=0)
-
-    ours.run_epoch(inputs)
-    fit()
-    a, b = timed(lambda: ours.run_epoch(inputs), fit, rounds=rounds)
-    return f"| CFN training, inputs/s | {count / a:.0f} | {count / b:.0f} | {b / a:.2f} |"
-
-
-def sweep(params, rounds: int) -> str:
-    import keras
-
-    from shuffle_to_learn.evaluation.probes import (
-        Settings,
-        draw_subset,
-        predict_with_probes,
-        split_validation,
-    )
-
-    down = params.audio.downstream
-    fit = down.model_dump(include=set(Settings.__dataclass_fields__) - {"hidden"})
-    settings = Settings(hidden=tuple(down.hidden), **fit)
-    rng = np.random.default_rng(0)
-    d, classes, pool = params.audio.pretrain.joined_features, 11, max(down.n_examples)
-    x = rng.normal(size=(pool + 1000, d)).astype(np.float32)
-    y = np.argmax(x @ rng.normal(size=(d, classes)) + 5 * rng.normal(size=classes), axis=1)
-    subsets = [draw_subset(pool, n, r) for n in down.n_examples for r in range(down.replicates)]
-    queries, wanted = x[pool:], y[pool:]
-    scores: dict[str, float] = {}
-
-    def ours():
-        predicted = predict_with_probes(
-            x[:pool], y[:pool], subsets, queries, classes=classes, settings=settings
-        )
-        scores["ours"] = float(np.mean(predicted == wanted))
-
-    def theirs():
-        right = []
-        for subset in subsets:
-            keras.backend.clear_session()
-            fit, held = split_validation(subset, down.validation_share)
-            layers = []
-            for units in settings.hidden:
-                layers += [keras.layers.Dense(units, activation="relu")]
-                layers += [keras.layers.Dropout(settings.dropout)]
-            model = keras.Sequential([*layers, keras.layers.Dense(classes)])
-            model.compile(
-                optimizer=keras.optimizers.AdamW(
-                    settings.learning_rate, weight_decay=settings.weight_decay
-                ),
-                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            )
-            epochs = max(1, settings.steps * settings.batch_size // len(fit))
-            look = max(1, settings.evaluate_every * settings.batch_size // len(fit))
-            mean, deviation = x[subset].mean(0), x[subset].std(0)
-            z = (x - mean) / deviation
-            model.fit(
-                z[fit],
-                y[fit],
-                validation_data=(z[held], y[held]),
-                epochs=epochs,
-                batch_size=settings.batch_size,
-                callbacks=[
-                    keras.callbacks.EarlyStopping(
-                        patience=settings.patience * look, restore_best_weights=True
-                    )
-                ],
-                verbose=0,
-            )
-            right.append(np.mean(model.predict(z[pool:], verbose=0).argmax(1) == wanted))
-        scores["theirs"] = float(np.mean(right))
-
-    a, b = timed(ours, theirs, rounds=rounds)
-    note = f"accuracy {scores['ours']:.3f} and {scores['theirs']:.3f}"
-    return f"| sweep of {len(subsets)} probes, seconds ({note}) | {a:.1f} | {b:.1f} | {b / a:.2f} |"
+def row(found: dict[str, list[float] | str], products: int, steps: int) -> list[str]:
+    """Steps a second, and the ratios of the medians."""
+    rates: dict[str, float] = {}
+    texts = []
+    for name, cell in found.items():
+        if isinstance(cell, str):
+            texts.append(cell)
+            continue
+        rates[name] = steps / statistics.median(cell)
+        texts += [f"{rates[name]:.3g}"] if name != MATRIX else []
+    better = max((rates[name] for name in LAYOUTS if name in rates), default=None)
+    texts.append(f"{rates[OURS] / better:.2f}" if better else "")
+    texts.append(f"{rates[OURS] / rates[BARE]:.2f}")
+    # The product was run ten times in a round of `steps` steps.
+    limit = rates[MATRIX] / steps * 10 * MATRIX_SIZE**3 / products
+    texts.append(f"{rates[OURS] / limit:.0%}")
+    return texts
 
 
 if __name__ == "__main__":

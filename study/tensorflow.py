@@ -18,9 +18,18 @@ from study.files import atomic, need, reading
 if TYPE_CHECKING:
     import keras
 
+ONEDNN = "1"
+"""Whether TensorFlow uses oneDNN's kernels. By itself it does so only on some processors (those
+with AVX-512 VNNI, BF16 or AMX), and is two to three times slower on the others."""
+
 
 def start_tensorflow(threads: int) -> None:
-    """Import TensorFlow with ``threads`` threads an operation and deterministic operations."""
+    """Import TensorFlow with ``threads`` threads an operation and deterministic operations.
+
+    The kernels are oneDNN's on every machine, whatever the shell's TF_ENABLE_ONEDNN_OPTS says:
+    other kernels would change results unseen.
+    """
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = ONEDNN
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # At import TensorFlow writes about missing GPU drivers straight to file descriptor 2: shown
     # only where the import fails.

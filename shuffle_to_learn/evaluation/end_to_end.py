@@ -14,6 +14,8 @@ import tensorflow as tf
 from shuffle_to_learn import patches
 from shuffle_to_learn.evaluation.probes import split_validation
 from shuffle_to_learn.evaluation.targets import EarlyStopping, Target, example_losses
+from shuffle_to_learn.models.adam import Adam
+from shuffle_to_learn.models.forward import forward
 from shuffle_to_learn.slicing import Slicing
 
 _EVALUATED = 250  # inputs at a time, outside training
@@ -93,8 +95,7 @@ def predict_end_to_end(
     """
     targets = np.asarray(targets)
     target = Target.from_labels(targets, classes)
-    encoder = keras.Model(model.input, model.get_layer(layer).output)
-    network = _Network(encoder, target.outputs, slicing, gap, settings, seed)
+    network = _Network(model, layer, target.outputs, slicing, gap, settings, seed)
     start = network.state()
     predictions = []
     try:
@@ -126,7 +127,8 @@ class _Network:
     """An encoder, a classifier on its embedding, and the optimizer of both.
 
     Args:
-        encoder: from patches to the embedding; its variables are trained in place.
+        model: a CFN; its variables up to the embedding are trained in place.
+        layer: the embedding.
         outputs: of the classifier.
         slicing, gap: how inputs are cut into patches.
         settings: hidden layers, dropout and learning rate.
@@ -135,20 +137,22 @@ class _Network:
 
     def __init__(
         self,
-        encoder: keras.Model,
+        model: keras.Model,
+        layer: str,
         outputs: int,
         slicing: Slicing,
         gap: int,
         settings: Settings,
         seed: int,
     ) -> None:
-        self._encoder, self._slicing, self._gap = encoder, slicing, gap
+        encoder = keras.Model(model.input, model.get_layer(layer).output)
+        self._model, self._layer, self._slicing, self._gap = model, layer, slicing, gap
         self._head = _head(encoder.output_shape[-1], outputs, settings.hidden, seed)
         self._dropout = settings.dropout
         self._shift = tf.Variable(tf.zeros(encoder.output_shape[1:]))
         self._scale = tf.Variable(1.0)
         self._trained = [*encoder.trainable_variables, *self._head]
-        self._optimizer = keras.optimizers.Adam(settings.learning_rate)
+        self._optimizer = Adam(settings.learning_rate)
         self._optimizer.build(self._trained)
         self._state = [*encoder.variables, *self._head, *self._optimizer.variables]
 
@@ -190,8 +194,9 @@ class _Network:
         return self._classify(self._encode(batch, False))
 
     def _encode(self, batch, training, seed=None):
-        x = patches.cut(patches.as_images(batch), self._slicing, self._gap, seed)
-        return tf.cast(self._encoder(x, training=training), tf.float32)
+        x = patches.cut(patches.with_channels(batch), self._slicing, self._gap, seed)
+        x = forward(self._model, patches.as_images(x), layer=self._layer, training=training)
+        return tf.cast(x, tf.float32)
 
     def _classify(self, embedding, seed=None):
         h = (embedding - self._shift) / self._scale

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from shuffle_to_learn import patches
+from shuffle_to_learn.models.forward import forward
 from shuffle_to_learn.slicing import Slicing
 
 BATCH = 250
@@ -61,12 +62,11 @@ def embed_batches(
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Iterator[np.ndarray]:
     """As :func:`embed`, a batch at a time."""
-    encoder = keras.Model(model.input, model.get_layer(layer).output)
 
     @tf.function(reduce_retracing=True)
-    def forward(batch: tf.Tensor) -> tf.Tensor:
-        x = patches.cut(patches.as_images(batch), slicing, gap)
-        return tf.cast(encoder(x, training=False), tf.float32)
+    def embedding(batch: tf.Tensor) -> tf.Tensor:
+        x = patches.as_images(patches.cut(patches.with_channels(batch), slicing, gap))
+        return tf.cast(forward(model, x, layer=layer), tf.float32)
 
     for start in progress(range(0, len(inputs), batch_size)):
-        yield forward(tf.constant(inputs[start : start + batch_size])).numpy()
+        yield embedding(tf.constant(inputs[start : start + batch_size])).numpy()

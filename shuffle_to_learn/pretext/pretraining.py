@@ -10,6 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from shuffle_to_learn import patches
+from shuffle_to_learn.models.adam import Adam
+from shuffle_to_learn.models.forward import forward
 from shuffle_to_learn.pretext.methods.base import Method
 from shuffle_to_learn.ranking import losses
 from shuffle_to_learn.slicing import Slicing
@@ -88,7 +90,7 @@ class Pretraining:
         self.seed = seed
         self.epoch = 0
         with self._strategy.scope():
-            self.optimizer = keras.optimizers.Adam(learning_rate)
+            self.optimizer = Adam(learning_rate)
             self.optimizer.build(model.trainable_variables)
         self._train_step = tf.function(self._distributed_step)
         self._evaluate_batch = tf.function(self._evaluation, reduce_retracing=True)
@@ -196,9 +198,9 @@ class Pretraining:
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """The scores, and the means named in _EVALUATION_MEANS."""
         seeds = tf.unstack(tf.random.split(seed, 3))
-        x = patches.as_images(inputs)
+        x = patches.with_channels(inputs)
         if training and self.grey_share:
-            x = patches.some_grey(x, self.grey_share, seeds[0] + 101)
+            x = patches.some_grey(patches.as_images(x), self.grey_share, seeds[0] + 101)
         x = patches.cut(x, self.slicing, self.gap, seeds[0] if training else None)
         if training and self.channel_shift:
             x = patches.shift_channels(x, self.channel_shift, seeds[0] + 102)
@@ -211,7 +213,8 @@ class Pretraining:
             size = tf.shape(x)[0] // self._replicas
             x, orders = (t[replica * size : (replica + 1) * size] for t in (x, orders))
             noise = noise + replica
-        scores = self.model(patches.reorder(x, orders), training=training)
+        shuffled = patches.as_images(patches.reorder(x, orders))
+        scores = forward(self.model, shuffled, training=training)
         loss = tf.reduce_mean(self.method.loss(orders, scores, noise))
         right = losses.partial_ranks(orders + 1, self.method.predict(scores))
         spread = tf.reduce_max(scores, axis=-1) - tf.reduce_min(scores, axis=-1)

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from shuffle_to_learn.patches import as_images, cut, reorder
+from shuffle_to_learn.models.forward import forward
+from shuffle_to_learn.patches import as_images, cut, reorder, with_channels
 from shuffle_to_learn.pretext.methods.base import Method
 from shuffle_to_learn.slicing import Slicing
 
@@ -35,7 +36,7 @@ def put_back(
         (place k of the shuffled sequence holds patch ``orders[:, k]``), and the predicted ranks
         1..n of the places, both int32, shape (N, n).
     """
-    patches = cut(as_images(tf.constant(inputs)), slicing, gap)
+    patches = as_images(cut(with_channels(tf.constant(inputs)), slicing, gap))
     orders = method.sample(len(inputs), tf.constant([0, seed]))
-    predicted = method.predict(model(reorder(patches, orders), training=False))
+    predicted = method.predict(forward(model, reorder(patches, orders)))
     return patches.numpy(), orders.numpy(), predicted.numpy()
