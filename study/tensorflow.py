@@ -67,7 +67,7 @@ def _without(*packages: str) -> Iterator[None]:
 
 @contextmanager
 def _no_search_for_garbage() -> Iterator[None]:
-    """Import without looking for garbage among half a million objects that stay, then or later."""
+    """Import without looking for garbage among 400,000 objects that stay, then or later."""
     if "tensorflow" in sys.modules or not gc.isenabled():
         yield
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -123,3 +125,39 @@ def test_rows_are_written_as_pandas_writes_them(
     write_rows(folder / "own.csv", columns, named)
     write_csv(folder / "pandas.csv", pd.DataFrame(named, columns=columns))
     assert (folder / "own.csv").read_bytes() == (folder / "pandas.csv").read_bytes()
+
+
+BUSY = """
+import time
+def work(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+"""
+
+
+def test_the_benchmark_counts_imports_whenever_they_come_and_no_work(tmp_path: Path) -> None:
+    (tmp_path / "busy.py").write_text(BUSY)
+    for name in ("early", "late", "nested"):
+        (tmp_path / f"{name}.py").write_text("import busy\nbusy.work(0.2)\n")
+    (tmp_path / "early.py").write_text("import busy, nested\nbusy.work(0.2)\n")
+    program = (
+        "import os, early, busy\n"
+        "busy.work(0.5)\n"
+        "from importlib import import_module\n"
+        "import_module('late')\n"
+        "if not (child := os.fork()):\n"
+        "    busy.work(0.3)\n"
+        "    os._exit(0)\n"
+        "os.waitpid(child, 0)\n"
+    )
+    counted = tmp_path / "counted"
+    counted.mkdir()
+    paths = os.pathsep.join([str(ROOT / "benchmarks/timed"), str(tmp_path)])
+    env = {**os.environ, "PYTHONPATH": paths, "TIMED": str(counted)}
+    subprocess.run([sys.executable, "-c", program], env=env, check=True)
+    (record,) = (json.loads(path.read_text()) for path in counted.iterdir())
+    assert record["words"][1:] == ["-c", program]
+    assert 0.6 <= record["start"] < 0.8  # early, what it imports, late; the interpreter's own
+    assert record["process"] >= record["start"] + 0.48  # the system counts in ticks of 10 ms
+    assert record["total"] >= record["process"] + 0.28
