@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from shuffle_to_learn.slicing import Slicing
 from study import cli
 from study.errors import InputError
 from study.features import read_features
-from study.files import atomic, write_csv, write_json
+from study.files import atomic, write_json, write_rows
 from study.params import Params
 from study.paths import EncoderKey
 from study.tensorflow import save_model, source_digest, start_tensorflow
@@ -148,7 +147,7 @@ def write(params: Params, key: EncoderKey, pretraining: Pretraining, history: Hi
     paths, last = params.layout, history[-1]
     metrics = {"partial_ranks": last["valid_partial_ranks"], "loss": last["valid_loss"]}
     save_model(paths.model(key), pretraining.model)
-    write_csv(paths.history(key), pd.DataFrame(history, columns=COLUMNS))
+    write_rows(paths.history(key), COLUMNS, history)
     write_json(paths.pretext(key), {**params.identity(key), "metrics": metrics})
     shutil.rmtree(paths.checkpoint(key), ignore_errors=True)
     print(

@@ -14,7 +14,7 @@ from shuffle_to_learn.datasets import public
 from shuffle_to_learn.slicing import Slicing
 from study.params import Params, Study
 
-START = 6.0  # seconds before a job's first work: Python and TensorFlow
+START = 3.5  # seconds before a job's first work: Python and TensorFlow
 # Seconds an input: rendered into its dataset, and extracted.
 RENDERED = {"notes": 0.02, "motions": 0.03, "scenes": 0.01, "folder": 0.02}
 RENDERED |= dict.fromkeys(public.SPLITS, 0.0005)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,14 @@ def write_csv(path: str | Path, table: pd.DataFrame) -> None:
     """Write a table as CSV without its index."""
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_rows(path: str | Path, columns: list[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows of numbers as CSV, without pandas; what a row lacks is left empty."""
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def need(path: str | Path, made_by: str) -> Path:
