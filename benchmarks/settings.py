@@ -28,7 +28,7 @@ from study.files import read_json
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from stages import downstream, embed, pretrain
-from study.loading import load_params
+from study.loading import load_params, merged
 from study.params import Params
 
 COLUMNS = ["settings", "modality", "slicing", "method", "seed", "layer", "train_seconds"]
@@ -51,7 +51,7 @@ def main() -> None:
 
     if args.output.exists() and list(pd.read_csv(args.output, nrows=0)) != COLUMNS:
         sys.exit(f"error: {args.output} has other columns: choose another file")
-    content = yaml.safe_load(args.params.read_text())
+    content = merged(args.params)
     for item in args.set:
         key, value = item.split("=", 1)
         section = content
@@ -81,7 +81,7 @@ def trial(
         seconds = 0.0
         for layer in layers:
             changed = yaml.safe_load(yaml.safe_dump(content))
-            changed["paths"] = {"data": folder, "results": folder}
+            changed["paths"] = {"data": f"{folder}/data", "results": f"{folder}/results"}
             changed[modality]["embed"]["layer"] = layer
             changed[modality]["downstream"]["evaluate_on"] = "valid"
             changed[modality]["downstream"]["others"]["probes"] = []
@@ -89,7 +89,7 @@ def trial(
             layout = load_params(file).layout
             features = layout.features(study.dataset, "train").parent
             if not features.exists():
-                features.parent.mkdir()
+                features.parent.mkdir(parents=True)
                 features.symlink_to(made.resolve())
             options = ["--modality", modality, "--slicing", encoder.slicing, "--method", method]
             options += ["--seed", str(seed), "--params", str(file)]
