@@ -442,7 +442,7 @@ def render(clip: Clip, size: int, states: np.ndarray | None = None) -> np.ndarra
     rng = clip.rng(_RENDER)
     things = [_levels(name, rng) for name in clip.pictures]
     ground = np.roll(texture(clip.texture, size), rng.integers(0, size, 2), (0, 1))
-    light = _light(size, rng)
+    light = cv2.merge([_light(size, rng)] * 3)
     # A hand-held camera: a lossy codec renders a still background better and better from one key
     # frame to the next, which would reveal the order of the frames.
     shake = rng.normal(0, 0.7, (len(states), 2))
@@ -453,8 +453,7 @@ def render(clip: Clip, size: int, states: np.ndarray | None = None) -> np.ndarra
         canvas = cv2.warpAffine(ground, move, (size, size), borderMode=cv2.BORDER_WRAP)
         for levels, state in zip(things, pair, strict=True):
             _paste(canvas, levels, state, shift)
-        np.clip(np.rint(canvas * (light * gain)), 0, 255, out=canvas)
-        frame[:] = canvas
+        cv2.multiply(canvas, light * gain, frame, dtype=cv2.CV_8U)  # rounds, and clips to 0..255
     return film
 
 
@@ -487,18 +486,35 @@ def _paste(
     middle = np.full(2, (len(picture) - 1) / 2)
     move = np.column_stack([turn, centre - corner - turn @ middle])
     patch = cv2.warpAffine(picture, move, (2 * reach, 2 * reach))
-    shadow = cv2.blur(np.roll(patch[..., 3], (2, 2), (0, 1)), (5, 5))[..., None]
-    rows, columns = (start + np.arange(2 * reach) for start in corner[::-1])
-    place = np.ix_(rows % size, columns % size)
-    canvas[place] = canvas[place] * (1 - 0.35 * shadow) * (1 - patch[..., 3:]) + patch[..., :3]
+    alpha = cv2.extractChannel(patch, 3)
+    moved = cv2.copyMakeBorder(alpha, 2, 0, 2, 0, cv2.BORDER_WRAP)[:-2, :-2]
+    shadow = cv2.blur(moved, (5, 5))
+    # Of one shape: numpy is slow where it repeats a number along three channels.
+    lit, clear = cv2.merge([1 - 0.35 * shadow] * 3), cv2.merge([1 - alpha] * 3)
+    colour = cv2.cvtColor(patch, cv2.COLOR_RGBA2RGB)
+    for inside, rows in _wrapped(corner[1], 2 * reach, size):
+        for within, columns in _wrapped(corner[0], 2 * reach, size):
+            part = canvas[rows, columns]
+            part *= lit[inside, within]
+            part *= clear[inside, within]
+            part += colour[inside, within]
+
+
+def _wrapped(start: int, length: int, size: int) -> Iterator[tuple[slice, slice]]:
+    """The parts of a stretch that lies on a circle: where each is in the stretch and the circle."""
+    done, place = 0, start % size
+    while done < length:
+        step = min(size - place, length - done)
+        yield slice(done, done + step), slice(place, place + step)
+        done, place = done + step, 0
 
 
 def _light(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Light that falls off to one side: float32, shape (size, size, 1)."""
+    """Light that falls off to one side: float32, shape (size, size)."""
     angle = rng.uniform(0, 2 * np.pi)
     axis = np.linspace(-0.5, 0.5, size)
     slope = np.cos(angle) * axis[None] + np.sin(angle) * axis[:, None]
-    return (1 + rng.uniform(0, 0.3) * slope).astype(np.float32)[..., None]
+    return (1 + rng.uniform(0, 0.3) * slope).astype(np.float32)
 
 
 @cache
