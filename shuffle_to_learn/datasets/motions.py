@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -442,24 +442,33 @@ def render(clip: Clip, size: int, states: np.ndarray | None = None) -> np.ndarra
     rng = clip.rng(_RENDER)
     things = [_levels(name, rng) for name in clip.pictures]
     ground = np.roll(texture(clip.texture, size), rng.integers(0, size, 2), (0, 1))
+    # OpenCV moves pictures of four channels faster than those of three.
+    ground = cv2.cvtColor(ground, cv2.COLOR_RGB2RGBA)
     light = cv2.merge([_light(size, rng)] * 3)
     # A hand-held camera: a lossy codec renders a still background better and better from one key
     # frame to the next, which would reveal the order of the frames.
     shake = rng.normal(0, 0.7, (len(states), 2))
     flicker = rng.normal(1, 0.015, len(states))
+    drawn = [_Drawn(thing, states[:, i], shake, size) for i, thing in enumerate(things)]
     film = np.empty((len(states), size, size, 3), np.uint8)
-    for frame, pair, shift, gain in zip(film, states, shake, flicker, strict=True):
+    for number, (frame, shift, gain) in enumerate(zip(film, shake, flicker, strict=True)):
         move = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
-        canvas = cv2.warpAffine(ground, move, (size, size), borderMode=cv2.BORDER_WRAP)
-        for levels, state in zip(things, pair, strict=True):
-            _paste(canvas, levels, state, shift)
+        moved = cv2.warpAffine(ground, move, (size, size), borderMode=cv2.BORDER_WRAP)
+        canvas = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
+        for thing in drawn:
+            thing.paste(canvas, number)
         cv2.multiply(canvas, light * gain, frame, dtype=cv2.CV_8U)  # rounds, and clips to 0..255
     return film
 
 
+@lru_cache(maxsize=512)
+def _glyph(name: str) -> np.ndarray:
+    return glyphs.picture(name)
+
+
 def _levels(name: str, rng: np.random.Generator) -> list[np.ndarray]:
     """An image pyramid of a glyph, largest first, with varied colours and premultiplied alpha."""
-    picture = glyphs.picture(name).astype(np.float32)
+    picture = _glyph(name).astype(np.float32)
     if rng.integers(2):
         picture = picture[:, ::-1]
     alpha = picture[..., 3:] / 255
@@ -471,33 +480,52 @@ def _levels(name: str, rng: np.random.Generator) -> list[np.ndarray]:
     return levels
 
 
-def _paste(
-    canvas: np.ndarray, levels: list[np.ndarray], state: np.ndarray, shift: np.ndarray
-) -> None:
-    """Draw a thing and its shadow on a canvas that wraps round."""
-    size = len(canvas)
-    side = state[SIDE] * size
-    picture = next(p for p in reversed(levels) if len(p) >= side or p is levels[0])
-    centre = state[[X, Y]] * size + shift
-    reach = int(np.ceil(side * 0.71)) + 4  # half a diagonal, and room for the shadow
-    corner = np.floor(centre).astype(int) - reach
-    angle, scale = np.deg2rad(state[ANGLE]), side / len(picture)
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    middle = np.full(2, (len(picture) - 1) / 2)
-    move = np.column_stack([turn, centre - corner - turn @ middle])
-    patch = cv2.warpAffine(picture, move, (2 * reach, 2 * reach))
-    alpha = cv2.extractChannel(patch, 3)
-    moved = cv2.copyMakeBorder(alpha, 2, 0, 2, 0, cv2.BORDER_WRAP)[:-2, :-2]
-    shadow = cv2.blur(moved, (5, 5))
-    # Of one shape: numpy is slow where it repeats a number along three channels.
-    lit, clear = cv2.merge([1 - 0.35 * shadow] * 3), cv2.merge([1 - alpha] * 3)
-    colour = cv2.cvtColor(patch, cv2.COLOR_RGBA2RGB)
-    for inside, rows in _wrapped(corner[1], 2 * reach, size):
-        for within, columns in _wrapped(corner[0], 2 * reach, size):
-            part = canvas[rows, columns]
-            part *= lit[inside, within]
-            part *= clear[inside, within]
-            part += colour[inside, within]
+class _Drawn:
+    """A thing and its shadow in every frame of a clip, on a canvas that wraps round.
+
+    Args:
+        levels: the thing, from :func:`_levels`.
+        states: its states, shape (frames, 4).
+        shake: by how many pixels the camera is off, shape (frames, 2).
+        size: side of the canvas in pixels.
+    """
+
+    def __init__(
+        self, levels: list[np.ndarray], states: np.ndarray, shake: np.ndarray, size: int
+    ) -> None:
+        sides = states[:, SIDE] * size
+        centres = states[:, [X, Y]] * size + shake
+        # Half a diagonal, and room for the shadow.
+        self._reach = (np.ceil(sides * 0.71).astype(int) + 4).tolist()
+        corners = np.floor(centres).astype(int) - np.array(self._reach)[:, None]
+        self._corners = corners.tolist()
+        self._pictures = [
+            next(p for p in reversed(levels) if len(p) >= side or p is levels[0]) for side in sides
+        ]
+        pixels = np.array([len(picture) for picture in self._pictures])
+        angles, scales = np.deg2rad(states[:, ANGLE]), sides / pixels
+        cos, sin = np.cos(angles), np.sin(angles)
+        turns = scales * np.array([[cos, -sin], [sin, cos]])
+        middles = turns.sum(1) * ((pixels - 1) / 2)
+        self._moves = np.concatenate([turns, ((centres - corners).T - middles)[:, None]], 1)
+
+    def paste(self, canvas: np.ndarray, frame: int) -> None:
+        """Draw the thing of a frame on a canvas, float32, shape (size, size, 3)."""
+        side, size = 2 * self._reach[frame], len(canvas)
+        patch = cv2.warpAffine(self._pictures[frame], self._moves[..., frame], (side, side))
+        alpha = cv2.extractChannel(patch, 3)
+        moved = cv2.copyMakeBorder(alpha, 2, 0, 2, 0, cv2.BORDER_WRAP)[:-2, :-2]
+        shadow = cv2.blur(moved, (5, 5))
+        # Of one shape: numpy is slow where it repeats a number along three channels.
+        lit, clear = cv2.merge([1 - 0.35 * shadow] * 3), cv2.merge([1 - alpha] * 3)
+        colour = cv2.cvtColor(patch, cv2.COLOR_RGBA2RGB)
+        left, top = self._corners[frame]
+        for inside, rows in _wrapped(top, side, size):
+            for within, columns in _wrapped(left, side, size):
+                part = canvas[rows, columns]
+                part *= lit[inside, within]
+                part *= clear[inside, within]
+                part += colour[inside, within]
 
 
 def _wrapped(start: int, length: int, size: int) -> Iterator[tuple[slice, slice]]:
