@@ -73,6 +73,9 @@ HABITS = {
 }
 """The habit of each class. The mean share indoors is 1/2, and half of the places are rooms, so all
 classes are equally frequent."""
+_INDOORS = np.array([HABITS[label].indoors for label in LABELS])
+_OUTDOORS = 1 - _INDOORS
+_INDOORS, _OUTDOORS = _INDOORS / _INDOORS.sum(), _OUTDOORS / _OUTDOORS.sum()
 _PATTERNS = ("plain", "stripes", "checks", "boards")
 _NOISE = 128  # pixels along the side of a texture's tile
 _HIDDEN = 0.2  # an object is left out of the picture if a smaller share of it is visible
@@ -260,9 +263,7 @@ def _draw_place(rng: np.random.Generator, materials: Sequence[Material]) -> Plac
 
 
 def _draw_thing(rng: np.random.Generator, place: Place, pool: _Pool) -> Thing:
-    indoors = np.array([HABITS[label].indoors for label in LABELS])
-    shares = indoors if place.room else 1 - indoors
-    label = str(rng.choice(LABELS, p=shares / shares.sum()))
+    label = LABELS[rng.choice(len(LABELS), p=_INDOORS if place.room else _OUTDOORS)]
     habit = HABITS[label]
     wall = 1 / place.room[2] if place.room else 0.0
     depth = rng.uniform(max(wall + 0.04, 0.2), 1.02 - place.horizon)
@@ -273,7 +274,7 @@ def _draw_thing(rng: np.random.Generator, place: Place, pool: _Pool) -> Thing:
         lift = 0.0
     return Thing(
         label=label,
-        glyph=str(rng.choice(pool[label])),
+        glyph=pool[label][rng.integers(len(pool[label]))],
         x=rng.uniform(0.1, 0.9),
         depth=depth,
         lift=lift,

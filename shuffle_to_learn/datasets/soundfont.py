@@ -317,9 +317,11 @@ def alike(notes: np.ndarray, threshold: float) -> list[tuple[int, int]]:
     Returns:
         Pairs of rows (i, j), i < j.
     """
-    norm = np.linalg.norm(notes, axis=1, keepdims=True)
-    unit = np.divide(notes, norm, out=np.zeros_like(notes), where=norm > 0)
-    first, second = np.nonzero(np.triu(np.abs(unit @ unit.T) >= threshold, k=1))
+    products = notes @ notes.T
+    norms = np.sqrt(np.diag(products))
+    scale = np.multiply.outer(norms, norms)
+    same = (np.abs(products) >= threshold * scale) & (scale > 0)
+    first, second = np.nonzero(np.triu(same, k=1))
     return list(zip(first.tolist(), second.tolist(), strict=True))
 
 
