@@ -444,7 +444,8 @@ def render(clip: Clip, size: int, states: np.ndarray | None = None) -> np.ndarra
     ground = np.roll(texture(clip.texture, size), rng.integers(0, size, 2), (0, 1))
     # OpenCV moves pictures of four channels faster than those of three.
     ground = cv2.cvtColor(ground, cv2.COLOR_RGB2RGBA)
-    light = cv2.merge([_light(size, rng)] * 3)
+    light = cv2.merge([_light(size, rng).astype(np.float64)] * 3)
+    lit = np.empty_like(light)
     # A hand-held camera: a lossy codec renders a still background better and better from one key
     # frame to the next, which would reveal the order of the frames.
     shake = rng.normal(0, 0.7, (len(states), 2))
@@ -457,7 +458,8 @@ def render(clip: Clip, size: int, states: np.ndarray | None = None) -> np.ndarra
         canvas = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
         for thing in drawn:
             thing.paste(canvas, number)
-        cv2.multiply(canvas, light * gain, frame, dtype=cv2.CV_8U)  # rounds, and clips to 0..255
+        np.multiply(light, gain, out=lit)
+        cv2.multiply(canvas, lit, frame, dtype=cv2.CV_8U)  # rounds, and clips to 0..255
     return film
 
 

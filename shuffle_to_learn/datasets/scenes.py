@@ -304,7 +304,8 @@ def render(scene: Scene, settings: Settings | None = None) -> tuple[np.ndarray, 
     cover = np.zeros((size, size), np.float32)  # the objects' alpha
     seen: list[Seen] = []
     for thing in scene.things:
-        *colours, alpha = _sprite(thing, scene.place, size)
+        sprite = _sprite(thing, scene.place, size)
+        alpha = cv2.extractChannel(sprite, 3)
         patch, inside = _overlap(thing, scene.place, len(alpha), size)
         free = 1 - cover[inside]
         visible = alpha[patch] * free
@@ -313,8 +314,9 @@ def render(scene: Scene, settings: Settings | None = None) -> tuple[np.ndarray, 
         share = float(visible.sum() / max(alpha.sum(), 1e-6))
         if share < _HIDDEN or not solid.any():
             continue
+        *colours, _ = cv2.split(sprite[patch])
         for plane, colour in zip(front, colours, strict=True):
-            plane[inside] += colour[patch] * free
+            plane[inside] += colour * free
         cover[inside] += visible
         light *= 1 - settings.shadow * _shadow(thing, scene.place, size)
         top, left, bottom, right = _box(solid)
@@ -334,8 +336,8 @@ def render(scene: Scene, settings: Settings | None = None) -> tuple[np.ndarray, 
     picture += front
     picture *= scene.place.brightness * _vignette(size)
     picture *= 255
-    levels = np.clip(np.rint(picture, out=picture), 0, 255, out=picture).astype(np.uint8)
-    return cv2.merge(list(levels)), seen
+    # Rounded and clipped to 0..255, in one pass.
+    return cv2.merge([cv2.add(plane, 0.0, dtype=cv2.CV_8U) for plane in picture]), seen
 
 
 def _background(place: Place, size: int) -> np.ndarray:
@@ -453,11 +455,8 @@ def _glyph(name: str) -> np.ndarray:
     return np.stack([*cv2.split(colours), glyph[..., 3]])
 
 
-def _sprite(thing: Thing, place: Place, size: int) -> Sequence[np.ndarray]:
-    """The lit object: red, green, blue, premultiplied, and alpha, each float32 (n, n).
-
-    See :func:`_canvas` for its foot.
-    """
+def _sprite(thing: Thing, place: Place, size: int) -> np.ndarray:
+    """The lit object: float32 (n, n, 4), premultiplied; see :func:`_canvas` for its foot."""
     hue, saturation, value, alpha = _glyph(thing.glyph)
     hue = hue + 360 * thing.colour[0]
     hue -= 360 * np.floor(hue / 360)
@@ -479,7 +478,7 @@ def _sprite(thing: Thing, place: Place, size: int) -> Sequence[np.ndarray]:
     side, foot = _canvas(pixels)
     turn = cv2.getRotationMatrix2D((pixels / 2, pixels), thing.angle, 1)
     turn[:, 2] += np.array([side / 2 - pixels / 2, foot - pixels])
-    return cv2.split(cv2.warpAffine(sprite, turn, (side, side), flags=cv2.INTER_LINEAR))
+    return cv2.warpAffine(sprite, turn, (side, side), flags=cv2.INTER_LINEAR)
 
 
 def _canvas(pixels: int) -> tuple[int, int]:
