@@ -475,9 +475,8 @@ def _levels(name: str, rng: np.random.Generator) -> list[np.ndarray]:
     alpha /= 255
     # Plane by plane: numpy is slow where a pixel's channels lie side by side.
     for plane, factor in zip(colours, rng.uniform(0.8, 1.1, 3).astype(np.float32), strict=True):
-        plane *= factor
-        np.clip(plane, 0, 255, out=plane)
-        plane *= alpha
+        np.clip(plane * factor, 0, 255, out=plane)
+        np.multiply(plane, alpha, out=plane)
     picture = cv2.merge([*colours, alpha])
     levels = [cv2.flip(picture, 1) if mirrored else picture]
     while levels[-1].shape[0] > 20:

@@ -274,7 +274,7 @@ def _draw_thing(rng: np.random.Generator, place: Place, pool: _Pool) -> Thing:
         lift = 0.0
     return Thing(
         label=label,
-        glyph=pool[label][rng.integers(len(pool[label]))],
+        glyph=pool[label][int(rng.integers(len(pool[label])))],
         x=rng.uniform(0.1, 0.9),
         depth=depth,
         lift=lift,
@@ -336,8 +336,8 @@ def render(scene: Scene, settings: Settings | None = None) -> tuple[np.ndarray, 
     picture += front
     picture *= scene.place.brightness * _vignette(size)
     picture *= 255
-    # Rounded and clipped to 0..255, in one pass.
-    return cv2.merge([cv2.add(plane, 0.0, dtype=cv2.CV_8U) for plane in picture]), seen
+    levels = np.clip(np.rint(picture, out=picture), 0, 255, out=picture).astype(np.uint8)
+    return cv2.merge(list(levels)), seen
 
 
 def _background(place: Place, size: int) -> np.ndarray:

@@ -420,4 +420,4 @@ def compressed(note: Note) -> tuple[Note, bytes]:
     Level 1 would take 4 ms and leave 45 %, level 6 30 ms and 39 %.
     """
     compressor = zlib.compressobj(1, strategy=zlib.Z_RLE)
-    return note, compressor.compress(_render(note)) + compressor.flush()
+    return note, compressor.compress(_render(note).tobytes()) + compressor.flush()
