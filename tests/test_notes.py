@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -188,6 +190,15 @@ def test_pools_hear_what_a_renderer_plays():
         audio = soundfont.Renderer().note(note.instrument.program, note.pitch, note.velocity)
         assert note.peak == pytest.approx(20 * np.log10(np.abs(audio).max()))
         assert note.heard == pytest.approx(60, abs=0.3)
+
+
+def test_workers_keep_their_memory_and_leave_the_environment_alone(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    before = dict(os.environ)
+    with notes.workers(1) as pool:
+        there = [pool.submit(os.getenv, name).result() for name in sorted(builder._KEEP)]
+    assert there == [builder._KEEP["MALLOC_MMAP_THRESHOLD_"], "131072"]
+    assert dict(os.environ) == before
 
 
 def _loaded(name):

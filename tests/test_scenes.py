@@ -4,6 +4,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from shuffle_to_learn.datasets import glyphs, scenes
 from shuffle_to_learn.datasets.scenes import Plan, Scene, Settings, Thing
@@ -249,11 +252,11 @@ def test_an_example():
     assert example["labels_no_difficult"] == ["boat"]
 
 
-def written(folder, seed=0):
+def written(folder, seed=0, pool=None):
     import tensorflow_datasets as tfds
 
     plan = Plan(COUNTS, seed, SETTINGS)
-    builder = scenes.Scenes(data_dir=folder, plan=plan, pool=Here(), progress=progress)
+    builder = scenes.Scenes(data_dir=folder, plan=plan, pool=pool or Here(), progress=progress)
     builder.download_and_prepare(
         download_dir=folder / "downloads",
         download_config=tfds.download.DownloadConfig(try_download_gcs=False),
@@ -296,10 +299,38 @@ def test_tfds_reads_back_what_was_drawn(tmp_path):
             assert easy == {one.label for one in seen if not one.is_difficult}
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_any_number_of_workers_writes_the_same_bytes(tmp_path, count):
+    with scenes.workers(count) as pool:
+        there = written(tmp_path / "there", pool=pool)
+    assert there == written(tmp_path / "here")
+
+
 def test_the_builder_asks_for_what_it_needs(tmp_path):
     builder = scenes.Scenes(data_dir=tmp_path)
     with pytest.raises(ValueError, match="a pool and a progress function"):
         builder._split_generators(None)
+
+
+@pytest.mark.parametrize("pattern", scenes._PATTERNS)
+def test_a_part_of_a_surface_is_the_part_of_the_whole(pattern):
+    """So only the part that is seen has to be drawn."""
+    material = replace(drawn(count=1)[0].place.materials[0], pattern=pattern)
+    x, z = np.random.default_rng(0).uniform(-20, 20, (2, 50, 61)).astype(np.float32)
+    whole = scenes._surface(material, x, z)
+    assert whole.shape == (3, 50, 61)
+    for first in (1, 23, 49):
+        part = scenes._surface(material, x[first:], z[first:])
+        np.testing.assert_array_equal(part, whole[:, first:])
+
+
+@given(hnp.arrays(np.float32, (1, 50), elements=st.floats(-2000, 2000, width=32)))
+def test_noise_repeats_every_two(points):
+    material = drawn(count=1)[0].place.materials[0]
+    column, row = 64 * np.mod(points, 2), 64 * np.mod(-points, 2)
+    tile = scenes._tile(material.seed)
+    expected = cv2.remap(tile, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    np.testing.assert_array_equal(scenes._noise(material, points, -points), expected)
 
 
 def test_too_few_materials():

@@ -1,10 +1,14 @@
 import importlib.util
 import subprocess
 import sys
+import zlib
 
 import librosa
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import resample_poly
 
 from shuffle_to_learn.datasets import soundfont
 from shuffle_to_learn.datasets.soundfont import INSTRUMENTS, SAMPLE_RATE, SAMPLES, Renderer
@@ -57,6 +61,37 @@ def test_a_note_does_not_depend_on_those_before(renderer):
     after_others = [renderer.note(*note) for note in notes]
     for note, audio in zip(notes, after_others, strict=True):
         np.testing.assert_array_equal(Renderer().note(*note), audio)
+
+
+@pytest.mark.parametrize("note", [(PIANO, 60, 100), (SQUARE, 108, 127), (PAD, 21, 25)])
+def test_a_note_is_what_scipys_decimator_makes_of_the_channels(renderer, note):
+    audio = renderer.note(*note)
+    stereo = np.frombuffer(renderer._buffer, np.float32).reshape(-1, 2)
+    expected = np.rint(resample_poly(stereo.mean(axis=1), 1, 2) * 32768) / 32768
+    np.testing.assert_array_equal(audio, np.clip(expected, -1, 32767 / 32768))
+    assert not np.signbit(audio[audio == 0]).any()
+
+
+@settings(deadline=None)
+@given(st.integers(1, 400), st.integers(0, 2**31 - 1))
+def test_half_the_rate(samples, seed):
+    stereo = np.random.default_rng(seed).normal(size=(2 * samples, 2)).astype(np.float32)
+    expected = resample_poly(stereo.astype(np.float64).mean(axis=1), 1, 2)
+    assert soundfont.mono(stereo).dtype == np.float32
+    np.testing.assert_allclose(soundfont.mono(stereo), expected, atol=2e-6)
+
+
+def test_what_is_written_is_what_was_auditioned():
+    """A note is rendered for the checks and again for the file: the same samples."""
+    soundfont.start_worker()
+    candidates = [soundfont.Note(INSTRUMENTS[i], 60, 100) for i in (0, 40, 80)]
+    notes, _ = soundfont.listen(candidates, 0.98)
+    for note in notes:
+        _, content = soundfont.compressed(note)
+        audio = np.frombuffer(zlib.decompress(content), np.float32)
+        assert soundfont.peak_db(audio) == note.peak
+        assert soundfont.pitch(audio) == (note.heard, note.clarity)
+        np.testing.assert_array_equal(audio, soundfont._render(note))
 
 
 def test_format(renderer):
@@ -141,6 +176,24 @@ def test_alike_ignores_level_and_sign_but_not_content():
     assert soundfont.alike(np.stack([a, b, -0.1 * a, noisy]), 0.99) == [(0, 2), (0, 3), (2, 3)]
     assert soundfont.alike(np.stack([a, noisy]), 0.9999) == []
     assert soundfont.alike(np.zeros((3, 100), np.float32), 0.5) == []
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**31 - 1), st.floats(0.1, 0.9))
+def test_alike_is_a_correlation(seed, threshold):
+    rng = np.random.default_rng(seed)
+    notes = rng.normal(size=(3, 500))[rng.integers(0, 3, 8)] + rng.normal(size=(8, 500))
+    notes = (notes * 10 ** rng.uniform(-4, 0, (8, 1))).astype(np.float32)
+    notes[rng.integers(8)] = 0
+    products = [[abs(np.vdot(a, b)) for b in notes.astype(float)] for a in notes.astype(float)]
+    norms = np.linalg.norm(notes.astype(float), axis=1)
+    near, pairs = 0, []
+    for i in range(8):
+        for j in range(i + 1, 8):
+            correlation = products[i][j] / (norms[i] * norms[j] or np.inf)
+            near += abs(correlation - threshold) < 1e-5
+            pairs += [(i, j)] if correlation >= threshold else []
+    assert near or soundfont.alike(notes, threshold) == pairs
 
 
 def test_spread_takes_from_every_family_first():

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -442,63 +442,112 @@ def render(clip: Clip, size: int, states: np.ndarray | None = None) -> np.ndarra
     rng = clip.rng(_RENDER)
     things = [_levels(name, rng) for name in clip.pictures]
     ground = np.roll(texture(clip.texture, size), rng.integers(0, size, 2), (0, 1))
-    light = _light(size, rng)
+    # OpenCV moves pictures of four channels faster than those of three.
+    ground = cv2.cvtColor(ground, cv2.COLOR_RGB2RGBA)
+    light = cv2.merge([_light(size, rng).astype(np.float64)] * 3)
+    lit = np.empty_like(light)
     # A hand-held camera: a lossy codec renders a still background better and better from one key
     # frame to the next, which would reveal the order of the frames.
     shake = rng.normal(0, 0.7, (len(states), 2))
     flicker = rng.normal(1, 0.015, len(states))
+    drawn = [_Drawn(thing, states[:, i], shake, size) for i, thing in enumerate(things)]
     film = np.empty((len(states), size, size, 3), np.uint8)
-    for frame, pair, shift, gain in zip(film, states, shake, flicker, strict=True):
+    for number, (frame, shift, gain) in enumerate(zip(film, shake, flicker, strict=True)):
         move = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
-        canvas = cv2.warpAffine(ground, move, (size, size), borderMode=cv2.BORDER_WRAP)
-        for levels, state in zip(things, pair, strict=True):
-            _paste(canvas, levels, state, shift)
-        np.clip(np.rint(canvas * (light * gain)), 0, 255, out=canvas)
-        frame[:] = canvas
+        moved = cv2.warpAffine(ground, move, (size, size), borderMode=cv2.BORDER_WRAP)
+        canvas = cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)
+        for thing in drawn:
+            thing.paste(canvas, number)
+        np.multiply(light, gain, out=lit)
+        cv2.multiply(canvas, lit, frame, dtype=cv2.CV_8U)  # rounds, and clips to 0..255
     return film
+
+
+@lru_cache(maxsize=512)
+def _glyph(name: str) -> np.ndarray:
+    return glyphs.picture(name)
 
 
 def _levels(name: str, rng: np.random.Generator) -> list[np.ndarray]:
     """An image pyramid of a glyph, largest first, with varied colours and premultiplied alpha."""
-    picture = glyphs.picture(name).astype(np.float32)
-    if rng.integers(2):
-        picture = picture[:, ::-1]
-    alpha = picture[..., 3:] / 255
-    colour = np.clip(picture[..., :3] * rng.uniform(0.8, 1.1, 3).astype(np.float32), 0, 255)
-    levels = [np.concatenate([colour * alpha, alpha], 2)]
+    *colours, alpha = cv2.split(_glyph(name).astype(np.float32))
+    mirrored = rng.integers(2)
+    alpha /= 255
+    # Plane by plane: numpy is slow where a pixel's channels lie side by side.
+    for plane, factor in zip(colours, rng.uniform(0.8, 1.1, 3).astype(np.float32), strict=True):
+        np.clip(plane * factor, 0, 255, out=plane)
+        np.multiply(plane, alpha, out=plane)
+    picture = cv2.merge([*colours, alpha])
+    levels = [cv2.flip(picture, 1) if mirrored else picture]
     while levels[-1].shape[0] > 20:
         half = levels[-1].shape[0] // 2
         levels.append(cv2.resize(levels[-1], (half, half), interpolation=cv2.INTER_AREA))
     return levels
 
 
-def _paste(
-    canvas: np.ndarray, levels: list[np.ndarray], state: np.ndarray, shift: np.ndarray
-) -> None:
-    """Draw a thing and its shadow on a canvas that wraps round."""
-    size = len(canvas)
-    side = state[SIDE] * size
-    picture = next(p for p in reversed(levels) if len(p) >= side or p is levels[0])
-    centre = state[[X, Y]] * size + shift
-    reach = int(np.ceil(side * 0.71)) + 4  # half a diagonal, and room for the shadow
-    corner = np.floor(centre).astype(int) - reach
-    angle, scale = np.deg2rad(state[ANGLE]), side / len(picture)
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    middle = np.full(2, (len(picture) - 1) / 2)
-    move = np.column_stack([turn, centre - corner - turn @ middle])
-    patch = cv2.warpAffine(picture, move, (2 * reach, 2 * reach))
-    shadow = cv2.blur(np.roll(patch[..., 3], (2, 2), (0, 1)), (5, 5))[..., None]
-    rows, columns = (start + np.arange(2 * reach) for start in corner[::-1])
-    place = np.ix_(rows % size, columns % size)
-    canvas[place] = canvas[place] * (1 - 0.35 * shadow) * (1 - patch[..., 3:]) + patch[..., :3]
+class _Drawn:
+    """A thing and its shadow in every frame of a clip, on a canvas that wraps round.
+
+    Args:
+        levels: the thing, from :func:`_levels`.
+        states: its states, shape (frames, 4).
+        shake: by how many pixels the camera is off, shape (frames, 2).
+        size: side of the canvas in pixels.
+    """
+
+    def __init__(
+        self, levels: list[np.ndarray], states: np.ndarray, shake: np.ndarray, size: int
+    ) -> None:
+        sides = states[:, SIDE] * size
+        centres = states[:, [X, Y]] * size + shake
+        # Half a diagonal, and room for the shadow.
+        self._reach = (np.ceil(sides * 0.71).astype(int) + 4).tolist()
+        corners = np.floor(centres).astype(int) - np.array(self._reach)[:, None]
+        self._corners = corners.tolist()
+        self._pictures = [
+            next(p for p in reversed(levels) if len(p) >= side or p is levels[0]) for side in sides
+        ]
+        pixels = np.array([len(picture) for picture in self._pictures])
+        angles, scales = np.deg2rad(states[:, ANGLE]), sides / pixels
+        cos, sin = np.cos(angles), np.sin(angles)
+        turns = scales * np.array([[cos, -sin], [sin, cos]])
+        middles = turns.sum(1) * ((pixels - 1) / 2)
+        self._moves = np.concatenate([turns, ((centres - corners).T - middles)[:, None]], 1)
+
+    def paste(self, canvas: np.ndarray, frame: int) -> None:
+        """Draw the thing of a frame on a canvas, float32, shape (size, size, 3)."""
+        side, size = 2 * self._reach[frame], len(canvas)
+        patch = cv2.warpAffine(self._pictures[frame], self._moves[..., frame], (side, side))
+        alpha = cv2.extractChannel(patch, 3)
+        moved = cv2.copyMakeBorder(alpha, 2, 0, 2, 0, cv2.BORDER_WRAP)[:-2, :-2]
+        shadow = cv2.blur(moved, (5, 5))
+        # Of one shape: numpy is slow where it repeats a number along three channels.
+        lit, clear = cv2.merge([1 - 0.35 * shadow] * 3), cv2.merge([1 - alpha] * 3)
+        colour = cv2.cvtColor(patch, cv2.COLOR_RGBA2RGB)
+        left, top = self._corners[frame]
+        for inside, rows in _wrapped(top, side, size):
+            for within, columns in _wrapped(left, side, size):
+                part = canvas[rows, columns]
+                part *= lit[inside, within]
+                part *= clear[inside, within]
+                part += colour[inside, within]
+
+
+def _wrapped(start: int, length: int, size: int) -> Iterator[tuple[slice, slice]]:
+    """The parts of a stretch that lies on a circle: where each is in the stretch and the circle."""
+    done, place = 0, start % size
+    while done < length:
+        step = min(size - place, length - done)
+        yield slice(done, done + step), slice(place, place + step)
+        done, place = done + step, 0
 
 
 def _light(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Light that falls off to one side: float32, shape (size, size, 1)."""
+    """Light that falls off to one side: float32, shape (size, size)."""
     angle = rng.uniform(0, 2 * np.pi)
     axis = np.linspace(-0.5, 0.5, size)
     slope = np.cos(angle) * axis[None] + np.sin(angle) * axis[:, None]
-    return (1 + rng.uniform(0, 0.3) * slope).astype(np.float32)[..., None]
+    return (1 + rng.uniform(0, 0.3) * slope).astype(np.float32)
 
 
 @cache

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import tinysoundfont
 from scipy.fft import irfft, rfft
-from scipy.signal import resample_poly
 from threadpoolctl import threadpool_limits
 
 SAMPLE_RATE = 16_000
@@ -203,8 +202,46 @@ class Renderer:
         while np.frombuffer(self._synth.generate(_FLUSH), np.float32).any():
             pass
         stereo = np.frombuffer(self._buffer, np.float32).reshape(-1, 2)
-        mono = resample_poly(stereo.mean(axis=1), 1, _OVERSAMPLING)
-        return (np.clip(np.rint(mono / _STEP), -32768, 32767) * _STEP).astype(np.float32)
+        steps = mono(stereo)
+        steps /= _STEP
+        np.clip(np.rint(steps, out=steps), -32768, 32767, out=steps)
+        steps += 0.0  # no negative zeros, which 16 bits do not have
+        return np.multiply(steps, _STEP, out=steps)
+
+
+_REACH = 19  # samples on either side of a sample that the low-pass sees
+# A sinc under a Kaiser window. It cuts off at half the band, so every second tap is 0, and only the
+# others are applied.
+_TAPS = np.sinc(np.arange(-_REACH - 1, _REACH + 2) / _OVERSAMPLING) * np.kaiser(2 * _REACH + 3, 5)
+_TAPS = (_TAPS / _TAPS.sum())[1:-1].astype(np.float32)
+
+
+def mono(stereo: np.ndarray) -> np.ndarray:
+    """The mean of two channels at half the sample rate, after a low-pass.
+
+    The filter is that of ``scipy.signal.resample_poly``, which takes three times as long: it
+    multiplies by the zeros, too.
+
+    Args:
+        stereo: float32, shape (2 * samples, 2).
+
+    Returns:
+        float32, shape (samples,).
+    """
+    samples = len(stereo) // 2
+    margin = _REACH // 2 + 1
+    # The even and the odd samples apart, so that a tap meets its samples side by side.
+    phases = np.zeros((2, samples + 2 * margin), np.float32)
+    inside = phases[:, margin : margin + samples]
+    for phase, channels in zip(inside, stereo.reshape(samples, 2, 2).swapaxes(0, 1), strict=True):
+        np.add(channels[:, 0], channels[:, 1], out=phase)
+    phases /= 2
+    result, term = np.zeros((2, samples), np.float32)
+    for offset, tap in zip(range(-_REACH, _REACH + 1), _TAPS, strict=True):
+        if offset % 2 or not offset:
+            start = margin + offset // 2
+            result += np.multiply(phases[offset % 2, start : start + samples], tap, out=term)
+    return result
 
 
 def peak_db(audio: np.ndarray) -> float:
@@ -280,9 +317,11 @@ def alike(notes: np.ndarray, threshold: float) -> list[tuple[int, int]]:
     Returns:
         Pairs of rows (i, j), i < j.
     """
-    norm = np.linalg.norm(notes, axis=1, keepdims=True)
-    unit = np.divide(notes, norm, out=np.zeros_like(notes), where=norm > 0)
-    first, second = np.nonzero(np.triu(np.abs(unit @ unit.T) >= threshold, k=1))
+    products = notes @ notes.T
+    norms = np.sqrt(np.diag(products))
+    scale = np.multiply.outer(norms, norms)
+    same = (np.abs(products) >= threshold * scale) & (scale > 0)
+    first, second = np.nonzero(np.triu(same, k=1))
     return list(zip(first.tolist(), second.tolist(), strict=True))
 
 
@@ -377,7 +416,8 @@ def listen(notes: list[Note], same: float) -> tuple[list[Note], list[tuple[int, 
 def compressed(note: Note) -> tuple[Note, bytes]:
     """Render a note; return it with its samples as bytes, compressed by zlib.
 
-    Level 1 takes 5 ms per note and leaves 44 % of the size; level 6 would take 29 ms and leave
-    39 %.
+    Runs of equal bytes alone are sought: that takes 2 ms per note and leaves 49 % of the size.
+    Level 1 would take 4 ms and leave 45 %, level 6 30 ms and 39 %.
     """
-    return note, zlib.compress(_render(note).tobytes(), 1)
+    compressor = zlib.compressobj(1, strategy=zlib.Z_RLE)
+    return note, compressor.compress(_render(note).tobytes()) + compressor.flush()
