@@ -19,7 +19,6 @@ from study.files import read_array, write_csv
 from study.params import Params
 from study.paths import EncoderKey
 from study.tasks import ANSWERS, Task, as_table, check_lengths, check_sizes, draws, read_tasks
-from study.tensorflow import start_tensorflow
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     files = {split: paths.embeddings(key, split) for split in embeddings}
     check_lengths(params, key.modality, tasks, embeddings, files, "run the stage embed again")
     check_sizes(args.params, params, key.modality, tasks)
-    start_tensorflow(cli.threads(args, params.threads.downstream))
+    cli.threads(args, params.threads.downstream)
 
     rows, answers = [], []
     for task in tasks:

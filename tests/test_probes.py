@@ -1,4 +1,4 @@
-"""Many small MLPs at once: each as if it were alone, none told what it must not know."""
+"""Many small MLPs: each as if it were alone, none told what it must not know."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import warnings
 from dataclasses import replace
 from functools import cache
 
-import keras
 import numpy as np
 import pytest
+from scipy.special import expit, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+from shuffle_to_learn.evaluation import probes
+from shuffle_to_learn.evaluation.perceptron import AdamW
 from shuffle_to_learn.evaluation.probes import (
     Settings,
     draw_subset,
@@ -85,9 +87,11 @@ def test_a_probe_does_not_depend_on_its_companions(kind: str) -> None:
 
 @every_kind
 def test_the_first_of_two_probes_is_the_one_alone(kind: str) -> None:
-    """Random numbers are drawn for one probe after another, so that its own are the same."""
-    alone = fit(kind, PAIR[:1])
-    assert np.allclose(alone[0], plain(kind)[0], rtol=1e-4)
+    """Its random numbers are its own, and so is the step at which it stops."""
+    assert np.array_equal(fit(kind, PAIR[:1])[0], plain(kind)[0])
+    long = replace(FAST, steps=2000, patience=3, learning_rate=0.01)
+    both = fit(kind, [PAIR[0], np.arange(200, 250)], long)
+    assert np.array_equal(fit(kind, PAIR[:1], long)[0], both[0])
 
 
 @every_kind
@@ -356,26 +360,90 @@ def test_the_seed_decides() -> None:
     assert not np.array_equal(other[0], other[1])  # each has weights of its own
 
 
-def test_training_ends_where_no_probe_improves_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    optimizers = []
+@every_kind
+@pytest.mark.parametrize("patience", [1, 3])
+def test_training_stops_as_a_plain_loop_does(monkeypatch, kind: str, patience: int) -> None:
+    """All steps are recorded; the losses of the looks are found by scikit-learn."""
+    recorded: list[list[np.ndarray]] = []
 
-    class Watched(keras.optimizers.AdamW):
-        def __init__(self, *args, **options) -> None:
-            super().__init__(*args, **options)
-            optimizers.append(self)
+    class Recorded(AdamW):
+        def __init__(self, network, *options) -> None:
+            super().__init__(network, *options)
+            self.network = network
+            recorded.append([])
 
-    monkeypatch.setattr(keras.optimizers, "AdamW", Watched)
-    eager = replace(FAST, steps=4000, evaluate_every=20, patience=3, learning_rate=0.05)
-    fit("class", [np.arange(50)], eager)
-    (optimizer,) = optimizers
-    assert 3 * 20 < int(optimizer.iterations) < 150 * 20
+        def step(self) -> None:
+            super().step()
+            recorded[-1].append(self.network.parameters.copy())
+
+    monkeypatch.setattr(probes, "AdamW", Recorded)
+    linear = replace(
+        LINEAR, steps=4007, evaluate_every=20, patience=patience, batch_size=16, learning_rate=0.05
+    )
+    subsets = [draw_subset(POOL, 60, r) for r in range(4)]
+    predicted = fit(kind, subsets, linear)
+    stopped = [len(steps) for steps in recorded]
+    assert len(set(stopped)) > 1 and max(stopped) < 4000  # each stops for itself, and does
+    for subset, steps, prediction in zip(subsets, recorded, predicted, strict=True):
+        best, best_loss, stale = steps[0], np.inf, 0
+        for look in range(20, 4001, 20):
+            loss = held_out_loss(kind, subset, steps[look - 1])
+            best, stale = (steps[look - 1], 0) if loss < best_loss else (best, stale + 1)
+            best_loss = min(loss, best_loss)
+            if stale == patience:
+                break
+        assert len(steps) == look
+        assert np.allclose(prediction, answers(kind, subset, best, QUERY_X), rtol=1e-3, atol=1e-4)
 
 
-def test_a_loss_that_is_no_number_is_told() -> None:
+def outputs_of(subset: np.ndarray, parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
+    outputs = len(parameters) // (D + 1)
+    return (
+        standard(subset, x) @ parameters[: D * outputs].reshape(D, -1) + parameters[D * outputs :]
+    )
+
+
+def answers(kind: str, subset: np.ndarray, parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """What a linear probe of these parameters answers, in double precision."""
+    result = outputs_of(subset, parameters, x)
+    if kind == "value":
+        return result[:, 0] * VALUES[subset].std() + VALUES[subset].mean()
+    return result.argmax(1) if kind == "class" else result
+
+
+def held_out_loss(kind: str, subset: np.ndarray, parameters: np.ndarray) -> float:
+    """The loss of a linear probe of these parameters on the validation part."""
+    _, held = split_validation(subset, 0.2)
+    result = outputs_of(subset, parameters, POOL_X)[-len(held) :]
+    wanted = TARGETS[kind][0][held]
+    if kind == "class":
+        return log_loss(wanted, softmax(result, axis=1), labels=range(CLASSES))
+    if kind == "categories":
+        odds = zip(wanted.T, expit(result).T, strict=True)
+        return float(np.mean([log_loss(w, p, labels=[0, 1]) for w, p in odds]))
+    return float(
+        np.mean((result[:, 0] - (wanted - VALUES[subset].mean()) / VALUES[subset].std()) ** 2)
+    )
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@every_kind
+def test_a_loss_that_is_no_number_is_told(kind: str, wrong: float) -> None:
+    """In one error, without a warning beside it."""
     bad = POOL_X.copy()
-    bad[3] = np.nan
-    with pytest.raises(FloatingPointError, match="finite"):
-        fit("class", [np.arange(50)], embeddings=bad)
+    bad[3] = wrong
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(FloatingPointError, match="finite"):
+            fit(kind, [np.arange(50)], embeddings=bad)
+
+
+@every_kind
+def test_a_rate_that_diverges_is_told(kind: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(FloatingPointError, match="finite"):
+            fit(kind, settings=replace(FAST, learning_rate=1e38))
 
 
 # nearest neighbours

@@ -1,17 +1,15 @@
-"""Classifiers on a frozen embedding: many MLPs trained side by side, or nearest neighbours."""
+"""Classifiers on a frozen embedding: an MLP for each draw of examples, or nearest neighbours."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from shuffle_to_learn.evaluation.targets import EarlyStopping, Target, example_losses
+from shuffle_to_learn.evaluation.perceptron import AdamW, Perceptron
+from shuffle_to_learn.evaluation.targets import EarlyStopping, Target
 
 # Standardised inputs are clipped to this many deviations: a unit that hardly fires in the n
 # examples has a tiny deviation, and one query on which it does fire would swamp a mean squared
@@ -33,8 +31,7 @@ class Settings:
         batch_size: examples per step, drawn with replacement.
         steps: the largest number of steps.
         evaluate_every: steps between two looks at the validation part.
-        patience: training ends after this many looks in a row at which no probe improved, among the
-            probes on equally many examples.
+        patience: training ends after this many looks in a row without an improvement.
     """
 
     hidden: tuple[int, ...] = (128, 128)
@@ -77,6 +74,7 @@ def split_validation(subset: np.ndarray, share: float) -> tuple[np.ndarray, np.n
     return subset[:-held_out], subset[-held_out:]
 
 
+@np.errstate(all="ignore")  # a loss that is not finite is told at the end of a training
 def predict_with_probes(
     embeddings: np.ndarray,
     targets: np.ndarray,
@@ -91,10 +89,10 @@ def predict_with_probes(
 ) -> np.ndarray:
     """Fit an MLP on each subset of the examples and predict the queries with each MLP.
 
-    Subsets of one size are fitted side by side; subsets of other sizes do not affect them. Inputs
-    (and real-valued targets) are standardised by the mean and deviation of the subset, and inputs
-    are clipped to 5 deviations. Each MLP keeps the weights with the lowest loss on the validation
-    part of its subset.
+    Each MLP is fitted as if it were alone. Its random numbers depend on the seed and on its place
+    among the subsets of its size. Inputs (and real-valued targets) are standardised by the mean and
+    deviation of the subset, and inputs are clipped to 5 deviations. The MLP keeps the weights with
+    the lowest loss on the validation part of its subset.
 
     Args:
         embeddings: float, shape (N, d); may be memory-mapped: only rows in a subset are read.
@@ -121,166 +119,80 @@ def predict_with_probes(
     linear classifier).
     """
     targets = np.asarray(targets)
-    sizes = np.array([len(subset) for subset in subsets])
+    target = Target.from_labels(targets, classes)
     predictions: dict[int, np.ndarray] = {}
-    for size in progress(np.unique(sizes)):
-        places = np.flatnonzero(sizes == size)
-        alike = np.stack([subsets[place] for place in places])
-        examples = _gather_examples(embeddings, targets, alike, classes, validation_share)
-        probes = _Probes(*_moments(examples.inputs, examples.rows), examples.target, settings, seed)
-        _train(probes, examples, settings, seed)
-        predictions.update(zip(places, probes.predict(queries), strict=True))
+    for size in progress(sorted({len(subset) for subset in subsets})):
+        places = [place for place, subset in enumerate(subsets) if len(subset) == size]
+        for number, place in enumerate(places):
+            inputs = np.asarray(embeddings[subsets[place]], np.float32)
+            wanted = targets[subsets[place]]
+            scale = _Scale.of(inputs)
+            if target.kind == "value":
+                moments = _Scale.of(wanted)
+                target = target.standardised(float(moments.mean), float(moments.deviation))
+            network = _fit(
+                scale.standardise(inputs),
+                target.encode(wanted),
+                target,
+                validation_share=validation_share,
+                settings=settings,
+                rng=np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number]))),
+            )
+            chunks = (queries[s : s + _PREDICTED] for s in range(0, len(queries), _PREDICTED))
+            results = [network.results(scale.standardise(chunk)) for chunk in chunks]
+            predictions[place] = target.decode(np.concatenate(results))
     return np.stack([predictions[place] for place in range(len(subsets))])
 
 
-class _Examples(NamedTuple):
-    """The labelled examples of M subsets of one size.
+class _Scale(NamedTuple):
+    """The mean and the deviation of each feature of some examples."""
 
-    Attributes:
-        inputs: float32, shape (N, d): the examples that are in any of the subsets.
-        wanted: their targets, shape (N,) or (N, C); real values are not yet standardised.
-        target: encodes them; real values are standardised by the moments of each subset.
-        rows: int32, shape (M, n): the rows of each subset.
-        fit: the rows of each subset to fit on.
-        held: the rows of each subset's validation part.
-    """
+    mean: np.ndarray
+    deviation: np.ndarray
 
-    inputs: tf.Tensor
-    wanted: tf.Tensor
-    target: Target
-    rows: np.ndarray
-    fit: tf.Tensor
-    held: tf.Tensor
+    @classmethod
+    def of(cls, x: np.ndarray) -> _Scale:
+        mean, deviation = x.mean(0), x.std(0)
+        # A feature that is constant is 0 when standardised: it carries no information.
+        return cls(mean, np.where(deviation > 1e-6, deviation, np.float32(1)))
 
-    def draw(self, size: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draw a batch for each subset from its rows to fit on: shape (M, size)."""
-        uniform = tf.random.stateless_uniform([len(self.rows), size], seed)
-        place = tf.cast(uniform * self.fit.shape[1], tf.int32)  # below: uniform < 1 - 2**-24
-        return tf.gather(self.fit, place, batch_dims=1)
-
-    def losses(self, result: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        """The loss of each example in ``rows``, shape (M, rows)."""
-        return example_losses(result, self.target.encode(tf.gather(self.wanted, rows)))
+    def standardise(self, x: np.ndarray) -> np.ndarray:
+        """Rows of shape (T, d), standardised and clipped, in float32."""
+        z = np.subtract(x, self.mean, dtype=np.float32)
+        z /= self.deviation
+        return np.clip(z, -CLIP, CLIP, out=z)
 
 
-def _gather_examples(
-    embeddings: np.ndarray,
-    targets: np.ndarray,
-    subsets: np.ndarray,
-    classes: int | None,
+def _fit(
+    inputs: np.ndarray,
+    wanted: np.ndarray,
+    target: Target,
+    *,
     validation_share: float,
-) -> _Examples:
-    """Read the examples of M subsets of one size, shape (M, n)."""
-    used, rows = np.unique(subsets, return_inverse=True)
-    rows = rows.reshape(subsets.shape).astype(np.int32)
-    inputs = tf.constant(np.asarray(embeddings[used], np.float32))
-    target = Target.from_labels(targets, classes)
-    wanted = tf.constant(targets[used], target.dtype)
-    if target.kind == "value":
-        mean, deviation = _moments(wanted[:, None], rows)
-        target = target.standardised(mean[..., 0], deviation[..., 0])
-    parts = [split_validation(subset, validation_share) for subset in rows]
-    fit, held = (tf.constant(np.stack(part)) for part in zip(*parts, strict=True))
-    return _Examples(inputs, wanted, target, rows, fit, held)
-
-
-class _Probes:
-    """M perceptrons side by side: their weights, and the best weights so far.
-
-    Args:
-        mean, deviation: of the inputs in each subset, shape (M, 1, d).
-        target: decodes the outputs.
-        settings: hidden layers and dropout.
-        seed: of the weights.
-    """
-
-    def __init__(
-        self, mean: tf.Tensor, deviation: tf.Tensor, target: Target, settings: Settings, seed: int
-    ) -> None:
-        self._mean, self._deviation = mean, deviation
-        self._target = target
-        self._dropout = settings.dropout
-        probes, _, d = mean.shape
-        self._layers = list(pairwise((d, *settings.hidden, target.outputs)))
-        self.weights: list[keras.Variable] = []
-        for layer, (fan_in, fan_out) in enumerate(self._layers):
-            shape = [probes, fan_in, fan_out]
-            initial = tf.random.stateless_truncated_normal(shape, [seed, layer])
-            self.weights.append(keras.Variable(initial * np.float32(np.sqrt(2 / fan_in))))
-            self.weights.append(keras.Variable(tf.zeros([probes, 1, fan_out])))
-        self._best = [tf.Variable(weight.value) for weight in self.weights]
-        self._best_loss = tf.Variable(tf.fill([probes], np.float32(np.inf)))
-
-    def forward(
-        self, weights: list, inputs: tf.Tensor, dropout_seed: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """Results of shape (M, rows, outputs) for inputs of shape (M or 1, rows, d)."""
-        h = tf.clip_by_value((inputs - self._mean) / self._deviation, -CLIP, CLIP)
-        for layer in range(len(self._layers)):
-            h = tf.matmul(h, weights[2 * layer]) + weights[2 * layer + 1]
-            if layer < len(self._layers) - 1:
-                h = tf.nn.relu(h)
-                if dropout_seed is not None and self._dropout:
-                    h = tf.nn.experimental.stateless_dropout(h, self._dropout, dropout_seed + layer)
-        return h
-
-    def keep_improved(self, losses: tf.Tensor) -> tf.Tensor:
-        """Keep the weights of the probes whose validation loss fell; whether any did."""
-        better = losses < self._best_loss
-        self._best_loss.assign(tf.where(better, losses, self._best_loss))
-        for best, weight in zip(self._best, self.weights, strict=True):
-            best.assign(tf.where(better[:, None, None], weight.value, best))
-        return tf.reduce_any(better)
-
-    def all_finite(self) -> bool:
-        """Whether every probe has had a finite validation loss."""
-        return bool(np.isfinite(self._best_loss.numpy()).all())
-
-    def predict(self, queries: np.ndarray) -> np.ndarray:
-        """The answers of the best weights, shape (M, T) or (M, T, C)."""
-
-        @tf.function(reduce_retracing=True)
-        def predict(inputs):
-            return self._target.decode(self.forward(self._best, inputs[None]))
-
-        chunks = [
-            predict(tf.constant(np.asarray(queries[s : s + _PREDICTED], np.float32))).numpy()
-            for s in range(0, len(queries), _PREDICTED)
-        ]
-        return np.concatenate(chunks, axis=1)
-
-
-def _train(probes: _Probes, examples: _Examples, settings: Settings, seed: int) -> None:
-    """Train the probes until none improves any more; each keeps its best weights."""
-    optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
-    optimizer.exclude_from_weight_decay(var_list=probes.weights[1::2])
-    optimizer.build(probes.weights)
-
-    def forward(rows, dropout_seed=None):
-        weights = [weight.value for weight in probes.weights]
-        return probes.forward(weights, tf.gather(examples.inputs, rows), dropout_seed)
-
-    @tf.function
-    def train(first_step):
-        for offset in tf.range(settings.evaluate_every):
-            seeds = tf.random.split(tf.stack([seed, first_step + offset]), 2)
-            rows = examples.draw(settings.batch_size, seeds[0])
-            with tf.GradientTape() as tape:
-                losses = examples.losses(forward(rows, seeds[1]), rows)
-                # A sum over probes: each probe's gradient is the gradient of its own mean loss.
-                loss = tf.reduce_sum(tf.reduce_mean(losses, axis=1))
-            gradients = tape.gradient(loss, [weight.value for weight in probes.weights])
-            optimizer.apply(gradients, probes.weights)
-        losses = examples.losses(forward(examples.held), examples.held)
-        return probes.keep_improved(tf.reduce_mean(losses, axis=1))
-
+    settings: Settings,
+    rng: np.random.Generator,
+) -> Perceptron:
+    """An MLP with the weights that are best on the validation part of its examples."""
+    (x, held), (y, held_wanted) = (split_validation(a, validation_share) for a in (inputs, wanted))
+    network = Perceptron((inputs.shape[1], *settings.hidden, target.outputs), settings.dropout, rng)
+    optimizer = AdamW(network, settings.learning_rate, settings.weight_decay)
     stopping = EarlyStopping(settings.patience)
-    for look in range(settings.steps // settings.evaluate_every):
-        improved = bool(train(tf.constant(look * settings.evaluate_every)))
+    best, best_loss = network.parameters.copy(), np.inf
+    for _ in range(settings.steps // settings.evaluate_every):
+        for _ in range(settings.evaluate_every):
+            rows = rng.integers(len(x), size=settings.batch_size)
+            network.differentiate(x[rows], y[rows], target)
+            optimizer.step()
+        loss = target.losses(network.results(held), held_wanted).mean()
+        improved = bool(loss < best_loss)
+        if improved:
+            best[:], best_loss = network.parameters, loss
         if stopping.stops(improved):
             break
-    if not probes.all_finite():
+    if not np.isfinite(best_loss):
         raise FloatingPointError("a probe never reached a finite validation loss")
+    network.parameters[:] = best
+    return network
 
 
 def predict_with_neighbors(
@@ -316,19 +228,8 @@ def predict_with_neighbors(
     predictions = []
     for subset in progress(subsets):
         x = np.asarray(embeddings[np.sort(subset)], np.float32)
-        mean, deviation = x.mean(0), x.std(0)
-        deviation = np.where(deviation > 1e-6, deviation, 1.0)
+        scale = _Scale.of(x)
         model = kind(min(neighbors, len(subset)), weights="distance", metric="cosine")
-        model.fit(np.clip((x - mean) / deviation, -CLIP, CLIP), targets[np.sort(subset)])
-        z = (np.asarray(queries, np.float32) - mean) / deviation
-        predictions.append(model.predict(np.clip(z, -CLIP, CLIP)))
+        model.fit(scale.standardise(x), targets[np.sort(subset)])
+        predictions.append(model.predict(scale.standardise(queries)))
     return np.stack(predictions)
-
-
-def _moments(x: tf.Tensor, subsets: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
-    """The mean and deviation of each subset's rows: two tensors of shape (M, 1, d)."""
-    parts = [tf.gather(x, rows) for rows in subsets]
-    means = [tf.reduce_mean(part, 0) for part in parts]
-    deviation = tf.stack([tf.math.reduce_std(part, 0) for part in parts])[:, None]
-    # A feature that is constant in the subset is 0 when standardised: it carries no information.
-    return tf.stack(means)[:, None], tf.where(deviation > 1e-6, deviation, 1.0)
