@@ -32,13 +32,13 @@ def main(arguments: list[str] | None = None) -> None:
     files = {split: paths.embeddings(key, split) for split in embeddings}
     check_lengths(params, key.modality, tasks, embeddings, files, "run the stage embed again")
     check_sizes(args.params, params, key.modality, tasks)
-    cli.threads(args, params.threads.downstream)
+    threads = cli.threads(args, params.threads.downstream)
 
     rows, answers = [], []
     for task in tasks:
         for probe in (name for name in params.classifiers(key) if name != "end_to_end"):
             runs = draws(study, key.slicing, probe)
-            predicted = predict(args, params, key, task, probe, runs, *embeddings.values())
+            predicted = predict(args, params, key, task, probe, runs, threads, *embeddings.values())
             for (n, replicate), prediction in zip(runs, predicted, strict=True):
                 for metric, value in task.scored(prediction):
                     rows.append((probe, task.name, n, replicate, metric, value))
@@ -57,6 +57,7 @@ def predict(
     task: Task,
     probe: str,
     runs: list[tuple[int, int]],
+    threads: int,
     pool: np.ndarray,
     queries: np.ndarray,
 ) -> np.ndarray:
@@ -91,6 +92,7 @@ def predict(
             validation_share=settings.validation_share,
             settings=Settings(hidden=hidden, **fit),
             seed=settings.seed,
+            threads=threads,
             progress=partial(show, total=len({n for n, _ in runs}), unit="sizes"),
         )
     except FloatingPointError as error:

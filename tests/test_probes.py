@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from threadpoolctl import threadpool_limits
 
 from shuffle_to_learn.evaluation import probes
 from shuffle_to_learn.evaluation.perceptron import AdamW
@@ -87,11 +88,22 @@ def test_a_probe_does_not_depend_on_its_companions(kind: str) -> None:
 
 @every_kind
 def test_the_first_of_two_probes_is_the_one_alone(kind: str) -> None:
-    """Its random numbers are its own, and so is the step at which it stops."""
+    """Its random numbers are its own."""
     assert np.array_equal(fit(kind, PAIR[:1])[0], plain(kind)[0])
-    long = replace(FAST, steps=2000, patience=3, learning_rate=0.01)
-    both = fit(kind, [PAIR[0], np.arange(200, 250)], long)
-    assert np.array_equal(fit(kind, PAIR[:1], long)[0], both[0])
+
+
+@every_kind
+def test_threads_change_nothing(kind: str) -> None:
+    """Nor does the number of threads that the caller's BLAS has."""
+    wide = np.random.default_rng(3).normal(size=(POOL, 300)).astype(np.float32)
+    settings = replace(FAST, hidden=(128, 128), batch_size=128, patience=1)
+    subsets = [draw_subset(POOL, 300, r) for r in range(3)]
+    found = []
+    for threads in (1, 2, 4):
+        with threadpool_limits(threads):
+            given = {"embeddings": wide, "queries": wide, "threads": threads}
+            found.append(fit(kind, subsets, settings, **given).tobytes())
+    assert len(set(found)) == 1
 
 
 @every_kind
@@ -369,31 +381,33 @@ def test_training_stops_as_a_plain_loop_does(monkeypatch, kind: str, patience: i
     class Recorded(AdamW):
         def __init__(self, network, *options) -> None:
             super().__init__(network, *options)
-            self.network = network
-            recorded.append([])
+            self.network, self.steps = network, []
+            recorded.append(self.steps)
 
         def step(self) -> None:
             super().step()
-            recorded[-1].append(self.network.parameters.copy())
+            self.steps.append(self.network.parameters.copy())
 
     monkeypatch.setattr(probes, "AdamW", Recorded)
-    linear = replace(
-        LINEAR, steps=4007, evaluate_every=20, patience=patience, batch_size=16, learning_rate=0.05
-    )
+    linear = replace(LINEAR, steps=4007, patience=patience, batch_size=16, learning_rate=0.05)
+    linear = replace(linear, evaluate_every=20)
     subsets = [draw_subset(POOL, 60, r) for r in range(4)]
     predicted = fit(kind, subsets, linear)
-    stopped = [len(steps) for steps in recorded]
-    assert len(set(stopped)) > 1 and max(stopped) < 4000  # each stops for itself, and does
-    for subset, steps, prediction in zip(subsets, recorded, predicted, strict=True):
-        best, best_loss, stale = steps[0], np.inf, 0
-        for look in range(20, 4001, 20):
-            loss = held_out_loss(kind, subset, steps[look - 1])
-            best, stale = (steps[look - 1], 0) if loss < best_loss else (best, stale + 1)
-            best_loss = min(loss, best_loss)
-            if stale == patience:
-                break
-        assert len(steps) == look
-        assert np.allclose(prediction, answers(kind, subset, best, QUERY_X), rtol=1e-3, atol=1e-4)
+    best, best_loss, stale = [None] * 4, [np.inf] * 4, 0
+    for step in range(20, 4001, 20):
+        stale += 1
+        for number, subset in enumerate(subsets):
+            parameters = recorded[number][step - 1]
+            loss = held_out_loss(kind, subset, parameters)
+            if loss < best_loss[number]:
+                best[number], best_loss[number], stale = parameters, loss, 0
+        if stale == patience:
+            break
+    assert step < 4000
+    assert [len(steps) for steps in recorded] == [step] * 4
+    for subset, parameters, prediction in zip(subsets, best, predicted, strict=True):
+        expected = answers(kind, subset, parameters, QUERY_X)
+        assert np.allclose(prediction, expected, rtol=1e-3, atol=1e-4)
 
 
 def outputs_of(subset: np.ndarray, parameters: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from shuffle_to_learn.evaluation.perceptron import AdamW, Perceptron
 from shuffle_to_learn.evaluation.targets import EarlyStopping, Target
@@ -31,7 +33,8 @@ class Settings:
         batch_size: examples per step, drawn with replacement.
         steps: the largest number of steps.
         evaluate_every: steps between two looks at the validation part.
-        patience: training ends after this many looks in a row without an improvement.
+        patience: training ends after this many looks in a row at which no probe improved, among the
+            probes on equally many examples.
     """
 
     hidden: tuple[int, ...] = (128, 128)
@@ -74,7 +77,6 @@ def split_validation(subset: np.ndarray, share: float) -> tuple[np.ndarray, np.n
     return subset[:-held_out], subset[-held_out:]
 
 
-@np.errstate(all="ignore")  # a loss that is not finite is told at the end of a training
 def predict_with_probes(
     embeddings: np.ndarray,
     targets: np.ndarray,
@@ -85,14 +87,15 @@ def predict_with_probes(
     validation_share: float = 0.2,
     settings: Settings = Settings(),
     seed: int = 0,
+    threads: int = 1,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> np.ndarray:
     """Fit an MLP on each subset of the examples and predict the queries with each MLP.
 
-    Each MLP is fitted as if it were alone. Its random numbers depend on the seed and on its place
-    among the subsets of its size. Inputs (and real-valued targets) are standardised by the mean and
-    deviation of the subset, and inputs are clipped to 5 deviations. The MLP keeps the weights with
-    the lowest loss on the validation part of its subset.
+    Subsets of one size are fitted side by side: nothing but the end of their training is common.
+    Subsets of other sizes do not affect them. Inputs (and real-valued targets) are standardised by
+    the mean and deviation of the subset, and inputs are clipped to 5 deviations. Each MLP keeps the
+    weights with the lowest loss on the validation part of its subset.
 
     Args:
         embeddings: float, shape (N, d); may be memory-mapped: only rows in a subset are read.
@@ -106,6 +109,7 @@ def predict_with_probes(
         validation_share: share of each subset that is held out to choose the weights.
         settings: the same for all probes.
         seed: of weights, batches and dropout.
+        threads: how many MLPs are fitted at a time, each on one core; they change no result.
         progress: wraps the iteration over the sizes of the subsets, to show progress.
 
     Returns:
@@ -119,28 +123,29 @@ def predict_with_probes(
     linear classifier).
     """
     targets = np.asarray(targets)
-    target = Target.from_labels(targets, classes)
     predictions: dict[int, np.ndarray] = {}
-    for size in progress(sorted({len(subset) for subset in subsets})):
-        places = [place for place, subset in enumerate(subsets) if len(subset) == size]
-        for number, place in enumerate(places):
-            inputs = np.asarray(embeddings[subsets[place]], np.float32)
-            wanted = targets[subsets[place]]
-            scale = _Scale.of(inputs)
-            if target.kind == "value":
-                moments = _Scale.of(wanted)
-                target = target.standardised(float(moments.mean), float(moments.deviation))
-            network = _fit(
-                scale.standardise(inputs),
-                target.encode(wanted),
-                target,
-                validation_share=validation_share,
-                settings=settings,
-                rng=np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number]))),
-            )
-            chunks = (queries[s : s + _PREDICTED] for s in range(0, len(queries), _PREDICTED))
-            results = [network.results(scale.standardise(chunk)) for chunk in chunks]
-            predictions[place] = target.decode(np.concatenate(results))
+    # BLAS has one thread: another number of threads would sum products in another order.
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        for size in progress(sorted({len(subset) for subset in subsets})):
+            places = [place for place, subset in enumerate(subsets) if len(subset) == size]
+            probes = [
+                _Probe(
+                    np.asarray(embeddings[subsets[place]], np.float32),
+                    targets[subsets[place]],
+                    classes,
+                    validation_share,
+                    settings,
+                    np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number]))),
+                )
+                for number, place in enumerate(places)
+            ]
+            stopping = EarlyStopping(settings.patience)
+            for _ in range(settings.steps // settings.evaluate_every):
+                improved = list(pool.map(_Probe.train, probes))
+                if stopping.stops(any(improved)):
+                    break
+            answers = pool.map(lambda probe: probe.predict(queries), probes)
+            predictions.update(zip(places, answers, strict=True))
     return np.stack([predictions[place] for place in range(len(subsets))])
 
 
@@ -151,11 +156,13 @@ class _Scale(NamedTuple):
     deviation: np.ndarray
 
     @classmethod
+    @np.errstate(all="ignore")
     def of(cls, x: np.ndarray) -> _Scale:
         mean, deviation = x.mean(0), x.std(0)
         # A feature that is constant is 0 when standardised: it carries no information.
         return cls(mean, np.where(deviation > 1e-6, deviation, np.float32(1)))
 
+    @np.errstate(all="ignore")
     def standardise(self, x: np.ndarray) -> np.ndarray:
         """Rows of shape (T, d), standardised and clipped, in float32."""
         z = np.subtract(x, self.mean, dtype=np.float32)
@@ -163,36 +170,62 @@ class _Scale(NamedTuple):
         return np.clip(z, -CLIP, CLIP, out=z)
 
 
-def _fit(
-    inputs: np.ndarray,
-    wanted: np.ndarray,
-    target: Target,
-    *,
-    validation_share: float,
-    settings: Settings,
-    rng: np.random.Generator,
-) -> Perceptron:
-    """An MLP with the weights that are best on the validation part of its examples."""
-    (x, held), (y, held_wanted) = (split_validation(a, validation_share) for a in (inputs, wanted))
-    network = Perceptron((inputs.shape[1], *settings.hidden, target.outputs), settings.dropout, rng)
-    optimizer = AdamW(network, settings.learning_rate, settings.weight_decay)
-    stopping = EarlyStopping(settings.patience)
-    best, best_loss = network.parameters.copy(), np.inf
-    for _ in range(settings.steps // settings.evaluate_every):
-        for _ in range(settings.evaluate_every):
-            rows = rng.integers(len(x), size=settings.batch_size)
-            network.differentiate(x[rows], y[rows], target)
-            optimizer.step()
-        loss = target.losses(network.results(held), held_wanted).mean()
-        improved = bool(loss < best_loss)
-        if improved:
-            best[:], best_loss = network.parameters, loss
-        if stopping.stops(improved):
-            break
-    if not np.isfinite(best_loss):
-        raise FloatingPointError("a probe never reached a finite validation loss")
-    network.parameters[:] = best
-    return network
+class _Probe:
+    """An MLP on one subset of the examples, with its best weights so far.
+
+    Args:
+        inputs: of the subset, float32, shape (n, d).
+        wanted: their targets, shape (n,) or (n, C).
+        classes, validation_share, settings: as in :func:`predict_with_probes`.
+        rng: of weights, batches and dropout.
+    """
+
+    def __init__(
+        self,
+        inputs: np.ndarray,
+        wanted: np.ndarray,
+        classes: int | None,
+        validation_share: float,
+        settings: Settings,
+        rng: np.random.Generator,
+    ) -> None:
+        self._target = Target.from_labels(wanted, classes)
+        if self._target.kind == "value":
+            mean, deviation = _Scale.of(wanted)
+            self._target = self._target.standardised(float(mean), float(deviation))
+        self._scale = _Scale.of(inputs)
+        examples = self._scale.standardise(inputs), self._target.encode(wanted)
+        parts = [split_validation(part, validation_share) for part in examples]
+        self._fit, self._held = zip(*parts, strict=True)
+        sizes = (inputs.shape[1], *settings.hidden, self._target.outputs)
+        self._network = Perceptron(sizes, settings.dropout, rng)
+        self._optimizer = AdamW(self._network, settings.learning_rate, settings.weight_decay)
+        self._best, self._best_loss = self._network.parameters.copy(), np.inf
+        self._settings, self._rng = settings, rng
+
+    @np.errstate(all="ignore")  # a loss that is not finite is told at the end
+    def train(self) -> bool:
+        """Train up to the next look at the validation part; whether its loss fell there."""
+        inputs, wanted = self._fit
+        for _ in range(self._settings.evaluate_every):
+            rows = self._rng.integers(len(inputs), size=self._settings.batch_size)
+            self._network.differentiate(inputs[rows], wanted[rows], self._target)
+            self._optimizer.step()
+        inputs, wanted = self._held
+        loss = self._target.losses(self._network.results(inputs), wanted).mean()
+        better = bool(loss < self._best_loss)
+        if better:
+            self._best[:], self._best_loss = self._network.parameters, loss
+        return better
+
+    def predict(self, queries: np.ndarray) -> np.ndarray:
+        """The answers of the best weights, shape (T,) or (T, C)."""
+        if not np.isfinite(self._best_loss):
+            raise FloatingPointError("a probe never reached a finite validation loss")
+        self._network.parameters[:] = self._best
+        chunks = (queries[s : s + _PREDICTED] for s in range(0, len(queries), _PREDICTED))
+        results = [self._network.results(self._scale.standardise(chunk)) for chunk in chunks]
+        return self._target.decode(np.concatenate(results))
 
 
 def predict_with_neighbors(
