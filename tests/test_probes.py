@@ -95,7 +95,7 @@ def test_the_first_of_two_probes_is_the_one_alone(kind: str) -> None:
 @every_kind
 def test_threads_change_nothing(kind: str) -> None:
     """Nor does the number of threads that the caller's BLAS has."""
-    wide = np.random.default_rng(3).normal(size=(POOL, 300)).astype(np.float32)
+    wide = np.random.default_rng(3).normal(size=(POOL, 1024)).astype(np.float32)
     settings = replace(FAST, hidden=(128, 128), batch_size=128, patience=1)
     subsets = [draw_subset(POOL, 300, r) for r in range(3)]
     found = []
@@ -330,13 +330,19 @@ def test_a_query_far_out_is_clipped_to_five_deviations() -> None:
     assert edge == far != near
 
 
-def test_a_constant_feature_is_left_out() -> None:
+@every_kind
+def test_a_constant_feature_is_left_out(kind: str) -> None:
+    """As if it were not there, even where it varies among the queries; of all there are none."""
     constant = POOL_X.copy()
-    constant[:50, 1] = 7.0
-    queries = QUERY_X.copy()
-    queries[:, 1] = 7.0
-    result = fit("value", [np.arange(50)], embeddings=constant, queries=queries)
-    assert np.isfinite(result).all()
+    constant[:50, [1, 4]] = 7.0
+    found = fit(kind, PAIR[:1], embeddings=constant)
+    rest = [0, 2, 3, 5]
+    assert np.array_equal(
+        found, fit(kind, PAIR[:1], embeddings=POOL_X[:, rest], queries=QUERY_X[:, rest])
+    )
+    nothing = fit(kind, PAIR[:1], embeddings=np.full_like(POOL_X, 7.0))
+    assert np.isfinite(nothing).all()
+    assert (nothing == nothing[:, :1]).all()
 
 
 # draws

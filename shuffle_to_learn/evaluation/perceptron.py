@@ -37,7 +37,7 @@ class Perceptron:
         self._slopes = _layers(self.gradients, shapes)
         self._dropout, self._rng = dropout, rng
         for weight, _ in self._layers:
-            deviation = np.float32(np.sqrt(2 / len(weight)))
+            deviation = np.float32(np.sqrt(2 / max(len(weight), 1)))
             weight[:] = deviation * _truncated_normal(rng, weight.shape)
 
     def results(self, inputs: np.ndarray) -> np.ndarray:

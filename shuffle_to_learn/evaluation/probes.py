@@ -94,8 +94,9 @@ def predict_with_probes(
 
     Subsets of one size are fitted side by side: nothing but the end of their training is common.
     Subsets of other sizes do not affect them. Inputs (and real-valued targets) are standardised by
-    the mean and deviation of the subset, and inputs are clipped to 5 deviations. Each MLP keeps the
-    weights with the lowest loss on the validation part of its subset.
+    the mean and deviation of the subset, and inputs are clipped to 5 deviations. Features that
+    are constant in the subset are left out. Each MLP keeps the weights with the lowest loss on the
+    validation part of its subset.
 
     Args:
         embeddings: float, shape (N, d); may be memory-mapped: only rows in a subset are read.
@@ -150,17 +151,19 @@ def predict_with_probes(
 
 
 class _Scale(NamedTuple):
-    """The mean and the deviation of each feature of some examples."""
+    """The mean and the deviation of each feature of some examples, and whether it varies."""
 
     mean: np.ndarray
     deviation: np.ndarray
+    varies: np.ndarray
 
     @classmethod
     @np.errstate(all="ignore")
     def of(cls, x: np.ndarray) -> _Scale:
         mean, deviation = x.mean(0), x.std(0)
+        varies = ~(deviation <= 1e-6)  # not a number is told by the loss
         # A feature that is constant is 0 when standardised: it carries no information.
-        return cls(mean, np.where(deviation > 1e-6, deviation, np.float32(1)))
+        return cls(mean, np.where(varies, deviation, np.float32(1)), varies)
 
     @np.errstate(all="ignore")
     def standardise(self, x: np.ndarray) -> np.ndarray:
@@ -191,13 +194,13 @@ class _Probe:
     ) -> None:
         self._target = Target.from_labels(wanted, classes)
         if self._target.kind == "value":
-            mean, deviation = _Scale.of(wanted)
+            mean, deviation, _ = _Scale.of(wanted)
             self._target = self._target.standardised(float(mean), float(deviation))
         self._scale = _Scale.of(inputs)
-        examples = self._scale.standardise(inputs), self._target.encode(wanted)
+        examples = self._features(inputs), self._target.encode(wanted)
         parts = [split_validation(part, validation_share) for part in examples]
         self._fit, self._held = zip(*parts, strict=True)
-        sizes = (inputs.shape[1], *settings.hidden, self._target.outputs)
+        sizes = (examples[0].shape[1], *settings.hidden, self._target.outputs)
         self._network = Perceptron(sizes, settings.dropout, rng)
         self._optimizer = AdamW(self._network, settings.learning_rate, settings.weight_decay)
         self._best, self._best_loss = self._network.parameters.copy(), np.inf
@@ -224,8 +227,12 @@ class _Probe:
             raise FloatingPointError("a probe never reached a finite validation loss")
         self._network.parameters[:] = self._best
         chunks = (queries[s : s + _PREDICTED] for s in range(0, len(queries), _PREDICTED))
-        results = [self._network.results(self._scale.standardise(chunk)) for chunk in chunks]
+        results = [self._network.results(self._features(chunk)) for chunk in chunks]
         return self._target.decode(np.concatenate(results))
+
+    def _features(self, inputs: np.ndarray) -> np.ndarray:
+        """The standardised features that vary in the subset; in many a subset a tenth do not."""
+        return self._scale.standardise(inputs)[:, self._scale.varies]
 
 
 def predict_with_neighbors(
