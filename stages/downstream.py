@@ -19,7 +19,6 @@ from study.files import read_array, write_csv
 from study.params import Params
 from study.paths import EncoderKey
 from study.tasks import ANSWERS, Task, as_table, check_lengths, check_sizes, draws, read_tasks
-from study.tensorflow import start_tensorflow
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,13 +32,13 @@ def main(arguments: list[str] | None = None) -> None:
     files = {split: paths.embeddings(key, split) for split in embeddings}
     check_lengths(params, key.modality, tasks, embeddings, files, "run the stage embed again")
     check_sizes(args.params, params, key.modality, tasks)
-    start_tensorflow(cli.threads(args, params.threads.downstream))
+    threads = cli.threads(args, params.threads.downstream)
 
     rows, answers = [], []
     for task in tasks:
         for probe in (name for name in params.classifiers(key) if name != "end_to_end"):
             runs = draws(study, key.slicing, probe)
-            predicted = predict(args, params, key, task, probe, runs, *embeddings.values())
+            predicted = predict(args, params, key, task, probe, runs, threads, *embeddings.values())
             for (n, replicate), prediction in zip(runs, predicted, strict=True):
                 for metric, value in task.scored(prediction):
                     rows.append((probe, task.name, n, replicate, metric, value))
@@ -58,6 +57,7 @@ def predict(
     task: Task,
     probe: str,
     runs: list[tuple[int, int]],
+    threads: int,
     pool: np.ndarray,
     queries: np.ndarray,
 ) -> np.ndarray:
@@ -92,6 +92,7 @@ def predict(
             validation_share=settings.validation_share,
             settings=Settings(hidden=hidden, **fit),
             seed=settings.seed,
+            threads=threads,
             progress=partial(show, total=len({n for n, _ in runs}), unit="sizes"),
         )
     except FloatingPointError as error:

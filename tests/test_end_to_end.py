@@ -11,8 +11,8 @@ import tensorflow as tf
 from scipy.special import log_softmax
 from sklearn.metrics import log_loss, roc_auc_score
 
-from shuffle_to_learn.evaluation.end_to_end import Settings, predict_end_to_end
-from shuffle_to_learn.evaluation.probes import draw_subset, example_losses
+from shuffle_to_learn.evaluation.end_to_end import Settings, example_losses, predict_end_to_end
+from shuffle_to_learn.evaluation.probes import draw_subset
 from shuffle_to_learn.models.cfn import build_cfn
 from shuffle_to_learn.slicing import Slicing
 

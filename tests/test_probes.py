@@ -1,4 +1,4 @@
-"""Many small MLPs at once: each as if it were alone, none told what it must not know."""
+"""Many small MLPs: each as if it were alone, none told what it must not know."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import warnings
 from dataclasses import replace
 from functools import cache
 
-import keras
 import numpy as np
 import pytest
+from scipy.special import expit, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from threadpoolctl import threadpool_limits
 
+from shuffle_to_learn.evaluation import probes
+from shuffle_to_learn.evaluation.perceptron import AdamW
 from shuffle_to_learn.evaluation.probes import (
     Settings,
     draw_subset,
@@ -85,9 +88,22 @@ def test_a_probe_does_not_depend_on_its_companions(kind: str) -> None:
 
 @every_kind
 def test_the_first_of_two_probes_is_the_one_alone(kind: str) -> None:
-    """Random numbers are drawn for one probe after another, so that its own are the same."""
-    alone = fit(kind, PAIR[:1])
-    assert np.allclose(alone[0], plain(kind)[0], rtol=1e-4)
+    """Its random numbers are its own."""
+    assert np.array_equal(fit(kind, PAIR[:1])[0], plain(kind)[0])
+
+
+@every_kind
+def test_threads_change_nothing(kind: str) -> None:
+    """Nor does the number of threads that the caller's BLAS has."""
+    wide = np.random.default_rng(3).normal(size=(POOL, 1024)).astype(np.float32)
+    settings = replace(FAST, hidden=(128, 128), batch_size=128, patience=1)
+    subsets = [draw_subset(POOL, 300, r) for r in range(3)]
+    found = []
+    for threads in (1, 2, 4):
+        with threadpool_limits(threads):
+            given = {"embeddings": wide, "queries": wide, "threads": threads}
+            found.append(fit(kind, subsets, settings, **given).tobytes())
+    assert len(set(found)) == 1
 
 
 @every_kind
@@ -314,13 +330,19 @@ def test_a_query_far_out_is_clipped_to_five_deviations() -> None:
     assert edge == far != near
 
 
-def test_a_constant_feature_is_left_out() -> None:
+@every_kind
+def test_a_constant_feature_is_left_out(kind: str) -> None:
+    """As if it were not there, even where it varies among the queries; of all there are none."""
     constant = POOL_X.copy()
-    constant[:50, 1] = 7.0
-    queries = QUERY_X.copy()
-    queries[:, 1] = 7.0
-    result = fit("value", [np.arange(50)], embeddings=constant, queries=queries)
-    assert np.isfinite(result).all()
+    constant[:50, [1, 4]] = 7.0
+    found = fit(kind, PAIR[:1], embeddings=constant)
+    rest = [0, 2, 3, 5]
+    assert np.array_equal(
+        found, fit(kind, PAIR[:1], embeddings=POOL_X[:, rest], queries=QUERY_X[:, rest])
+    )
+    nothing = fit(kind, PAIR[:1], embeddings=np.full_like(POOL_X, 7.0))
+    assert np.isfinite(nothing).all()
+    assert (nothing == nothing[:, :1]).all()
 
 
 # draws
@@ -356,26 +378,92 @@ def test_the_seed_decides() -> None:
     assert not np.array_equal(other[0], other[1])  # each has weights of its own
 
 
-def test_training_ends_where_no_probe_improves_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    optimizers = []
+@every_kind
+@pytest.mark.parametrize("patience", [1, 3])
+def test_training_stops_as_a_plain_loop_does(monkeypatch, kind: str, patience: int) -> None:
+    """All steps are recorded; the losses of the looks are found by scikit-learn."""
+    recorded: list[list[np.ndarray]] = []
 
-    class Watched(keras.optimizers.AdamW):
-        def __init__(self, *args, **options) -> None:
-            super().__init__(*args, **options)
-            optimizers.append(self)
+    class Recorded(AdamW):
+        def __init__(self, network, *options) -> None:
+            super().__init__(network, *options)
+            self.network, self.steps = network, []
+            recorded.append(self.steps)
 
-    monkeypatch.setattr(keras.optimizers, "AdamW", Watched)
-    eager = replace(FAST, steps=4000, evaluate_every=20, patience=3, learning_rate=0.05)
-    fit("class", [np.arange(50)], eager)
-    (optimizer,) = optimizers
-    assert 3 * 20 < int(optimizer.iterations) < 150 * 20
+        def step(self) -> None:
+            super().step()
+            self.steps.append(self.network.parameters.copy())
+
+    monkeypatch.setattr(probes, "AdamW", Recorded)
+    linear = replace(LINEAR, steps=4007, patience=patience, batch_size=16, learning_rate=0.05)
+    linear = replace(linear, evaluate_every=20)
+    subsets = [draw_subset(POOL, 60, r) for r in range(4)]
+    predicted = fit(kind, subsets, linear)
+    best, best_loss, stale = [None] * 4, [np.inf] * 4, 0
+    for step in range(20, 4001, 20):
+        stale += 1
+        for number, subset in enumerate(subsets):
+            parameters = recorded[number][step - 1]
+            loss = held_out_loss(kind, subset, parameters)
+            if loss < best_loss[number]:
+                best[number], best_loss[number], stale = parameters, loss, 0
+        if stale == patience:
+            break
+    assert step < 4000
+    assert [len(steps) for steps in recorded] == [step] * 4
+    for subset, parameters, prediction in zip(subsets, best, predicted, strict=True):
+        expected = answers(kind, subset, parameters, QUERY_X)
+        assert np.allclose(prediction, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_a_loss_that_is_no_number_is_told() -> None:
+def outputs_of(subset: np.ndarray, parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
+    outputs = len(parameters) // (D + 1)
+    return (
+        standard(subset, x) @ parameters[: D * outputs].reshape(D, -1) + parameters[D * outputs :]
+    )
+
+
+def answers(kind: str, subset: np.ndarray, parameters: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """What a linear probe of these parameters answers, in double precision."""
+    result = outputs_of(subset, parameters, x)
+    if kind == "value":
+        return result[:, 0] * VALUES[subset].std() + VALUES[subset].mean()
+    return result.argmax(1) if kind == "class" else result
+
+
+def held_out_loss(kind: str, subset: np.ndarray, parameters: np.ndarray) -> float:
+    """The loss of a linear probe of these parameters on the validation part."""
+    _, held = split_validation(subset, 0.2)
+    result = outputs_of(subset, parameters, POOL_X)[-len(held) :]
+    wanted = TARGETS[kind][0][held]
+    if kind == "class":
+        return log_loss(wanted, softmax(result, axis=1), labels=range(CLASSES))
+    if kind == "categories":
+        odds = zip(wanted.T, expit(result).T, strict=True)
+        return float(np.mean([log_loss(w, p, labels=[0, 1]) for w, p in odds]))
+    return float(
+        np.mean((result[:, 0] - (wanted - VALUES[subset].mean()) / VALUES[subset].std()) ** 2)
+    )
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@every_kind
+def test_a_loss_that_is_no_number_is_told(kind: str, wrong: float) -> None:
+    """In one error, without a warning beside it."""
     bad = POOL_X.copy()
-    bad[3] = np.nan
-    with pytest.raises(FloatingPointError, match="finite"):
-        fit("class", [np.arange(50)], embeddings=bad)
+    bad[3] = wrong
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(FloatingPointError, match="finite"):
+            fit(kind, [np.arange(50)], embeddings=bad)
+
+
+@every_kind
+def test_a_rate_that_diverges_is_told(kind: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(FloatingPointError, match="finite"):
+            fit(kind, settings=replace(FAST, learning_rate=1e38))
 
 
 # nearest neighbours

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, TinyStudy
+from conftest import ROOT, SIZES, SLICINGS, TinyStudy
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 from trained_study import STAGES, made, names_of_outputs, settings
@@ -153,6 +154,26 @@ def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: Tin
     assert list(scores["task"]) == ["family"] * 2
     correct = scores["value"] * 30  # 30 inputs are held out
     assert np.allclose(correct, correct.round())
+
+
+@pytest.mark.parametrize("modality", SLICINGS)
+def test_probes_need_neither_tensorflow_nor_keras(tmp_path: Path, modality: str) -> None:
+    """A job on frozen embeddings would take longer to load them than to fit its probes."""
+    study = TinyStudy(tmp_path, modality=modality)
+    for split in ("train", "test"):
+        path = study.layout.embeddings(study.encoder(), split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.random.default_rng(0).random((SIZES[split], 8), np.float32))
+    code = """
+import sys
+from stages import downstream
+downstream.main(sys.argv[1:])
+assert not {"tensorflow", "keras"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code, *study.arguments()], cwd=ROOT, check=True)
+    scores = pd.read_csv(study.layout.scores(study.encoder()))
+    assert scores["value"].notna().all() and len(scores)
+    assert study.layout.answers(study.encoder()).is_file()
 
 
 def test_help_is_quick_and_names_the_options() -> None:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from shuffle_to_learn import patches
 from shuffle_to_learn.evaluation.probes import split_validation
-from shuffle_to_learn.evaluation.targets import EarlyStopping, Target, example_losses
+from shuffle_to_learn.evaluation.targets import EarlyStopping, Target
 from shuffle_to_learn.models.adam import Adam
 from shuffle_to_learn.models.forward import forward
 from shuffle_to_learn.slicing import Slicing
@@ -105,7 +105,7 @@ def predict_end_to_end(
             if target.kind == "value":
                 target = target.standardised(*_moments(targets[subset]))
             fit, held = (
-                _Part(_rows(inputs, rows), target.encode(targets[rows]).numpy())
+                _Part(_rows(inputs, rows), target.encode(targets[rows]))
                 for rows in split_validation(subset, validation_share)
             )
             network.standardise(np.concatenate([fit.inputs, held.inputs]))
@@ -236,6 +236,26 @@ def _train(
     if best is None:
         raise FloatingPointError("a network never reached a finite validation loss")
     network.restore(best)
+
+
+def example_losses(result: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+    """One loss for each example.
+
+    Args:
+        result: float32, shape (..., outputs).
+        wanted: encoded targets, by which the loss is chosen. Integers of shape (...) are class
+            numbers: cross-entropy. Reals of shape (...) are values: squared error. 0 and 1 of shape
+            (..., outputs) are categories: the mean over the outputs of their cross-entropies.
+
+    Returns:
+        float32, shape (...).
+    """
+    if wanted.dtype.is_integer:
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=result)
+    if len(wanted.shape) == len(result.shape):
+        each = tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=result)
+        return tf.reduce_mean(each, axis=-1)
+    return tf.square(result[..., 0] - wanted)
 
 
 def _moments(values: np.ndarray) -> tuple[float, float]:

@@ -1,17 +1,17 @@
-"""Classifiers on a frozen embedding: many MLPs trained side by side, or nearest neighbours."""
+"""Classifiers on a frozen embedding: an MLP for each draw of examples, or nearest neighbours."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
-import keras
 import numpy as np
-import tensorflow as tf
+from threadpoolctl import threadpool_limits
 
-from shuffle_to_learn.evaluation.targets import EarlyStopping, Target, example_losses
+from shuffle_to_learn.evaluation.perceptron import AdamW, Perceptron
+from shuffle_to_learn.evaluation.targets import EarlyStopping, Target
 
 # Standardised inputs are clipped to this many deviations: a unit that hardly fires in the n
 # examples has a tiny deviation, and one query on which it does fire would swamp a mean squared
@@ -87,14 +87,16 @@ def predict_with_probes(
     validation_share: float = 0.2,
     settings: Settings = Settings(),
     seed: int = 0,
+    threads: int = 1,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> np.ndarray:
     """Fit an MLP on each subset of the examples and predict the queries with each MLP.
 
-    Subsets of one size are fitted side by side; subsets of other sizes do not affect them. Inputs
-    (and real-valued targets) are standardised by the mean and deviation of the subset, and inputs
-    are clipped to 5 deviations. Each MLP keeps the weights with the lowest loss on the validation
-    part of its subset.
+    Subsets of one size are fitted side by side: nothing but the end of their training is common.
+    Subsets of other sizes do not affect them. Inputs (and real-valued targets) are standardised by
+    the mean and deviation of the subset, and inputs are clipped to 5 deviations. Features that
+    are constant in the subset are left out. Each MLP keeps the weights with the lowest loss on the
+    validation part of its subset.
 
     Args:
         embeddings: float, shape (N, d); may be memory-mapped: only rows in a subset are read.
@@ -108,6 +110,7 @@ def predict_with_probes(
         validation_share: share of each subset that is held out to choose the weights.
         settings: the same for all probes.
         seed: of weights, batches and dropout.
+        threads: how many MLPs are fitted at a time, each on one core; they change no result.
         progress: wraps the iteration over the sizes of the subsets, to show progress.
 
     Returns:
@@ -121,166 +124,115 @@ def predict_with_probes(
     linear classifier).
     """
     targets = np.asarray(targets)
-    sizes = np.array([len(subset) for subset in subsets])
     predictions: dict[int, np.ndarray] = {}
-    for size in progress(np.unique(sizes)):
-        places = np.flatnonzero(sizes == size)
-        alike = np.stack([subsets[place] for place in places])
-        examples = _gather_examples(embeddings, targets, alike, classes, validation_share)
-        probes = _Probes(*_moments(examples.inputs, examples.rows), examples.target, settings, seed)
-        _train(probes, examples, settings, seed)
-        predictions.update(zip(places, probes.predict(queries), strict=True))
+    # BLAS has one thread: another number of threads would sum products in another order.
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        for size in progress(sorted({len(subset) for subset in subsets})):
+            places = [place for place, subset in enumerate(subsets) if len(subset) == size]
+            probes = [
+                _Probe(
+                    np.asarray(embeddings[subsets[place]], np.float32),
+                    targets[subsets[place]],
+                    classes,
+                    validation_share,
+                    settings,
+                    np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number]))),
+                )
+                for number, place in enumerate(places)
+            ]
+            stopping = EarlyStopping(settings.patience)
+            for _ in range(settings.steps // settings.evaluate_every):
+                improved = list(pool.map(_Probe.train, probes))
+                if stopping.stops(any(improved)):
+                    break
+            answers = pool.map(lambda probe: probe.predict(queries), probes)
+            predictions.update(zip(places, answers, strict=True))
     return np.stack([predictions[place] for place in range(len(subsets))])
 
 
-class _Examples(NamedTuple):
-    """The labelled examples of M subsets of one size.
+class _Scale(NamedTuple):
+    """The mean and the deviation of each feature of some examples, and whether it varies."""
 
-    Attributes:
-        inputs: float32, shape (N, d): the examples that are in any of the subsets.
-        wanted: their targets, shape (N,) or (N, C); real values are not yet standardised.
-        target: encodes them; real values are standardised by the moments of each subset.
-        rows: int32, shape (M, n): the rows of each subset.
-        fit: the rows of each subset to fit on.
-        held: the rows of each subset's validation part.
-    """
+    mean: np.ndarray
+    deviation: np.ndarray
+    varies: np.ndarray
 
-    inputs: tf.Tensor
-    wanted: tf.Tensor
-    target: Target
-    rows: np.ndarray
-    fit: tf.Tensor
-    held: tf.Tensor
+    @classmethod
+    @np.errstate(all="ignore")
+    def of(cls, x: np.ndarray) -> _Scale:
+        mean, deviation = x.mean(0), x.std(0)
+        varies = ~(deviation <= 1e-6)  # not a number is told by the loss
+        # A feature that is constant is 0 when standardised: it carries no information.
+        return cls(mean, np.where(varies, deviation, np.float32(1)), varies)
 
-    def draw(self, size: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draw a batch for each subset from its rows to fit on: shape (M, size)."""
-        uniform = tf.random.stateless_uniform([len(self.rows), size], seed)
-        place = tf.cast(uniform * self.fit.shape[1], tf.int32)  # below: uniform < 1 - 2**-24
-        return tf.gather(self.fit, place, batch_dims=1)
-
-    def losses(self, result: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        """The loss of each example in ``rows``, shape (M, rows)."""
-        return example_losses(result, self.target.encode(tf.gather(self.wanted, rows)))
+    @np.errstate(all="ignore")
+    def standardise(self, x: np.ndarray) -> np.ndarray:
+        """Rows of shape (T, d), standardised and clipped, in float32."""
+        z = np.subtract(x, self.mean, dtype=np.float32)
+        z /= self.deviation
+        return np.clip(z, -CLIP, CLIP, out=z)
 
 
-def _gather_examples(
-    embeddings: np.ndarray,
-    targets: np.ndarray,
-    subsets: np.ndarray,
-    classes: int | None,
-    validation_share: float,
-) -> _Examples:
-    """Read the examples of M subsets of one size, shape (M, n)."""
-    used, rows = np.unique(subsets, return_inverse=True)
-    rows = rows.reshape(subsets.shape).astype(np.int32)
-    inputs = tf.constant(np.asarray(embeddings[used], np.float32))
-    target = Target.from_labels(targets, classes)
-    wanted = tf.constant(targets[used], target.dtype)
-    if target.kind == "value":
-        mean, deviation = _moments(wanted[:, None], rows)
-        target = target.standardised(mean[..., 0], deviation[..., 0])
-    parts = [split_validation(subset, validation_share) for subset in rows]
-    fit, held = (tf.constant(np.stack(part)) for part in zip(*parts, strict=True))
-    return _Examples(inputs, wanted, target, rows, fit, held)
-
-
-class _Probes:
-    """M perceptrons side by side: their weights, and the best weights so far.
+class _Probe:
+    """An MLP on one subset of the examples, with its best weights so far.
 
     Args:
-        mean, deviation: of the inputs in each subset, shape (M, 1, d).
-        target: decodes the outputs.
-        settings: hidden layers and dropout.
-        seed: of the weights.
+        inputs: of the subset, float32, shape (n, d).
+        wanted: their targets, shape (n,) or (n, C).
+        classes, validation_share, settings: as in :func:`predict_with_probes`.
+        rng: of weights, batches and dropout.
     """
 
     def __init__(
-        self, mean: tf.Tensor, deviation: tf.Tensor, target: Target, settings: Settings, seed: int
+        self,
+        inputs: np.ndarray,
+        wanted: np.ndarray,
+        classes: int | None,
+        validation_share: float,
+        settings: Settings,
+        rng: np.random.Generator,
     ) -> None:
-        self._mean, self._deviation = mean, deviation
-        self._target = target
-        self._dropout = settings.dropout
-        probes, _, d = mean.shape
-        self._layers = list(pairwise((d, *settings.hidden, target.outputs)))
-        self.weights: list[keras.Variable] = []
-        for layer, (fan_in, fan_out) in enumerate(self._layers):
-            shape = [probes, fan_in, fan_out]
-            initial = tf.random.stateless_truncated_normal(shape, [seed, layer])
-            self.weights.append(keras.Variable(initial * np.float32(np.sqrt(2 / fan_in))))
-            self.weights.append(keras.Variable(tf.zeros([probes, 1, fan_out])))
-        self._best = [tf.Variable(weight.value) for weight in self.weights]
-        self._best_loss = tf.Variable(tf.fill([probes], np.float32(np.inf)))
+        self._target = Target.from_labels(wanted, classes)
+        if self._target.kind == "value":
+            mean, deviation, _ = _Scale.of(wanted)
+            self._target = self._target.standardised(float(mean), float(deviation))
+        self._scale = _Scale.of(inputs)
+        examples = self._features(inputs), self._target.encode(wanted)
+        parts = [split_validation(part, validation_share) for part in examples]
+        self._fit, self._held = zip(*parts, strict=True)
+        sizes = (examples[0].shape[1], *settings.hidden, self._target.outputs)
+        self._network = Perceptron(sizes, settings.dropout, rng)
+        self._optimizer = AdamW(self._network, settings.learning_rate, settings.weight_decay)
+        self._best, self._best_loss = self._network.parameters.copy(), np.inf
+        self._settings, self._rng = settings, rng
 
-    def forward(
-        self, weights: list, inputs: tf.Tensor, dropout_seed: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """Results of shape (M, rows, outputs) for inputs of shape (M or 1, rows, d)."""
-        h = tf.clip_by_value((inputs - self._mean) / self._deviation, -CLIP, CLIP)
-        for layer in range(len(self._layers)):
-            h = tf.matmul(h, weights[2 * layer]) + weights[2 * layer + 1]
-            if layer < len(self._layers) - 1:
-                h = tf.nn.relu(h)
-                if dropout_seed is not None and self._dropout:
-                    h = tf.nn.experimental.stateless_dropout(h, self._dropout, dropout_seed + layer)
-        return h
-
-    def keep_improved(self, losses: tf.Tensor) -> tf.Tensor:
-        """Keep the weights of the probes whose validation loss fell; whether any did."""
-        better = losses < self._best_loss
-        self._best_loss.assign(tf.where(better, losses, self._best_loss))
-        for best, weight in zip(self._best, self.weights, strict=True):
-            best.assign(tf.where(better[:, None, None], weight.value, best))
-        return tf.reduce_any(better)
-
-    def all_finite(self) -> bool:
-        """Whether every probe has had a finite validation loss."""
-        return bool(np.isfinite(self._best_loss.numpy()).all())
+    @np.errstate(all="ignore")  # a loss that is not finite is told at the end
+    def train(self) -> bool:
+        """Train up to the next look at the validation part; whether its loss fell there."""
+        inputs, wanted = self._fit
+        for _ in range(self._settings.evaluate_every):
+            rows = self._rng.integers(len(inputs), size=self._settings.batch_size)
+            self._network.differentiate(inputs[rows], wanted[rows], self._target)
+            self._optimizer.step()
+        inputs, wanted = self._held
+        loss = self._target.losses(self._network.results(inputs), wanted).mean()
+        better = bool(loss < self._best_loss)
+        if better:
+            self._best[:], self._best_loss = self._network.parameters, loss
+        return better
 
     def predict(self, queries: np.ndarray) -> np.ndarray:
-        """The answers of the best weights, shape (M, T) or (M, T, C)."""
+        """The answers of the best weights, shape (T,) or (T, C)."""
+        if not np.isfinite(self._best_loss):
+            raise FloatingPointError("a probe never reached a finite validation loss")
+        self._network.parameters[:] = self._best
+        chunks = (queries[s : s + _PREDICTED] for s in range(0, len(queries), _PREDICTED))
+        results = [self._network.results(self._features(chunk)) for chunk in chunks]
+        return self._target.decode(np.concatenate(results))
 
-        @tf.function(reduce_retracing=True)
-        def predict(inputs):
-            return self._target.decode(self.forward(self._best, inputs[None]))
-
-        chunks = [
-            predict(tf.constant(np.asarray(queries[s : s + _PREDICTED], np.float32))).numpy()
-            for s in range(0, len(queries), _PREDICTED)
-        ]
-        return np.concatenate(chunks, axis=1)
-
-
-def _train(probes: _Probes, examples: _Examples, settings: Settings, seed: int) -> None:
-    """Train the probes until none improves any more; each keeps its best weights."""
-    optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
-    optimizer.exclude_from_weight_decay(var_list=probes.weights[1::2])
-    optimizer.build(probes.weights)
-
-    def forward(rows, dropout_seed=None):
-        weights = [weight.value for weight in probes.weights]
-        return probes.forward(weights, tf.gather(examples.inputs, rows), dropout_seed)
-
-    @tf.function
-    def train(first_step):
-        for offset in tf.range(settings.evaluate_every):
-            seeds = tf.random.split(tf.stack([seed, first_step + offset]), 2)
-            rows = examples.draw(settings.batch_size, seeds[0])
-            with tf.GradientTape() as tape:
-                losses = examples.losses(forward(rows, seeds[1]), rows)
-                # A sum over probes: each probe's gradient is the gradient of its own mean loss.
-                loss = tf.reduce_sum(tf.reduce_mean(losses, axis=1))
-            gradients = tape.gradient(loss, [weight.value for weight in probes.weights])
-            optimizer.apply(gradients, probes.weights)
-        losses = examples.losses(forward(examples.held), examples.held)
-        return probes.keep_improved(tf.reduce_mean(losses, axis=1))
-
-    stopping = EarlyStopping(settings.patience)
-    for look in range(settings.steps // settings.evaluate_every):
-        improved = bool(train(tf.constant(look * settings.evaluate_every)))
-        if stopping.stops(improved):
-            break
-    if not probes.all_finite():
-        raise FloatingPointError("a probe never reached a finite validation loss")
+    def _features(self, inputs: np.ndarray) -> np.ndarray:
+        """The standardised features that vary in the subset; in many a subset a tenth do not."""
+        return self._scale.standardise(inputs)[:, self._scale.varies]
 
 
 def predict_with_neighbors(
@@ -316,19 +268,8 @@ def predict_with_neighbors(
     predictions = []
     for subset in progress(subsets):
         x = np.asarray(embeddings[np.sort(subset)], np.float32)
-        mean, deviation = x.mean(0), x.std(0)
-        deviation = np.where(deviation > 1e-6, deviation, 1.0)
+        scale = _Scale.of(x)
         model = kind(min(neighbors, len(subset)), weights="distance", metric="cosine")
-        model.fit(np.clip((x - mean) / deviation, -CLIP, CLIP), targets[np.sort(subset)])
-        z = (np.asarray(queries, np.float32) - mean) / deviation
-        predictions.append(model.predict(np.clip(z, -CLIP, CLIP)))
+        model.fit(scale.standardise(x), targets[np.sort(subset)])
+        predictions.append(model.predict(scale.standardise(queries)))
     return np.stack(predictions)
-
-
-def _moments(x: tf.Tensor, subsets: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:
-    """The mean and deviation of each subset's rows: two tensors of shape (M, 1, d)."""
-    parts = [tf.gather(x, rows) for rows in subsets]
-    means = [tf.reduce_mean(part, 0) for part in parts]
-    deviation = tf.stack([tf.math.reduce_std(part, 0) for part in parts])[:, None]
-    # A feature that is constant in the subset is 0 when standardised: it carries no information.
-    return tf.stack(means)[:, None], tf.where(deviation > 1e-6, deviation, 1.0)

@@ -1,30 +1,29 @@
-"""Targets of classifiers: kinds, encoding, losses, decoding; and early stopping."""
+"""Targets of classifiers: kinds, encoding, decoding, losses; and early stopping."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import tensorflow as tf
 
 
 @dataclass(frozen=True)
 class Target:
-    """How the targets of a task are encoded for :func:`example_losses`, and outputs decoded.
+    """What a task asks for: how its targets are encoded, outputs decoded, and errors counted.
 
     Attributes:
         kind: ``class`` for class numbers, ``value`` for real values, ``categories`` for whether
             each of C categories is there, 0 or 1.
         outputs: number of outputs of the network: the classes, 1 for a value, or C.
-        mean: subtracted from real values; a number, or shape (M, 1) for M networks side by side.
-        deviation: real values less their mean are divided by it; a number, or shape (M, 1).
+        mean: subtracted from real values.
+        deviation: real values less their mean are divided by it.
     """
 
     kind: Literal["class", "value", "categories"]
     outputs: int
-    mean: Any = 0.0
-    deviation: Any = 1.0
+    mean: float = 0.0
+    deviation: float = 1.0
 
     @classmethod
     def from_labels(cls, targets: np.ndarray, classes: int | None) -> Target:
@@ -38,55 +37,69 @@ class Target:
             return cls("categories", targets.shape[1])
         return cls("value", 1) if classes is None else cls("class", classes)
 
-    @property
-    def dtype(self) -> type[np.number]:
-        """The dtype of encoded targets."""
-        return np.int32 if self.kind == "class" else np.float32
-
-    def standardised(self, mean: Any, deviation: Any) -> Target:
+    def standardised(self, mean: float, deviation: float) -> Target:
         """The same target, with real values standardised by ``mean`` and ``deviation``."""
         return replace(self, mean=mean, deviation=deviation)
 
-    def encode(self, values: np.ndarray | tf.Tensor) -> tf.Tensor:
-        """Targets as :func:`example_losses` takes them, of :attr:`dtype` and the same shape."""
+    def encode(self, values: np.ndarray) -> np.ndarray:
+        """Targets as losses take them: int32 class numbers, or float32, of the same shape."""
+        if self.kind == "class":
+            return values.astype(np.int32)
         if self.kind == "value":
             values = (values - self.mean) / self.deviation
-        return tf.cast(values, self.dtype)
+        return values.astype(np.float32)
 
-    def decode(self, results: Any) -> Any:
+    def decode(self, results: np.ndarray) -> np.ndarray:
         """The answers that a network's results stand for.
 
         Args:
-            results: an array or a tensor, shape (..., outputs).
+            results: shape (..., outputs).
 
         Returns:
             Class numbers (int64) or real values of shape (...), or log-odds of shape (..., C).
         """
         if self.kind == "class":
-            return tf.argmax(results, axis=-1)
+            return results.argmax(axis=-1)
         if self.kind == "value":
             return results[..., 0] * self.deviation + self.mean
         return results
 
+    def losses(self, results: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """One loss for each example.
 
-def example_losses(result: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
-    """One loss for each example.
+        The cross-entropy for classes, the squared error for real values, and the mean of the C
+        cross-entropies for categories.
 
-    Args:
-        result: float32, shape (..., outputs).
-        wanted: encoded targets, by which the loss is chosen. Integers of shape (...) are class
-            numbers: cross-entropy. Reals of shape (...) are values: squared error. 0 and 1 of shape
-            (..., outputs) are categories: the mean over the outputs of their cross-entropies.
+        Args:
+            results: floating, shape (T, outputs).
+            wanted: encoded targets, shape (T,) or (T, C).
 
-    Returns:
-        float32, shape (...).
-    """
-    if wanted.dtype.is_integer:
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=wanted, logits=result)
-    if len(wanted.shape) == len(result.shape):
-        each = tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=result)
-        return tf.reduce_mean(each, axis=-1)
-    return tf.square(result[..., 0] - wanted)
+        Returns:
+            The dtype of the results, shape (T,).
+        """
+        if self.kind == "class":
+            shifted = results - results.max(axis=1, keepdims=True)
+            return np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(wanted)), wanted]
+        if self.kind == "value":
+            return np.square(results[:, 0] - wanted)
+        each = np.maximum(results, 0) - results * wanted + np.log1p(np.exp(-np.abs(results)))
+        return each.mean(axis=1)
+
+    def slopes(self, results: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        """The derivative of each example's loss by each of its results: shape (T, outputs).
+
+        Args:
+            results, wanted: as in :meth:`losses`.
+        """
+        if self.kind == "class":
+            share = np.exp(results - results.max(axis=1, keepdims=True))
+            share /= share.sum(axis=1, keepdims=True)
+            share[np.arange(len(wanted)), wanted] -= 1
+            return share
+        if self.kind == "value":
+            return 2 * (results - wanted[:, None])
+        odds = np.exp(-np.abs(results))
+        return (np.where(results < 0, odds, 1) / (1 + odds) - wanted) / self.outputs
 
 
 class EarlyStopping:
