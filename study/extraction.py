@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 import sys
-import warnings
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
-from itertools import islice
+from contextlib import ExitStack, contextmanager
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from study import cli
 from study.errors import InputError
 from study.files import atomic, check_disk, growing_array, need
-from study.params import PUBLIC, Study
-from study.paths import Paths, downloaded
-from study.sources import Shard, Source, open_dataset
-from study.tensorflow import start_tensorflow
+from study.records import Example
+from study.sources import Shard, Source, Span, open_dataset, whole
 
-CHUNK = 64  # examples a worker in memory at a time: of audio 16 MiB
+if TYPE_CHECKING:
+    from study.params import Study
+    from study.paths import Paths
+
+CHUNK = 64  # examples that a worker reads and sends back at a time, at most
+CHUNK_BYTES = 2**20  # and what their features take, unless one takes more
+AHEAD = 4  # chunks for each worker, at work or done and not yet written
 
 
 class Job(NamedTuple):
@@ -54,23 +62,23 @@ class Job(NamedTuple):
 class Extraction(NamedTuple):
     """How an example becomes features.
 
+    Worker processes do it, so it has to go through pickle.
+
     Attributes:
-        content: what of an example goes to a worker.
-        transform: a worker's part; returns an array, or in a few words why there is none.
+        content: what of an example is transformed.
+        transform: returns an array, or in a few words why there is none.
         labels: the row of an example in the table of labels; its ``id`` comes first.
         dtype: as numpy writes it.
-        decoders: for the TFDS features that are read as they are stored.
     """
 
-    content: Callable[[dict], Any]
+    content: Callable[[Example], Any]
     transform: Callable[[Any], Any]
-    labels: Callable[[dict], dict]
+    labels: Callable[[Example], dict]
     dtype: str
-    decoders: Any = None
 
 
 def open_job(description: str | None, stage: str, arguments: list[str] | None) -> Job:
-    """Read the command line of an extraction stage, start TensorFlow and open the dataset.
+    """Read the command line of an extraction stage and open the dataset.
 
     Raises:
         InputError: where the options or the params file are wrong, or the dataset is not there.
@@ -81,8 +89,9 @@ def open_job(description: str | None, stage: str, arguments: list[str] | None) -
     if args.shard not in study.shards:
         raise InputError(f"--shard {args.shard}: use one of the params file's: {study.shards}")
     folder = need(params.layout.dataset(args.dataset), "dataset")
-    threads = cli.threads(args, getattr(params.threads, stage))
-    start_tensorflow(threads)
+    from study.params import PUBLIC
+    from study.paths import downloaded
+
     by_hand = None
     if args.dataset in PUBLIC:
         by_hand = downloaded(getattr(params, args.dataset).data_dir, args.dataset)
@@ -90,14 +99,14 @@ def open_job(description: str | None, stage: str, arguments: list[str] | None) -
         source=open_dataset(folder, args.dataset, study.splits),
         study=study,
         shard=Shard(args.shard, len(study.shards)),
-        threads=threads,
+        threads=cli.cores(args, getattr(params.threads, stage)),
         layout=params.layout,
         params_file=args.params,
         downloaded=by_hand,
     )
 
 
-def folder_labels(example: dict) -> dict:
+def folder_labels(example: Example) -> dict:
     """The labels of a user's own file: a text a column, as labels.csv has them."""
     return {
         **json.loads(example["labels"]),
@@ -114,20 +123,18 @@ def extract(job: Job, how: Extraction) -> None:
     """
     import pandas as pd
 
-    # joblib's word about the rest of its work, after an error of ours.
-    warnings.filterwarnings("ignore", message=".*tasks have been successfully executed")
     name, study, number = job.source.name, job.study, job.shard.number
     rejected: list[dict] = []
     total = 0
     _check_disk(job, how)
-    with ExitStack() as outputs:
+    with ExitStack() as outputs, _workers(job.threads, how) as pool:
         for split in study.splits:
             features, labels = (
                 outputs.enter_context(atomic(job.layout.shard(name, number, f"{split}{suffix}")))
                 for suffix in (".npy", ".parquet")
             )
             try:
-                left_out, count = _split(job, split, how, features, labels)
+                left_out, count = _split(job, split, how, pool, features, labels)
             except BrokenProcessPool:
                 raise InputError(
                     f"{split}: a process that reads {study.unit} was killed: give the machine more "
@@ -163,42 +170,96 @@ def _check_disk(job: Job, how: Extraction) -> None:
 
 
 def _split(
-    job: Job, split: str, how: Extraction, features: Path, labels: Path
+    job: Job, split: str, how: Extraction, pool: ProcessPoolExecutor, features: Path, labels: Path
 ) -> tuple[list[dict], int]:
     """Write one split.
 
     Returns:
         What was rejected and why, and of how many examples.
     """
+    import numpy as np
     import pandas as pd
-    from joblib import Parallel, delayed
 
-    study, workers = job.study, job.threads
-    examples = job.source.examples(split, job.shard, study.unit, how.decoders)
-    rows: list[dict] = []
-    work = delayed(how.transform)
+    shape = job.study.shape
+    size = max(1, min(CHUNK, CHUNK_BYTES // (prod(shape) * np.dtype(how.dtype).itemsize)))
+    spans = job.source.spans(split, job.shard, job.study.unit, size)
 
-    def results() -> Iterator[Any]:
-        # A chunk at a time, since Parallel does not wait for whoever takes its results. Processes,
-        # since librosa holds the interpreter for half of the time; they do not load TensorFlow.
-        with Parallel(
-            workers, return_as="generator", pre_dispatch="4*n_jobs", batch_size=16, max_nbytes=None
-        ) as parallel:
-            while chunk := list(islice(examples, CHUNK * workers)):
-                rows.extend(
-                    how.labels(example) | dict.fromkeys(untold) for example, untold in chunk
-                )
-                yield from parallel(work(how.content(example)) for example, _ in chunk)
+    def results() -> Iterator[tuple[dict, Any]]:
+        waiting: deque[Future] = deque()
+        for span in spans:
+            waiting.append(_submit(pool, span))
+            if len(waiting) == AHEAD * job.threads:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
 
-    count = job.source.expected(split, job.shard)
     kept, rejected = [], []
-    with growing_array(features, how.dtype, study.shape) as add:
-        shown = cli.progress(results(), total=count, label=split, unit=study.unit)
-        for place, result in enumerate(shown):
+    with growing_array(features, how.dtype, shape) as add:
+        count = job.source.expected(split, job.shard)
+        for row, result in cli.progress(results(), total=count, label=split, unit=job.study.unit):
             if isinstance(result, str):
-                rejected.append({"split": split, "id": rows[place]["id"], "reason": result})
+                rejected.append({"split": split, "id": row["id"], "reason": result})
             else:
-                kept.append(place)
+                kept.append(row)
                 add(result)
-    pd.DataFrame([rows[place] for place in kept]).to_parquet(labels, index=False)
-    return rejected, len(rows)
+    pd.DataFrame(kept).to_parquet(labels, index=False)
+    return rejected, len(kept) + len(rejected)
+
+
+# The workers: processes, since the interpreter's lock holds threads up. Each reads what it
+# transforms, and sends back features and labels alone.
+
+
+@contextmanager
+def _workers(count: int, how: Extraction) -> Iterator[ProcessPoolExecutor]:
+    """Processes that extract; work that is open at the end is dropped."""
+    # A worker is a core's work: its numerical libraries have one thread, whatever the number of
+    # workers, so that this number changes no sum.
+    cli.limit_threads(1)
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start, (how,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _submit(pool: ProcessPoolExecutor, span: Span) -> Future:
+    """Give work to the pool. Ctrl-C is this process's alone: a worker that starts now inherits so.
+
+    A worker would write a traceback each.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_extracted, span)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_how: Extraction  # of a worker
+
+
+def _start(how: Extraction) -> None:
+    global _how
+    _how = how
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker waits for work for ever where its parent was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _extracted(span: Span) -> list[tuple[dict, Any]]:
+    """The labels of each example, and its features or why there are none."""
+    found = []
+    with whole(span.chunk.path):
+        for example, untold in span.examples():
+            row = _how.labels(example) | dict.fromkeys(untold)
+            result = _how.transform(_how.content(example))
+            if not isinstance(result, str):
+                result = result.astype(_how.dtype)
+            found.append((row, result))
+    return found

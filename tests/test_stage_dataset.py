@@ -14,7 +14,6 @@ import yaml
 import stages.dataset
 import stages.join
 import stages.spectrograms
-import study.extraction
 from shuffle_to_learn.datasets import soundfont
 from shuffle_to_learn.features.spectrogram import log_mel
 from study.errors import InputError
@@ -29,8 +28,7 @@ TINY = {"instruments": 6, "pitch_min": 36, "pitch_max": 84, "pitch_step": 6}
 def _tensorflow_is_up():
     """The stages set threads only before TensorFlow starts: here it starts once."""
     patch = pytest.MonkeyPatch()
-    for module in (stages.dataset, study.extraction):
-        patch.setattr(module, "start_tensorflow", lambda threads: None)
+    patch.setattr(stages.dataset, "start_tensorflow", lambda threads: None)
     patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     patch.delenv("OMP_NUM_THREADS", raising=False)
     yield

@@ -47,8 +47,7 @@ both = pytest.mark.parametrize("dataset", COUNTS)
 def _tensorflow_is_up():
     """The stages set threads only before TensorFlow starts: here it starts once."""
     patch = pytest.MonkeyPatch()
-    for module in (stages.dataset, study.extraction):
-        patch.setattr(module, "start_tensorflow", lambda threads: None)
+    patch.setattr(stages.dataset, "start_tensorflow", lambda threads: None)
     patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     patch.delenv("OMP_NUM_THREADS", raising=False)
     yield
