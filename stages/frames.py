@@ -22,14 +22,18 @@ from study.records import Example
 
 def main(arguments: list[str] | None = None) -> None:
     job = open_job(__doc__, "frames", arguments)
+    extract(job, how(job))
+
+
+def how(job: Job) -> Extraction:
+    """How a clip becomes its frames."""
     names = None if job.of_folder else job.source.labelled.names("label")
-    how = Extraction(
+    return Extraction(
         content=partial(_path, videos=_videos(job)),
         transform=partial(read_frames, **job.study.features.model_dump(exclude={"max_rejected"})),
         labels=partial(_labels, names=names) if names else folder_labels,
         dtype="|u1",
     )
-    extract(job, how)
 
 
 def _videos(job: Job) -> Path:

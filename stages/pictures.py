@@ -16,20 +16,24 @@ from operator import itemgetter
 
 from shuffle_to_learn.features.pictures import read_picture
 from study import cli
-from study.extraction import Extraction, extract, folder_labels, open_job
+from study.extraction import Extraction, Job, extract, folder_labels, open_job
 from study.records import Example
 
 
 def main(arguments: list[str] | None = None) -> None:
     job = open_job(__doc__, "pictures", arguments)
+    extract(job, how(job))
+
+
+def how(job: Job) -> Extraction:
+    """How a file becomes a square picture."""
     names = None if job.of_folder else job.source.labelled.names("labels")
-    how = Extraction(
+    return Extraction(
         content=itemgetter("image"),
         transform=partial(read_picture, **job.study.features.model_dump(exclude={"max_rejected"})),
         labels=partial(_labels, names=names) if names else folder_labels,
         dtype="|u1",
     )
-    extract(job, how)
 
 
 def _labels(example: Example, names: list[str]) -> dict:

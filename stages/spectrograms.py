@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from study import cli
 from study.errors import InputError
-from study.extraction import Extraction, extract, folder_labels, open_job
+from study.extraction import Extraction, Job, extract, folder_labels, open_job
 from study.records import DamagedError, Example
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ LABELS = ("label", "family", "source")
 
 def main(arguments: list[str] | None = None) -> None:
     job = open_job(__doc__, "spectrograms", arguments)
+    extract(job, how(job))
+
+
+def how(job: Job) -> Extraction:
+    """How a note becomes its spectrogram; the settings are tried before the work begins."""
     import numpy as np
 
     from shuffle_to_learn.features.spectrogram import LogMel
@@ -33,19 +38,18 @@ def main(arguments: list[str] | None = None) -> None:
     data = job.source.labelled
     audio = data.features["audio"]["audio"]
     (samples,) = (int(length) for length in audio["shape"]["dimensions"])
-    try:  # the settings against the length of a note, before the work begins
+    try:  # the settings against the length of a note
         log_mel = LogMel(sample_rate=int(audio["sampleRate"]), **job.study.features.model_dump())
         log_mel(np.zeros(samples, np.float32))
     except ValueError as error:
         raise InputError(f"{job.params_file}: audio.spectrograms: {error}") from None
     names = None if job.of_folder else {key: data.names(f"instrument/{key}") for key in LABELS}
-    how = Extraction(
+    return Extraction(
         content=partial(_audio, samples=samples),
         transform=log_mel,
         labels=partial(_labels, names=names) if names else folder_labels,
         dtype="<f2",
     )
-    extract(job, how)
 
 
 def _audio(example: Example, samples: int) -> np.ndarray:

@@ -121,13 +121,23 @@ def extract(job: Job, how: Extraction) -> None:
     Raises:
         InputError: where a split is damaged, or the disk is too small.
     """
+    with workers(job.threads, how) as pool:
+        write(job, how, pool)
+
+
+def write(job: Job, how: Extraction, pool: ProcessPoolExecutor) -> None:
+    """:func:`extract` by workers that are there.
+
+    Raises:
+        InputError: where a split is damaged, or the disk is too small.
+    """
     import pandas as pd
 
     name, study, number = job.source.name, job.study, job.shard.number
     rejected: list[dict] = []
     total = 0
     _check_disk(job, how)
-    with ExitStack() as outputs, _workers(job.threads, how) as pool:
+    with ExitStack() as outputs:
         for split in study.splits:
             features, labels = (
                 outputs.enter_context(atomic(job.layout.shard(name, number, f"{split}{suffix}")))
@@ -211,7 +221,7 @@ def _split(
 
 
 @contextmanager
-def _workers(count: int, how: Extraction) -> Iterator[ProcessPoolExecutor]:
+def workers(count: int, how: Extraction) -> Iterator[ProcessPoolExecutor]:
     """Processes that extract; work that is open at the end is dropped."""
     # A worker is a core's work: its numerical libraries have one thread, whatever the number of
     # workers, so that this number changes no sum.
@@ -219,6 +229,10 @@ def _workers(count: int, how: Extraction) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start, (how,))
     try:
         yield pool
+    except BaseException:
+        for worker in multiprocessing.active_children():
+            worker.terminate()  # its work is not needed
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -38,10 +38,16 @@ class Prepared(NamedTuple):
     features: dict[str, Any]
 
     def names(self, feature: str) -> list[str]:
-        """The names of the classes that the numbers of a feature (``instrument/label``) are of."""
+        """The names of a feature's classes (``instrument/label``): numbers, where TFDS has none."""
         path = self.folder / f"{feature.replace('/', '-')}.labels.txt"
-        lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-        return [line for line in lines if line]
+        if path.is_file():
+            lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+            return [line for line in lines if line]
+        found: Any = {"featuresDict": {"features": self.features}}
+        for name in feature.split("/"):
+            found = found["featuresDict"]["features"][name]
+        found = found["sequence"]["feature"] if "sequence" in found else found
+        return [str(number) for number in range(int(found["classLabel"]["numClasses"]))]
 
 
 class Span(NamedTuple):
