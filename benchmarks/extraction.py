@@ -41,7 +41,7 @@ import yaml
 from benchmarks import decoding, ranking
 from stages import frames, pictures, spectrograms
 from study import cli, records
-from study.extraction import Extraction, Job, open_job, workers, write
+from study.extraction import Extraction, Job, open_job, start_workers, write
 from study.loading import load_params
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"
@@ -162,10 +162,10 @@ def opened(dataset: str, params: Path) -> tuple[Job, Extraction]:
 @contextmanager
 def stage_loop(job: Job, how: Extraction) -> Iterator[Loop]:
     """The stage, by workers that are up."""
-    with workers(job.threads, how) as pool, redirect_stderr(io.StringIO()):
+    with start_workers(job, how) as workers, redirect_stderr(io.StringIO()):
 
         def loop() -> None:
-            write(job, how, pool)
+            write(job, how, workers)
 
         loop()
         yield loop

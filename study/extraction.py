@@ -7,9 +7,10 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
@@ -24,12 +25,17 @@ from study.records import Example
 from study.sources import Shard, Source, Span, open_dataset, whole
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from study.params import Study
     from study.paths import Paths
 
-CHUNK = 64  # examples that a worker reads and sends back at a time, at most
+CHUNK = 64  # examples that a worker reads at a time, at most
 CHUNK_BYTES = 2**20  # and what their features take, unless one takes more
-AHEAD = 4  # chunks for each worker, at work or done and not yet written
+AHEAD = 4  # times so many for each worker, at work or done and not yet written
+
+# glibc gives large blocks back to the system and asks for them anew, with every example.
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": f"{2**28}", "MALLOC_MMAP_THRESHOLD_": f"{2**25}"}
 
 
 class Job(NamedTuple):
@@ -121,11 +127,11 @@ def extract(job: Job, how: Extraction) -> None:
     Raises:
         InputError: where a split is damaged, or the disk is too small.
     """
-    with workers(job.threads, how) as pool:
-        write(job, how, pool)
+    with start_workers(job, how) as workers:
+        write(job, how, workers)
 
 
-def write(job: Job, how: Extraction, pool: ProcessPoolExecutor) -> None:
+def write(job: Job, how: Extraction, workers: Workers) -> None:
     """:func:`extract` by workers that are there.
 
     Raises:
@@ -144,7 +150,7 @@ def write(job: Job, how: Extraction, pool: ProcessPoolExecutor) -> None:
                 for suffix in (".npy", ".parquet")
             )
             try:
-                left_out, count = _split(job, split, how, pool, features, labels)
+                left_out, count = _split(job, split, how.dtype, workers, features, labels)
             except BrokenProcessPool:
                 raise InputError(
                     f"{split}: a process that reads {study.unit} was killed: give the machine more "
@@ -180,100 +186,161 @@ def _check_disk(job: Job, how: Extraction) -> None:
 
 
 def _split(
-    job: Job, split: str, how: Extraction, pool: ProcessPoolExecutor, features: Path, labels: Path
+    job: Job, split: str, dtype: str, workers: Workers, features: Path, labels: Path
 ) -> tuple[list[dict], int]:
     """Write one split.
 
     Returns:
         What was rejected and why, and of how many examples.
     """
-    import numpy as np
     import pandas as pd
 
-    shape = job.study.shape
-    size = max(1, min(CHUNK, CHUNK_BYTES // (prod(shape) * np.dtype(how.dtype).itemsize)))
-    spans = job.source.spans(split, job.shard, job.study.unit, size)
-
-    def results() -> Iterator[tuple[dict, Any]]:
-        waiting: deque[Future] = deque()
-        for span in spans:
-            waiting.append(_submit(pool, span))
-            if len(waiting) == AHEAD * job.threads:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-
+    unit = job.study.unit
     kept, rejected = [], []
-    with growing_array(features, how.dtype, shape) as add:
+
+    def results() -> Iterator[None]:
+        spans = job.source.spans(split, job.shard, unit, workers.at_once)
+        for examples, made in workers.extracted(spans):
+            add(made)
+            for row, reason in examples:
+                if reason is None:
+                    kept.append(row)
+                else:
+                    rejected.append({"split": split, "id": row["id"], "reason": reason})
+                yield
+
+    with growing_array(features, dtype, job.study.shape) as add:
         count = job.source.expected(split, job.shard)
-        for row, result in cli.progress(results(), total=count, label=split, unit=job.study.unit):
-            if isinstance(result, str):
-                rejected.append({"split": split, "id": row["id"], "reason": result})
-            else:
-                kept.append(row)
-                add(result)
+        deque(cli.progress(results(), total=count, label=split, unit=unit), maxlen=0)
     pd.DataFrame(kept).to_parquet(labels, index=False)
     return rejected, len(kept) + len(rejected)
 
 
 # The workers: processes, since the interpreter's lock holds threads up. Each reads what it
-# transforms, and sends back features and labels alone.
+# transforms. It leaves the features in memory that all share, and sends the labels alone.
+
+Told = list[tuple[dict, str | None]]
+"""Of examples: the labels, and why there are no features."""
+
+
+class Memory(NamedTuple):
+    """A file that all processes map: slots, each for the features of the examples of a span."""
+
+    path: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    def slots(self) -> np.ndarray:
+        import numpy as np
+
+        return np.memmap(self.path, self.dtype, "r+", shape=self.shape)
+
+
+class Workers(NamedTuple):
+    """Processes that extract.
+
+    Attributes:
+        pool: the processes.
+        slots: their features, shape (slots, examples, *features).
+    """
+
+    pool: ProcessPoolExecutor
+    slots: np.ndarray
+
+    @property
+    def at_once(self) -> int:
+        """How many examples a span may have."""
+        return self.slots.shape[1]
+
+    def extracted(self, spans: Iterable[Span]) -> Iterator[tuple[Told, np.ndarray]]:
+        """What is told of each span's examples, and their features, which the next overwrites."""
+        waiting: deque[Future[Told]] = deque()
+
+        def first(slot: int) -> tuple[Told, np.ndarray]:
+            told = waiting.popleft().result()
+            return told, self.slots[slot, : sum(reason is None for _, reason in told)]
+
+        count = 0
+        for span in spans:
+            slot = count % len(self.slots)
+            if len(waiting) == len(self.slots):
+                yield first(slot)
+            waiting.append(self._submit(span, slot))
+            count += 1
+        while waiting:
+            yield first((count - len(waiting)) % len(self.slots))
+
+    def _submit(self, span: Span, slot: int) -> Future[Told]:
+        # Ctrl-C is the parent's alone, or every worker would write a traceback: a process that
+        # starts now inherits what is blocked.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return self.pool.submit(_extracted, span, slot)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
-def workers(count: int, how: Extraction) -> Iterator[ProcessPoolExecutor]:
-    """Processes that extract; work that is open at the end is dropped."""
+def start_workers(job: Job, how: Extraction) -> Iterator[Workers]:
+    """A process for each of the job's threads; work that is open at the end is dropped."""
+    import numpy as np
+
     # A worker is a core's work: its numerical libraries have one thread, whatever the number of
     # workers, so that this number changes no sum.
     cli.limit_threads(1)
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start, (how,))
-    try:
-        yield pool
-    except BaseException:
-        for worker in multiprocessing.active_children():
-            worker.terminate()  # its work is not needed
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _submit(pool: ProcessPoolExecutor, span: Span) -> Future:
-    """Give work to the pool. Ctrl-C is this process's alone: a worker that starts now inherits so.
-
-    A worker would write a traceback each.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return pool.submit(_extracted, span)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    os.environ.update(KEEP_MEMORY)
+    size = prod(job.study.shape) * np.dtype(how.dtype).itemsize
+    at_once = max(1, min(CHUNK, CHUNK_BYTES // size))
+    shape = (AHEAD * job.threads, at_once, *job.study.shape)
+    with tempfile.NamedTemporaryFile(prefix="features-") as file:
+        for _ in range(shape[0]):  # a disk that is full says so now: later it ends the process
+            file.write(bytes(at_once * size))
+        file.flush()
+        memory = Memory(file.name, how.dtype, shape)
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(job.threads, context, _start, (how, memory))
+        try:
+            yield Workers(pool, memory.slots())
+        except BaseException:
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # its work is not needed
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 _how: Extraction  # of a worker
+_slots: np.ndarray
 
 
-def _start(how: Extraction) -> None:
-    global _how
-    _how = how
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def _start(how: Extraction, memory: Memory) -> None:
+    global _how, _slots
+    _how, _slots = how, memory.slots()
+    threading.Thread(target=_end_with_parent, args=(memory.path,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(file: str) -> None:
     """A worker waits for work for ever where its parent was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    Path(file).unlink(missing_ok=True)
     os._exit(1)
 
 
-def _extracted(span: Span) -> list[tuple[dict, Any]]:
-    """The labels of each example, and its features or why there are none."""
-    found = []
+def _extracted(span: Span, slot: int) -> Told:
+    """Put the features of the examples into a slot, one after the other."""
+    told: Told = []
+    kept = 0
     with whole(span.chunk.path):
         for example, untold in span.examples():
             row = _how.labels(example) | dict.fromkeys(untold)
             result = _how.transform(_how.content(example))
-            if not isinstance(result, str):
-                result = result.astype(_how.dtype)
-            found.append((row, result))
-    return found
+            if isinstance(result, str):
+                told.append((row, result))
+                continue
+            assert result.shape == _slots.shape[2:], f"{result.shape}, not {_slots.shape[2:]}"
+            _slots[slot, kept] = result
+            kept += 1
+            told.append((row, None))
+    return told

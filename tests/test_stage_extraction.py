@@ -594,9 +594,10 @@ cli.run(stages.frames.main)
 @pytest.fixture
 def busy(copied, tmp_path, monkeypatch) -> Iterator[tuple[subprocess.Popen, list[int]]]:
     """A stage whose two workers are at work, and their process ids."""
-    params, begun = copied(), tmp_path / "begun"
-    begun.mkdir()
-    monkeypatch.setenv("BEGUN", str(begun))
+    params, begun, shared = copied(), tmp_path / "begun", tmp_path / "shared"
+    for name, folder in {"BEGUN": begun, "TMPDIR": shared}.items():
+        folder.mkdir()
+        monkeypatch.setenv(name, str(folder))
     own = ["--dataset", "motions", "--shard", "0", "--params", str(params), "--threads", "2"]
     stage = subprocess.Popen(
         [sys.executable, "-c", ENDLESS, *own],
@@ -628,11 +629,13 @@ def gone(process: int, seconds: float = 20) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_no_worker_outlives_its_stage(busy, number: signal.Signals) -> None:
+def test_no_worker_outlives_its_stage(busy, tmp_path, number: signal.Signals) -> None:
     stage, workers = busy
+    assert len(list((tmp_path / "shared").iterdir())) == 1
     stage.send_signal(number)
     stage.wait()
     assert all(gone(worker) for worker in workers)
+    assert list((tmp_path / "shared").iterdir()) == []
 
 
 def test_an_interrupt_is_one_line(busy) -> None:
