@@ -13,39 +13,46 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from shuffle_to_learn.features.video import read_frames
 from study import cli
 from study.extraction import Extraction, Job, extract, folder_labels, open_job
+from study.records import Example
 
 
 def main(arguments: list[str] | None = None) -> None:
     job = open_job(__doc__, "frames", arguments)
-    videos = _videos(job)
-    features = job.source.builder.info.features
-    how = Extraction(
-        content=lambda example: videos / example["video"].decode(),
+    extract(job, how(job))
+
+
+def how(job: Job) -> Extraction:
+    """How a clip becomes its frames."""
+    names = None if job.of_folder else job.source.labelled.names("label")
+    return Extraction(
+        content=partial(_path, videos=_videos(job)),
         transform=partial(read_frames, **job.study.features.model_dump(exclude={"max_rejected"})),
-        labels=folder_labels if job.of_folder else partial(_labels, names=features["label"]),
+        labels=partial(_labels, names=names) if names else folder_labels,
         dtype="|u1",
     )
-    extract(job, how)
 
 
 def _videos(job: Job) -> Path:
     """The folder that the paths in a dataset start from."""
     if job.of_folder:
         return Path(job.study.source)
-    return job.downloaded or Path(job.source.builder.data_path)
+    return job.downloaded or job.source.labelled.folder
 
 
-def _labels(example: dict, names: Any) -> dict:
+def _path(example: Example, videos: Path) -> Path:
+    return videos / example["video"].decode()
+
+
+def _labels(example: Example, names: list[str]) -> dict:
     """A clip's labels, as numbers and as names."""
     return {
         "id": example["id"].decode(),
         "action": int(example["label"]),
-        "action_name": names.int2str(int(example["label"])),
+        "action_name": names[example["label"]],
     }
 
 

@@ -12,39 +12,39 @@ the dataset's files,
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from operator import itemgetter
 
 from shuffle_to_learn.features.pictures import read_picture
 from study import cli
-from study.extraction import Extraction, extract, folder_labels, open_job
+from study.extraction import Extraction, Job, extract, folder_labels, open_job
+from study.records import Example
 
 
 def main(arguments: list[str] | None = None) -> None:
     job = open_job(__doc__, "pictures", arguments)
-    import tensorflow_datasets as tfds
+    extract(job, how(job))
 
-    features = job.source.builder.info.features
-    how = Extraction(
-        content=lambda example: example["image"],
+
+def how(job: Job) -> Extraction:
+    """How a file becomes a square picture."""
+    names = None if job.of_folder else job.source.labelled.names("labels")
+    return Extraction(
+        content=itemgetter("image"),
         transform=partial(read_picture, **job.study.features.model_dump(exclude={"max_rejected"})),
-        labels=folder_labels
-        if job.of_folder
-        else partial(_labels, names=features["labels"].feature),
+        labels=partial(_labels, names=names) if names else folder_labels,
         dtype="|u1",
-        decoders={"image": tfds.decode.SkipDecoding()},  # TensorFlow's knows no EXIF, no CMYK
     )
-    extract(job, how)
 
 
-def _labels(example: dict, names: Any) -> dict:
+def _labels(example: Example, names: list[str]) -> dict:
     """A picture's labels, as numbers and as names."""
     # ImageNet's pictures, which are pretrained on, have another label, which is not used.
-    labels = sorted(int(label) for label in example.get("labels", ()))
-    name = example["image/filename" if "image/filename" in example else "file_name"]
+    labels = sorted(example.values("labels"))
+    name = example.values("image/filename") or example.values("file_name")
     return {
-        "id": name.decode(),
+        "id": name[0].decode(),
         "objects": labels,
-        "objects_names": [names.int2str(label) for label in labels],
+        "objects_names": [names[label] for label in labels],
     }
 
 

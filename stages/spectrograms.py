@@ -11,52 +11,77 @@ params file, for each of the splits train, valid and test, in the order of the d
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from study import cli
 from study.errors import InputError
-from study.extraction import Extraction, extract, folder_labels, open_job
+from study.extraction import Extraction, Job, extract, folder_labels, open_job
+from study.records import DamagedError, Example
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LABELS = ("label", "family", "source")
 
 
 def main(arguments: list[str] | None = None) -> None:
     job = open_job(__doc__, "spectrograms", arguments)
+    extract(job, how(job))
+
+
+def how(job: Job) -> Extraction:
+    """How a note becomes its spectrogram; the settings are tried before the work begins."""
     import numpy as np
 
-    from shuffle_to_learn.features.spectrogram import log_mel
+    from shuffle_to_learn.features.spectrogram import LogMel
 
-    features = job.source.builder.info.features
-    audio = features["audio"]
-    settings = job.study.features.model_dump()
-    transform = partial(log_mel, sample_rate=audio.sample_rate, **settings)
-    try:  # the settings against the length of a note, before the work begins
-        transform(np.zeros(audio.shape, np.float32))
+    data = job.source.labelled
+    audio = data.features["audio"]["audio"]
+    (samples,) = (int(length) for length in audio["shape"]["dimensions"])
+    try:  # the settings against the length of a note
+        log_mel = LogMel(sample_rate=int(audio["sampleRate"]), **job.study.features.model_dump())
+        log_mel(np.zeros(samples, np.float32))
     except ValueError as error:
         raise InputError(f"{job.params_file}: audio.spectrograms: {error}") from None
-    how = Extraction(
-        content=lambda example: example["audio"],
-        transform=transform,
-        labels=folder_labels
-        if job.of_folder
-        else partial(_labels, instrument=features["instrument"]),
+    names = None if job.of_folder else {key: data.names(f"instrument/{key}") for key in LABELS}
+    return Extraction(
+        content=partial(_audio, samples=samples),
+        transform=log_mel,
+        labels=partial(_labels, names=names) if names else folder_labels,
         dtype="<f2",
     )
-    extract(job, how)
 
 
-def _labels(example: dict, instrument: Any) -> dict:
+def _audio(example: Example, samples: int) -> np.ndarray:
+    """A note's samples, float32; TFDS stores them as they are or compressed by zlib."""
+    import numpy as np
+    from isal import isal_zlib  # more than twice as fast as Python's zlib
+
+    stored = example.values("audio")
+    if len(stored) == 1:
+        try:
+            audio = np.frombuffer(isal_zlib.decompress(stored[0]), "<f4")
+        except (isal_zlib.error, ValueError) as error:
+            raise DamagedError from error
+    else:
+        audio = np.array(stored, np.float32)
+    if len(audio) != samples:
+        raise DamagedError(f"({len(audio)} samples in place of {samples})")
+    return audio
+
+
+def _labels(example: Example, names: dict[str, list[str]]) -> dict:
     """A note's labels, as numbers and as names."""
-    label, family, source = (
-        int(example["instrument"][key]) for key in ("label", "family", "source")
-    )
+    label, family, source = (int(example[f"instrument/{key}"]) for key in LABELS)
     return {
         "id": example["id"].decode(),
         "instrument": label,
-        "instrument_name": instrument["label"].int2str(label),
+        "instrument_name": names["label"][label],
         "family": family,
-        "family_name": instrument["family"].int2str(family),
+        "family_name": names["family"][family],
         "pitch": int(example["pitch"]),
         "velocity": int(example["velocity"]),
-        "source": instrument["source"].int2str(source),
+        "source": names["source"][source],
     }
 
 

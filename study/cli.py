@@ -25,7 +25,7 @@ T = TypeVar("T")
 atexit.register(gc.freeze)
 
 
-def _cores(text: str) -> int:
+def _number(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
@@ -40,14 +40,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "method": dict(help="the pretraining method, e.g. perturbed_fy; random is the untrained CFN"),
     "seed": dict(type=int, help="the upstream seed, as listed in the params file"),
     "threads": dict(
-        type=_cores, required=False, metavar="N", help="cores to use (default: the params file's)"
+        type=_number, required=False, metavar="N", help="cores to use (default: the params file's)"
     ),
 }
 ENCODER = ("modality", "slicing", "method", "seed")
 """The options that say which encoder a stage is about."""
 
 
-LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+LIBRARIES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
+)
 """Where numerical libraries look for a number of threads when they are loaded."""
 
 
@@ -120,20 +125,31 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {where}{error.strerror or error}")
 
 
-def threads(args: argparse.Namespace, setting: int | Literal["all"]) -> int:
-    """Set the number of threads of this process: ``--threads``, or else the params file's.
+def cores(args: argparse.Namespace, setting: int | Literal["all"]) -> int:
+    """How many cores a stage may use: ``--threads``, or else the params file's; at least 1."""
+    return args.threads or ((os.cpu_count() or 1) if setting == "all" else setting)
+
+
+def limit_threads(number: int) -> None:
+    """Set the number of threads of this process's numerical libraries, and of those it starts.
 
     The shell's OMP_NUM_THREADS decides nothing: numerical libraries sum in another order on
     another number of threads, so it would change results unseen.
-
-    Returns:
-        The number of threads, at least 1.
     """
-    number = args.threads or ((os.cpu_count() or 1) if setting == "all" else setting)
     os.environ.update(dict.fromkeys(LIBRARIES, str(number)))  # for what is loaded from now on
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(number)  # for what is loaded
+
+
+def threads(args: argparse.Namespace, setting: int | Literal["all"]) -> int:
+    """Let this process's numerical libraries use as many threads as the stage may use cores.
+
+    Returns:
+        The number of threads, at least 1.
+    """
+    number = cores(args, setting)
+    limit_threads(number)
     return number
 
 

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 import sys
-import warnings
-from collections.abc import Callable, Iterator
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
-from itertools import islice
+from contextlib import ExitStack, contextmanager
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from study import cli
 from study.errors import InputError
 from study.files import atomic, check_disk, growing_array, need
-from study.params import PUBLIC, Study
-from study.paths import Paths, downloaded
-from study.sources import Shard, Source, open_dataset
-from study.tensorflow import start_tensorflow
+from study.records import Example
+from study.sources import Shard, Source, Span, open_dataset, whole
 
-CHUNK = 64  # examples a worker in memory at a time: of audio 16 MiB
+if TYPE_CHECKING:
+    import numpy as np
+
+    from study.params import Study
+    from study.paths import Paths
+
+CHUNK = 64  # examples that a worker reads at a time, at most
+CHUNK_BYTES = 2**20  # and what their features take, unless one takes more
+AHEAD = 4  # times so many for each worker, at work or done and not yet written
+
+# glibc gives large blocks back to the system and asks for them anew, with every example.
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": f"{2**28}", "MALLOC_MMAP_THRESHOLD_": f"{2**25}"}
 
 
 class Job(NamedTuple):
@@ -54,23 +68,23 @@ class Job(NamedTuple):
 class Extraction(NamedTuple):
     """How an example becomes features.
 
+    Worker processes do it, so it has to go through pickle.
+
     Attributes:
-        content: what of an example goes to a worker.
-        transform: a worker's part; returns an array, or in a few words why there is none.
+        content: what of an example is transformed.
+        transform: returns an array, or in a few words why there is none.
         labels: the row of an example in the table of labels; its ``id`` comes first.
         dtype: as numpy writes it.
-        decoders: for the TFDS features that are read as they are stored.
     """
 
-    content: Callable[[dict], Any]
+    content: Callable[[Example], Any]
     transform: Callable[[Any], Any]
-    labels: Callable[[dict], dict]
+    labels: Callable[[Example], dict]
     dtype: str
-    decoders: Any = None
 
 
 def open_job(description: str | None, stage: str, arguments: list[str] | None) -> Job:
-    """Read the command line of an extraction stage, start TensorFlow and open the dataset.
+    """Read the command line of an extraction stage and open the dataset.
 
     Raises:
         InputError: where the options or the params file are wrong, or the dataset is not there.
@@ -81,8 +95,9 @@ def open_job(description: str | None, stage: str, arguments: list[str] | None) -
     if args.shard not in study.shards:
         raise InputError(f"--shard {args.shard}: use one of the params file's: {study.shards}")
     folder = need(params.layout.dataset(args.dataset), "dataset")
-    threads = cli.threads(args, getattr(params.threads, stage))
-    start_tensorflow(threads)
+    from study.params import PUBLIC
+    from study.paths import downloaded
+
     by_hand = None
     if args.dataset in PUBLIC:
         by_hand = downloaded(getattr(params, args.dataset).data_dir, args.dataset)
@@ -90,14 +105,14 @@ def open_job(description: str | None, stage: str, arguments: list[str] | None) -
         source=open_dataset(folder, args.dataset, study.splits),
         study=study,
         shard=Shard(args.shard, len(study.shards)),
-        threads=threads,
+        threads=cli.cores(args, getattr(params.threads, stage)),
         layout=params.layout,
         params_file=args.params,
         downloaded=by_hand,
     )
 
 
-def folder_labels(example: dict) -> dict:
+def folder_labels(example: Example) -> dict:
     """The labels of a user's own file: a text a column, as labels.csv has them."""
     return {
         **json.loads(example["labels"]),
@@ -112,10 +127,18 @@ def extract(job: Job, how: Extraction) -> None:
     Raises:
         InputError: where a split is damaged, or the disk is too small.
     """
+    with start_workers(job, how) as workers:
+        write(job, how, workers)
+
+
+def write(job: Job, how: Extraction, workers: Workers) -> None:
+    """:func:`extract` by workers that are there.
+
+    Raises:
+        InputError: where a split is damaged, or the disk is too small.
+    """
     import pandas as pd
 
-    # joblib's word about the rest of its work, after an error of ours.
-    warnings.filterwarnings("ignore", message=".*tasks have been successfully executed")
     name, study, number = job.source.name, job.study, job.shard.number
     rejected: list[dict] = []
     total = 0
@@ -127,7 +150,7 @@ def extract(job: Job, how: Extraction) -> None:
                 for suffix in (".npy", ".parquet")
             )
             try:
-                left_out, count = _split(job, split, how, features, labels)
+                left_out, count = _split(job, split, how.dtype, workers, features, labels)
             except BrokenProcessPool:
                 raise InputError(
                     f"{split}: a process that reads {study.unit} was killed: give the machine more "
@@ -163,7 +186,7 @@ def _check_disk(job: Job, how: Extraction) -> None:
 
 
 def _split(
-    job: Job, split: str, how: Extraction, features: Path, labels: Path
+    job: Job, split: str, dtype: str, workers: Workers, features: Path, labels: Path
 ) -> tuple[list[dict], int]:
     """Write one split.
 
@@ -171,34 +194,153 @@ def _split(
         What was rejected and why, and of how many examples.
     """
     import pandas as pd
-    from joblib import Parallel, delayed
 
-    study, workers = job.study, job.threads
-    examples = job.source.examples(split, job.shard, study.unit, how.decoders)
-    rows: list[dict] = []
-    work = delayed(how.transform)
-
-    def results() -> Iterator[Any]:
-        # A chunk at a time, since Parallel does not wait for whoever takes its results. Processes,
-        # since librosa holds the interpreter for half of the time; they do not load TensorFlow.
-        with Parallel(
-            workers, return_as="generator", pre_dispatch="4*n_jobs", batch_size=16, max_nbytes=None
-        ) as parallel:
-            while chunk := list(islice(examples, CHUNK * workers)):
-                rows.extend(
-                    how.labels(example) | dict.fromkeys(untold) for example, untold in chunk
-                )
-                yield from parallel(work(how.content(example)) for example, _ in chunk)
-
-    count = job.source.expected(split, job.shard)
+    unit = job.study.unit
     kept, rejected = [], []
-    with growing_array(features, how.dtype, study.shape) as add:
-        shown = cli.progress(results(), total=count, label=split, unit=study.unit)
-        for place, result in enumerate(shown):
+
+    def results() -> Iterator[None]:
+        spans = job.source.spans(split, job.shard, unit, workers.at_once)
+        for examples, made in workers.extracted(spans):
+            add(made)
+            for row, reason in examples:
+                if reason is None:
+                    kept.append(row)
+                else:
+                    rejected.append({"split": split, "id": row["id"], "reason": reason})
+                yield
+
+    with growing_array(features, dtype, job.study.shape) as add:
+        count = job.source.expected(split, job.shard)
+        deque(cli.progress(results(), total=count, label=split, unit=unit), maxlen=0)
+    pd.DataFrame(kept).to_parquet(labels, index=False)
+    return rejected, len(kept) + len(rejected)
+
+
+# The workers: processes, since the interpreter's lock holds threads up. Each reads what it
+# transforms. It leaves the features in memory that all share, and sends the labels alone.
+
+Told = list[tuple[dict, str | None]]
+"""Of examples: the labels, and why there are no features."""
+
+
+class Memory(NamedTuple):
+    """A file that all processes map: slots, each for the features of the examples of a span."""
+
+    path: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    def slots(self) -> np.ndarray:
+        import numpy as np
+
+        return np.memmap(self.path, self.dtype, "r+", shape=self.shape)
+
+
+class Workers(NamedTuple):
+    """Processes that extract.
+
+    Attributes:
+        pool: the processes.
+        slots: their features, shape (slots, examples, *features).
+    """
+
+    pool: ProcessPoolExecutor
+    slots: np.ndarray
+
+    @property
+    def at_once(self) -> int:
+        """How many examples a span may have."""
+        return self.slots.shape[1]
+
+    def extracted(self, spans: Iterable[Span]) -> Iterator[tuple[Told, np.ndarray]]:
+        """What is told of each span's examples, and their features, which the next overwrites."""
+        waiting: deque[Future[Told]] = deque()
+
+        def first(slot: int) -> tuple[Told, np.ndarray]:
+            told = waiting.popleft().result()
+            return told, self.slots[slot, : sum(reason is None for _, reason in told)]
+
+        count = 0
+        for span in spans:
+            slot = count % len(self.slots)
+            if len(waiting) == len(self.slots):
+                yield first(slot)
+            waiting.append(self._submit(span, slot))
+            count += 1
+        while waiting:
+            yield first((count - len(waiting)) % len(self.slots))
+
+    def _submit(self, span: Span, slot: int) -> Future[Told]:
+        # Ctrl-C is the parent's alone, or every worker would write a traceback: a process that
+        # starts now inherits what is blocked.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return self.pool.submit(_extracted, span, slot)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def start_workers(job: Job, how: Extraction) -> Iterator[Workers]:
+    """A process for each of the job's threads; work that is open at the end is dropped."""
+    import numpy as np
+
+    # A worker is a core's work: its numerical libraries have one thread, whatever the number of
+    # workers, so that this number changes no sum.
+    cli.limit_threads(1)
+    os.environ.update(KEEP_MEMORY)
+    size = prod(job.study.shape) * np.dtype(how.dtype).itemsize
+    at_once = max(1, min(CHUNK, CHUNK_BYTES // size))
+    shape = (AHEAD * job.threads, at_once, *job.study.shape)
+    with tempfile.NamedTemporaryFile(prefix="features-") as file:
+        for _ in range(shape[0]):  # a disk that is full says so now: later it ends the process
+            file.write(bytes(at_once * size))
+        file.flush()
+        memory = Memory(file.name, how.dtype, shape)
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(job.threads, context, _start, (how, memory))
+        try:
+            yield Workers(pool, memory.slots())
+        except BaseException:
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # its work is not needed
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_how: Extraction  # of a worker
+_slots: np.ndarray
+
+
+def _start(how: Extraction, memory: Memory) -> None:
+    global _how, _slots
+    _how, _slots = how, memory.slots()
+    threading.Thread(target=_end_with_parent, args=(memory.path,), daemon=True).start()
+
+
+def _end_with_parent(file: str) -> None:
+    """A worker waits for work for ever where its parent was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    Path(file).unlink(missing_ok=True)
+    os._exit(1)
+
+
+def _extracted(span: Span, slot: int) -> Told:
+    """Put the features of the examples into a slot, one after the other."""
+    told: Told = []
+    kept = 0
+    with whole(span.chunk.path):
+        for example, untold in span.examples():
+            row = _how.labels(example) | dict.fromkeys(untold)
+            result = _how.transform(_how.content(example))
             if isinstance(result, str):
-                rejected.append({"split": split, "id": rows[place]["id"], "reason": result})
-            else:
-                kept.append(place)
-                add(result)
-    pd.DataFrame([rows[place] for place in kept]).to_parquet(labels, index=False)
-    return rejected, len(rows)
+                told.append((row, result))
+                continue
+            assert result.shape == _slots.shape[2:], f"{result.shape}, not {_slots.shape[2:]}"
+            _slots[slot, kept] = result
+            kept += 1
+            told.append((row, None))
+    return told

@@ -151,7 +151,7 @@ def growing_array(
             if rows.shape == shape:
                 rows = rows[None]
             assert rows.shape[1:] == shape, f"{rows.shape} is no row or rows of {shape}"
-            file.write(rows.astype(dtype).tobytes())
+            file.write(np.ascontiguousarray(rows, dtype).data)
             count += len(rows)
 
         yield add

@@ -1,16 +1,20 @@
-"""Where the examples of a dataset are, and reading them in order."""
+"""Where the examples of a dataset are, and reading a part of them in order."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from shuffle_to_learn.datasets import public
 from shuffle_to_learn.datasets.public import Part
+from study import records
 from study.errors import InputError
 from study.files import read_json, reading
+from study.records import Chunk, DamagedError, Example
 
 
 class Shard(NamedTuple):
@@ -20,34 +24,88 @@ class Shard(NamedTuple):
     count: int
 
 
+class Prepared(NamedTuple):
+    """A dataset that TFDS wrote.
+
+    Attributes:
+        folder: its files.
+        splits: TFDS's knowledge of each split: the files, and how many examples each has.
+        features: what an example is, as TFDS's ``features.json`` says.
+    """
+
+    folder: Path
+    splits: Any
+    features: dict[str, Any]
+
+    def names(self, feature: str) -> list[str]:
+        """The names of a feature's classes (``instrument/label``): numbers, where TFDS has none."""
+        path = self.folder / f"{feature.replace('/', '-')}.labels.txt"
+        if path.is_file():
+            lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+            return [line for line in lines if line]
+        found: Any = {"featuresDict": {"features": self.features}}
+        for name in feature.split("/"):
+            found = found["featuresDict"]["features"][name]
+        found = found["sequence"]["feature"] if "sequence" in found else found
+        return [str(number) for number in range(int(found["classLabel"]["numClasses"]))]
+
+
+class Span(NamedTuple):
+    """Examples that follow one another in a file: what one process reads at a time.
+
+    Attributes:
+        chunk: where they are.
+        part: the part of them that belongs to the split.
+        seed: of the draw by ids.
+    """
+
+    chunk: Chunk
+    part: Part
+    seed: int
+
+    def examples(self) -> Iterator[tuple[Example, tuple[str, ...]]]:
+        """Those that belong to the split, and the labels left out.
+
+        Raises:
+            InputError: where the file is damaged, also by what is found out of an example
+                while the iterator waits.
+        """
+        drawn = (self.part.low, self.part.high) != (0.0, 1.0)
+        for example in records.read(self.chunk):
+            if drawn:
+                at = public.place(example[public.IDS[self.part.dataset]], self.seed)
+            if not drawn or self.part.low <= at < self.part.high:
+                yield example, self.part.untold
+
+
 class Source(NamedTuple):
     """Where the examples of each split are.
 
     Attributes:
         name: of the dataset.
-        parts: of each split the TFDS builders, with the part of their examples that is in it.
+        parts: of each split the datasets of TFDS, with the part of their examples that is in it.
         seed: of the draw by ids.
     """
 
     name: str
-    parts: dict[str, list[tuple[Any, Part]]]
+    parts: dict[str, list[tuple[Prepared, Part]]]
     seed: int
 
     @property
-    def builder(self) -> Any:
-        """The builder of the labelled inputs."""
+    def labelled(self) -> Prepared:
+        """The dataset of the labelled inputs."""
         return self.parts["train"][0][0]
 
-    def ranges(self, split: str, shard: Shard) -> Iterator[tuple[Any, Part, range]]:
+    def ranges(self, split: str, shard: Shard) -> Iterator[tuple[Prepared, Part, range]]:
         """The range of each part's examples that a shard has; the shards in turn are the split."""
-        counts = [b.info.splits[part.split].num_examples for b, part in self.parts[split]]
+        counts = [p.splits[part.split].num_examples for p, part in self.parts[split]]
         first, last = (
             sum(counts) * number // shard.count for number in (shard.number, shard.number + 1)
         )
-        for (builder, part), count in zip(self.parts[split], counts, strict=True):
+        for (prepared, part), count in zip(self.parts[split], counts, strict=True):
             found = range(min(max(first, 0), count), min(max(last, 0), count))
             if found:
-                yield builder, part, found
+                yield prepared, part, found
             first, last = first - count, last - count
 
     def expected(self, split: str, shard: Shard) -> int:
@@ -55,17 +113,36 @@ class Source(NamedTuple):
         found = self.ranges(split, shard)
         return round(sum(len(rows) * (part.high - part.low) for _, part, rows in found))
 
-    def examples(
-        self, split: str, shard: Shard, unit: str, decoders: Any = None
-    ) -> Iterator[tuple[dict, tuple[str, ...]]]:
-        """The examples in a shard of a split, in the order of the files, and labels left out."""
-        for builder, part, rows in self.ranges(split, shard):
-            for example in read_examples(builder, part.split, unit, decoders, rows):
-                drawn = (part.low, part.high) != (0.0, 1.0)
-                if drawn:
-                    at = public.place(example[public.IDS[part.dataset]], self.seed)
-                if not drawn or part.low <= at < part.high:
-                    yield example, part.untold
+    def spans(self, split: str, shard: Shard, unit: str, size: int) -> Iterator[Span]:
+        """The examples of a shard of a split, ``size`` at most in each span, in the files' order.
+
+        Raises:
+            InputError: where a file is missing or damaged.
+        """
+        for prepared, part, rows in self.ranges(split, shard):
+            info = prepared.splits[part.split]
+            first = 0
+            for path, length in zip(info.filepaths, info.shard_lengths, strict=True):
+                own = range(max(rows.start - first, 0), min(rows.stop - first, length))
+                first += length
+                if own:
+                    with whole(Path(path)):
+                        for chunk in records.chunks(Path(path), own, length, unit, size):
+                            yield Span(chunk, part, self.seed)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Tell of a file of a dataset that is missing or damaged by :class:`InputError`."""
+    try:
+        yield
+    except FileNotFoundError:
+        problem = "is missing"
+    except DamagedError as error:
+        problem = f"is damaged {error}".rstrip()
+    else:
+        return
+    raise InputError(f"{path} {problem}: delete the dataset and run the stage dataset again")
 
 
 VERSION = re.compile(r"\d+\.\d+\.\d+")
@@ -78,20 +155,20 @@ def open_dataset(folder: Path, dataset: str, splits: tuple[str, ...]) -> Source:
     if (folder / POINTER).is_file():
         pointer = read_json(folder / POINTER, "dataset")
         parts = public.SPLITS[dataset](pointer["held_out_share"])
-        builders = {
+        prepared = {
             name: open_prepared(folder, Path(pointer["data_dir"]), name)
             for name in {part.dataset for drawn in parts.values() for part in drawn}
         }
-        found = {split: [(builders[p.dataset], p) for p in parts[split]] for split in splits}
+        found = {split: [(prepared[p.dataset], p) for p in parts[split]] for split in splits}
         return Source(dataset, found, pointer["seed"])
-    builder = _open(folder, "delete it and run the stage dataset")
+    prepared = _open(folder, "delete it and run the stage dataset")
     with reading(folder, "dataset"):
-        if missing := [split for split in splits if split not in builder.info.splits]:
+        if missing := [split for split in splits if split not in prepared.splits]:
             raise ValueError(f"no split {missing[0]}")
-    return Source(dataset, {s: [(builder, Part(dataset, s))] for s in splits}, 0)
+    return Source(dataset, {s: [(prepared, Part(dataset, s))] for s in splits}, 0)
 
 
-def open_prepared(folder: Path, data_dir: Path, name: str) -> Any:
+def open_prepared(folder: Path, data_dir: Path, name: str) -> Prepared:
     """The newest version of a public dataset that TFDS prepared, or that the stage dataset did."""
     if (folder / name).is_dir():
         return _open(folder, "run the stage dataset again")
@@ -105,61 +182,19 @@ def open_prepared(folder: Path, data_dir: Path, name: str) -> Any:
     return _open(versions[-1].parent, how)
 
 
-def _open(folder: Path, otherwise: str) -> Any:
-    import tensorflow_datasets as tfds
-    from absl import logging
+def _open(folder: Path, otherwise: str) -> Prepared:
+    # TFDS's builder_from_directory imports TensorFlow where a feature is Audio.
+    from tensorflow_datasets.core import dataset_info
 
-    logging.set_verbosity(logging.FATAL)
     infos = sorted(folder.glob("**/dataset_info.json"))
     if len(infos) != 1:
         raise InputError(f"{folder} does not hold one dataset_info.json: {otherwise}")
-    with reading(infos[0].parent, "dataset"):
-        return tfds.builder_from_directory(infos[0].parent)
-
-
-def read_examples(
-    builder: Any, split: str, unit: str, decoders: Any = None, rows: range | None = None
-) -> Iterator[dict]:
-    """The examples of a split of TFDS, or a range of them, in the order of its files.
-
-    Raises:
-        InputError: where a file is damaged.
-    """
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-
-    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-    unreadable = tf.errors.OpError
-    found = 0
-    expected = builder.info.splits[split].num_examples
-    wanted = split
-    if rows is not None and len(rows) != expected:
-        wanted, expected = f"{split}[{rows.start}:{rows.stop}]", len(rows)
-    try:
-        read = builder.as_dataset(split=wanted, read_config=config, decoders=decoders)
-        for example in tfds.as_numpy(read):
-            found += 1
-            yield example
-    except unreadable:
-        found = -1
-    if found != expected:
-        raise InputError(
-            f"{_damage(builder, split, unit)}: delete the dataset and run the stage dataset again"
-        )
-
-
-def _damage(builder: Any, split: str, unit: str) -> str:
-    """Names the file of a split that cannot be read to its end."""
-    import tensorflow as tf
-
-    info = builder.info.splits[split]
-    for path, length in zip(info.filepaths, info.shard_lengths, strict=True):
-        if not Path(path).is_file():
-            return f"{path} is missing"
-        try:
-            found = sum(1 for _ in tf.data.TFRecordDataset(str(path)))
-        except tf.errors.OpError:
-            return f"{path} is damaged"
-        if found != length:
-            return f"{path} is damaged ({found} {unit} in place of {length})"
-    return f"the split {split} in {builder.data_dir} is damaged"
+    folder = infos[0].parent
+    with reading(folder, "dataset"):
+        info = dataset_info.read_proto_from_builder_dir(folder)
+        if info.file_format not in ("", "tfrecord"):
+            raise ValueError(f"its files are {info.file_format}, not tfrecord")
+        splits = dataset_info.get_split_dict_from_proto(info, folder, "tfrecord")
+        features = json.loads((folder / "features.json").read_text(encoding="utf-8"))
+        features = features["featuresDict"]["features"]
+    return Prepared(folder, splits, features)

@@ -25,6 +25,7 @@ import stages.pictures
 import stages.spectrograms
 from shuffle_to_learn.datasets import public
 from stages import site
+from study import records, sources
 from study.errors import InputError
 from study.loading import load_params
 from study.sources import open_prepared
@@ -255,7 +256,8 @@ def test_features_of_what_its_own_loader_prepared(
     study, layout, name = params.study(modality), params.layout, OWN[modality]
 
     with monkeypatch.context() as patch:  # not one record is read: ImageNet has 144 GB of them
-        patch.setattr(tfds, "as_numpy", None)
+        for reader in ("_offsets", "read"):
+            patch.setattr(records, reader, None)
         call(stages.dataset, "--dataset", name, "--params", path)
     for shard in map(str, study.shards):
         call(EXTRACTIONS[modality], "--dataset", name, "--shard", shard, "--params", path)
@@ -333,7 +335,7 @@ def test_what_tfds_leaves_behind_is_no_version(
     for name in folders:
         (tmp_path / "nsynth/full" / name).mkdir(parents=True)
         (tmp_path / "nsynth/full" / name / "dataset_info.json").write_text("{}")
-    monkeypatch.setattr(tfds, "builder_from_directory", lambda folder: folder.name)
+    monkeypatch.setattr(sources, "_open", lambda folder, otherwise: folder.name)
     if opened:
         assert open_prepared(tmp_path / "none", tmp_path, "nsynth/full") == opened
     else:

@@ -4,17 +4,18 @@ import hashlib
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 import yaml
 
 import stages.dataset
 import stages.join
 import stages.spectrograms
-import study.extraction
 from shuffle_to_learn.datasets import soundfont
 from shuffle_to_learn.features.spectrogram import log_mel
 from study.errors import InputError
@@ -29,8 +30,7 @@ TINY = {"instruments": 6, "pitch_min": 36, "pitch_max": 84, "pitch_step": 6}
 def _tensorflow_is_up():
     """The stages set threads only before TensorFlow starts: here it starts once."""
     patch = pytest.MonkeyPatch()
-    for module in (stages.dataset, study.extraction):
-        patch.setattr(module, "start_tensorflow", lambda threads: None)
+    patch.setattr(stages.dataset, "start_tensorflow", lambda threads: None)
     patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     patch.delenv("OMP_NUM_THREADS", raising=False)
     yield
@@ -252,6 +252,32 @@ def test_other_damage_is_named(tiny, tmp_path):
     shutil.rmtree(layout.dataset("notes"))
     with pytest.raises(InputError, match="run the stage dataset first"):
         extract(path)
+
+
+@pytest.mark.parametrize(
+    ("sound", "said"),
+    [
+        (zlib.compress(bytes(4 * 63_999)), r" \(63999 samples in place of 64000\)"),
+        (zlib.compress(bytes(4 * 64_000 - 1)), ""),
+        (zlib.compress(bytes(4 * 64_000))[:-1], ""),
+        (b"", ""),
+    ],
+)
+def test_a_note_that_is_no_note_is_told(tiny, tmp_path, sound, said):
+    """Whole records, whose checksums agree."""
+    path, layout = copy(tiny, tmp_path)
+    before = digests(layout.data / "notes" / "features")
+    victim = record(layout, "test")
+    raw = [one.numpy() for one in tf.data.TFRecordDataset(str(victim))]
+    example = tf.train.Example.FromString(raw[1])
+    example.features.feature["audio"].bytes_list.value[0] = sound
+    raw[1] = example.SerializeToString()
+    with tf.io.TFRecordWriter(str(victim)) as file:
+        for one in raw:
+            file.write(one)
+    with pytest.raises(InputError, match=rf"^{victim} is damaged{said}: delete the dataset and"):
+        extract(path)
+    assert digests(layout.data / "notes" / "features") == before
 
 
 def test_settings_that_do_not_fit_the_notes(tiny, tmp_path):

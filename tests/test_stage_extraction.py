@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
+import multiprocessing
+import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import cv2
+import in_workers
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,8 +52,7 @@ both = pytest.mark.parametrize("dataset", COUNTS)
 def _tensorflow_is_up():
     """The stages set threads only before TensorFlow starts: here it starts once."""
     patch = pytest.MonkeyPatch()
-    for module in (stages.dataset, study.extraction):
-        patch.setattr(module, "start_tensorflow", lambda threads: None)
+    patch.setattr(stages.dataset, "start_tensorflow", lambda threads: None)
     patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     patch.delenv("OMP_NUM_THREADS", raising=False)
     yield
@@ -531,6 +535,119 @@ def test_a_damaged_record_is_named(copied, dataset: str) -> None:
     with pytest.raises(InputError, match=rf"^{victim} is missing: delete the dataset and run the"):
         run(STAGE[dataset], dataset, params)
     assert digests(layout.data / dataset / "features") == former
+
+
+# workers
+
+
+def test_a_worker_has_one_thread(copied, monkeypatch) -> None:
+    """However many workers there are, so that their number changes no sum."""
+    params = copied(threads=2)
+    monkeypatch.setattr(stages.frames, "read_frames", in_workers.threads)
+    run(stages.frames, "motions", params)
+    for split in COUNTS["motions"]:
+        found, _ = features_of(load_params(params).layout, "motions", split)
+        assert set(found[found > 0].tolist()) == {1}
+        assert (found.reshape(len(found), -1)[:, :3] == 1).all()
+
+
+def test_a_worker_starts_nothing_that_takes_seconds(copied, monkeypatch) -> None:
+    params = copied(frames={"max_rejected": 0.999})
+    monkeypatch.setattr(stages.frames, "read_frames", in_workers.loaded)
+    stages.frames.main(["--dataset", "motions", "--shard", "0", "--params", str(params)])
+    listed = pd.read_csv(load_params(params).layout.shard("motions", 0, "rejected.csv"))
+    assert len(listed) == 18 and set(listed["reason"]) == {"none"}
+
+
+@both
+def test_a_stage_does_not_start_tensorflow(copied, dataset: str) -> None:
+    params, stage = copied(), STAGE[dataset].__name__
+    program = (
+        f"import sys, {stage}; {stage}.main(sys.argv[1:]); assert 'tensorflow' not in sys.modules"
+    )
+    own = ["--dataset", dataset, "--shard", "0", "--params", str(params)]
+    subprocess.run([sys.executable, "-c", program, *own], cwd=ROOT, check=True)
+
+
+def test_a_killed_worker_is_one_line(copied, monkeypatch) -> None:
+    params = copied()
+    layout = load_params(params).layout
+    former = digests(layout.data / "motions")
+    monkeypatch.setattr(stages.frames, "read_frames", in_workers.killed)
+    with pytest.raises(InputError, match=r"^train: a process that reads clips was killed: give"):
+        run(stages.frames, "motions", params)
+    assert digests(layout.data / "motions") == former
+    assert multiprocessing.active_children() == []
+
+
+ENDLESS = """
+import sys
+sys.path.insert(0, "tests")
+import in_workers, stages.frames
+from study import cli, extraction
+extraction.CHUNK = 1  # work for both
+stages.frames.read_frames = in_workers.endless
+cli.run(stages.frames.main)
+"""
+
+
+@pytest.fixture
+def busy(copied, tmp_path, monkeypatch) -> Iterator[tuple[subprocess.Popen, list[int]]]:
+    """A stage whose two workers are at work, and their process ids."""
+    params, begun, shared = copied(), tmp_path / "begun", tmp_path / "shared"
+    for name, folder in {"BEGUN": begun, "TMPDIR": shared}.items():
+        folder.mkdir()
+        monkeypatch.setenv(name, str(folder))
+    own = ["--dataset", "motions", "--shard", "0", "--params", str(params), "--threads", "2"]
+    stage = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, *own],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    while len(workers := list(begun.iterdir())) < 2:
+        assert stage.poll() is None, stage.communicate()[0]
+        time.sleep(0.05)
+    yield stage, [int(worker.name) for worker in workers]
+    stage.kill()
+    stage.communicate()
+
+
+def gone(process: int, seconds: float = 20) -> bool:
+    """Whether a process ends within so many seconds."""
+    for _ in range(int(seconds / 0.05)):
+        try:
+            state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":  # ended, and nobody has asked how
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_worker_outlives_its_stage(busy, tmp_path, number: signal.Signals) -> None:
+    stage, workers = busy
+    assert len(list((tmp_path / "shared").iterdir())) == 1
+    stage.send_signal(number)
+    stage.wait()
+    assert all(gone(worker) for worker in workers)
+    assert list((tmp_path / "shared").iterdir()) == []
+
+
+def test_an_interrupt_is_one_line(busy) -> None:
+    """Ctrl-C, which goes to all processes of a terminal."""
+    stage, workers = busy
+    os.killpg(stage.pid, signal.SIGINT)
+    said, _ = stage.communicate(timeout=30)
+    assert stage.returncode == 1
+    size, line = said.splitlines()
+    assert size.startswith("motions: features of 18 clips take ")
+    assert line == "interrupted: outputs are whole or absent; run again to continue"
+    assert all(gone(worker) for worker in workers)
 
 
 # shards

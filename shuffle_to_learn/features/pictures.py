@@ -61,7 +61,7 @@ def read_image(
 def _jpeg(content: bytes) -> np.ndarray:
     with stderr_aside() as complaints:
         try:
-            stored = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+            stored = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
         except cv2.error as error:  # larger than OpenCV's limit
             raise ImageError(f"JPEG: {error.err}") from error
         complaints.seek(0)
@@ -71,7 +71,7 @@ def _jpeg(content: bytes) -> np.ndarray:
         raise ImageError("JPEG: damaged" if whole else "JPEG: truncated")
     if lost:
         raise ImageError(f"JPEG: {lost[1].decode()}")
-    return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
+    return stored
 
 
 def _other(content: bytes, background: tuple[int, int, int]) -> np.ndarray:

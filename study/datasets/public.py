@@ -50,11 +50,11 @@ def make(params: Params, name: str, threads: int) -> None:
             "of_split": part.split,
             "low": part.low,
             "high": part.high,
-            "examples": builder.info.splits[part.split].num_examples,
+            "examples": prepared.splits[part.split].num_examples,
             "split": split,
         }
         for split in study.splits
-        for builder, part in source.parts[split]
+        for prepared, part in source.parts[split]
     ]
     describe(params, name, manifest)
     print(f"{name}: as TFDS has it in {settings.data_dir}", file=sys.stderr)

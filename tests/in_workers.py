@@ -1,0 +1,43 @@
+"""What the tests have a worker do in place of a transform: a worker imports it from here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SHAPE = (20, 16, 16, 1)  # of the features that the tests extract
+
+
+def threads(content: Any, **settings: Any) -> np.ndarray:
+    """The threads of the numerical libraries that are loaded, and OpenCV's, at the first places."""
+    import cv2
+    import scipy.linalg  # noqa: F401
+    import threadpoolctl
+
+    found = [cv2.getNumThreads(), *(p["num_threads"] for p in threadpoolctl.threadpool_info())]
+    assert len(found) > 2
+    result = np.zeros(SHAPE, np.uint8)
+    result.flat[: len(found)] = found
+    return result
+
+
+def loaded(content: Any, **settings: Any) -> str:
+    """Which of the packages that take seconds to import are loaded, as a reason to reject."""
+    slow = {"tensorflow", "keras", "librosa", "numba", "pandas", "pydantic"} & {*sys.modules}
+    return " ".join(sorted(slow)) or "none"
+
+
+def killed(content: Any, **settings: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def endless(content: Path, **settings: Any) -> None:
+    """Tells in a file that it has begun."""
+    Path(os.environ["BEGUN"], str(os.getpid())).touch()
+    time.sleep(600)
