@@ -1,11 +1,9 @@
-"""CFN training and the downstream sweep, each beside plain Keras: python benchmarks/training.py
+"""CFN training beside plain Keras: python benchmarks/training.py
 
-Training: inputs a second of shuffle_to_learn.pretext.pretraining (a fresh permutation an example
-and step) against keras.Model.fit on patches that were shuffled once, the same network, loss and
-batch. Sweep: seconds of all probes of one encoder and task as one computation against one Keras fit
-a probe, with the same number of steps at most and early stopping. Both in one process with one
-thread, peers in turn, medians of the rounds; a ratio above 1 is in favour of this project. Writes
-training.md.
+Inputs a second of shuffle_to_learn.pretext.pretraining (a fresh permutation an example and step)
+against keras.Model.fit on patches that were shuffled once, the same network, loss and batch. In one
+process with one thread, peers in turn, medians of the rounds; a ratio above 1 is in favour of this
+project. Writes training.md.
 """
 
 from __future__ import annotations
@@ -43,7 +41,6 @@ def main() -> None:
         "| what | this project | plain Keras | ratio |",
         "|---|---|---|---|",
         training(params, args.rounds),
-        sweep(params, args.rounds),
     ]
     import tensorflow as tf
 
@@ -105,74 +102,6 @@ def training(params, rounds: int) -> str:
     fit()
     a, b = timed(lambda: ours.run_epoch(inputs), fit, rounds=rounds)
     return f"| CFN training, inputs/s | {count / a:.0f} | {count / b:.0f} | {b / a:.2f} |"
-
-
-def sweep(params, rounds: int) -> str:
-    import keras
-
-    from shuffle_to_learn.evaluation.probes import (
-        Settings,
-        draw_subset,
-        predict_with_probes,
-        split_validation,
-    )
-
-    down = params.audio.downstream
-    fit = down.model_dump(include=set(Settings.__dataclass_fields__) - {"hidden"})
-    settings = Settings(hidden=tuple(down.hidden), **fit)
-    rng = np.random.default_rng(0)
-    d, classes, pool = params.audio.pretrain.joined_features, 11, max(down.n_examples)
-    x = rng.normal(size=(pool + 1000, d)).astype(np.float32)
-    y = np.argmax(x @ rng.normal(size=(d, classes)) + 5 * rng.normal(size=classes), axis=1)
-    subsets = [draw_subset(pool, n, r) for n in down.n_examples for r in range(down.replicates)]
-    queries, wanted = x[pool:], y[pool:]
-    scores: dict[str, float] = {}
-
-    def ours():
-        predicted = predict_with_probes(
-            x[:pool], y[:pool], subsets, queries, classes=classes, settings=settings
-        )
-        scores["ours"] = float(np.mean(predicted == wanted))
-
-    def theirs():
-        right = []
-        for subset in subsets:
-            keras.backend.clear_session()
-            fit, held = split_validation(subset, down.validation_share)
-            layers = []
-            for units in settings.hidden:
-                layers += [keras.layers.Dense(units, activation="relu")]
-                layers += [keras.layers.Dropout(settings.dropout)]
-            model = keras.Sequential([*layers, keras.layers.Dense(classes)])
-            model.compile(
-                optimizer=keras.optimizers.AdamW(
-                    settings.learning_rate, weight_decay=settings.weight_decay
-                ),
-                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            )
-            epochs = max(1, settings.steps * settings.batch_size // len(fit))
-            look = max(1, settings.evaluate_every * settings.batch_size // len(fit))
-            mean, deviation = x[subset].mean(0), x[subset].std(0)
-            z = (x - mean) / deviation
-            model.fit(
-                z[fit],
-                y[fit],
-                validation_data=(z[held], y[held]),
-                epochs=epochs,
-                batch_size=settings.batch_size,
-                callbacks=[
-                    keras.callbacks.EarlyStopping(
-                        patience=settings.patience * look, restore_best_weights=True
-                    )
-                ],
-                verbose=0,
-            )
-            right.append(np.mean(model.predict(z[pool:], verbose=0).argmax(1) == wanted))
-        scores["theirs"] = float(np.mean(right))
-
-    a, b = timed(ours, theirs, rounds=rounds)
-    note = f"accuracy {scores['ours']:.3f} and {scores['theirs']:.3f}"
-    return f"| sweep of {len(subsets)} probes, seconds ({note}) | {a:.1f} | {b:.1f} | {b / a:.2f} |"
 
 
 if __name__ == "__main__":
