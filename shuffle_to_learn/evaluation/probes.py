@@ -232,7 +232,8 @@ class _Probe:
 
     def _features(self, inputs: np.ndarray) -> np.ndarray:
         """The standardised features that vary in the subset; in many a subset a tenth do not."""
-        return self._scale.standardise(inputs)[:, self._scale.varies]
+        standardised = self._scale.standardise(inputs)
+        return np.compress(self._scale.varies, standardised, axis=1)  # rows stay contiguous
 
 
 def predict_with_neighbors(
