@@ -418,7 +418,7 @@ def _surface(material: Material, x: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 def _noise(material: Material, x: np.ndarray, z: np.ndarray) -> np.ndarray:
     x, z = np.broadcast_arrays(np.atleast_2d(x), np.atleast_2d(z))
-    # np.mod(a, 2) in a thirtieth of its time, and exactly.
+    # np.mod(a, 2), exactly, in a thirtieth of its time.
     column, row = (0.5 * _NOISE * (a - 2 * np.floor(a / 2)) for a in (x, z))
     tile = _tile(material.seed)
     return cv2.remap(tile, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
