@@ -7,11 +7,12 @@ Writes small embedded datasets by the stage dataset, then times, on the same inp
 * notes: the stage spectrograms, beside librosa in a loop over wav files;
 * clips: the stage frames, beside the readers of benchmarks/decoding.py (PyAV, in an environment of
   its own, and read_clip) in a loop over the same files, the same frames, all in colour;
-* pictures: the stage pictures, beside cv2.imdecode and Pillow in a loop over bytes in memory.
+* pictures: the stage pictures, beside cv2.imdecode and Pillow in a loop over files.
 
-Every plain loop is one process with one thread; the stage has its workers. Rates are by the clock.
-What is said of a core is by the processor's time, of all processes together, which a machine that
-does something else meanwhile changes less. Medians of the rounds.
+Every plain loop is one process with one thread, and saves what it has made; so does the stage, by
+its workers. Rates are by the clock. What is said of a core is by the processor's time, of all
+processes together, which a machine that does something else meanwhile changes less. Medians of the
+rounds.
 
 How fast notes are rendered is timed as well. Writes benchmarks/extraction.md; takes some minutes.
 """
@@ -132,21 +133,23 @@ def librosa_loop(files: Path, settings: Any) -> None:
         np.save(path.with_suffix(".npy"), image.astype(np.float16))
 
 
-def opencv_loop(stored: list[bytes], size: int) -> None:
+def opencv(path: Path, size: int) -> np.ndarray:
     import cv2
 
-    for content in stored:
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
-        cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+    picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def pillow_loop(stored: list[bytes], size: int) -> None:
+def pillow(path: Path, size: int) -> np.ndarray:
     from PIL import Image
 
-    for content in stored:
-        with Image.open(io.BytesIO(content)) as picture:
-            small = picture.convert("RGB").resize((size, size), Image.Resampling.BOX)
-            np.asarray(small)
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB").resize((size, size), Image.Resampling.BOX))
+
+
+def pictures_loop(read: Callable[[Path, int], np.ndarray], files: Path, size: int) -> None:
+    made = np.stack([read(path, size) for path in sorted(files.glob("*.jpg"))])
+    np.save(files / "pictures.npy", made)
 
 
 # The run
@@ -217,17 +220,16 @@ def measure(
         found = decoding.processes(peer)
         for reader, (process, _) in decoding.READERS.items():
             serving = found[process]
-            ask = partial(serving.ask, what="round", reader=reader, folder=str(folder / dataset))
+            ask = partial(serving.ask, what="clips", reader=reader, folder=str(folder / dataset))
             ask()
             loops[f"{reader}, a loop over files"] = ask, [serving.running.pid]
     else:
-        stored = [content for _, content in contents(job, how)]
-        count = len(stored)
-        for name, plain in (("`cv2.imdecode`", opencv_loop), ("Pillow", pillow_loop)):
-            loops[f"{name}, a loop over bytes"] = (
-                partial(plain, stored, job.study.features.size),
-                [],
-            )
+        for name, content in contents(job, how):
+            (folder / dataset / name).with_suffix(".jpg").write_bytes(content)
+        size = job.study.features.size
+        for name, read in (("`cv2.imdecode`", opencv), ("Pillow", pillow)):
+            loop = partial(pictures_loop, read, folder / dataset, size)
+            loops[f"{name}, a loop over files"] = loop, []
     with stage_loop(job, how) as stage:
         shown = f"the stage, {job.threads} worker{'s' if job.threads > 1 else ''}"
         loops[shown] = stage, []

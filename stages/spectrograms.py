@@ -60,7 +60,7 @@ def _audio(example: Example, samples: int) -> np.ndarray:
     stored = example.values("audio")
     if len(stored) == 1:
         try:
-            audio = np.frombuffer(isal_zlib.decompress(stored[0]), "<f4")
+            audio = np.frombuffer(isal_zlib.decompress(stored[0], bufsize=4 * samples), "<f4")
         except (isal_zlib.error, ValueError) as error:
             raise DamagedError from error
     else:

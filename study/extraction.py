@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from study.paths import Paths
 
 CHUNK = 64  # examples that a worker reads at a time, at most
-CHUNK_BYTES = 2**20  # and what their features take, unless one takes more
-AHEAD = 4  # times so many for each worker, at work or done and not yet written
+CHUNK_BYTES = 2**21  # and what their features take, unless one takes more
+AHEAD = 3  # times so many for each worker, at work or done and not yet written
 
 # glibc gives large blocks back to the system and asks for them anew, with every example.
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": f"{2**28}", "MALLOC_MMAP_THRESHOLD_": f"{2**25}"}
