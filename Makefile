@@ -13,7 +13,7 @@ unexport PARAMS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help study estimate settings test test-all lint browse compare dvc adopt slurm s3 moto lock clean
+.PHONY: help study estimate settings test test-all lint browse compare benchmarks dvc adopt slurm s3 moto lock clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [PARAMS=presets/smoke.yaml] [CORES=2]"
@@ -57,6 +57,10 @@ browse: .venv/.installed  ## serve the results of PARAMS on a local port (PORT=8
 
 compare: .venv/.installed  ## set two studies beside each other (A=results/smoke B=results)
 	python -m tools.compare $(A) $(B)
+
+benchmarks: .venv/.installed  ## make every table of benchmarks/ anew, an hour and a half (LIMIT=AVX2: as if the CPU had no more)
+	$(and $(LIMIT),ONEDNN_MAX_CPU_ISA=$(LIMIT) OPENBLAS_CORETYPE=Haswell MKL_ENABLE_INSTRUCTIONS=AVX2 ATEN_CPU_CAPABILITY=avx2) \
+	sh -ec 'for name in training probes extraction startup ranking step_cost decoding motions_leak scale; do python -m benchmarks.$$name; done'
 
 adopt: .venv/.installed  ## let the other runner take over what one has made, after a check
 	python -m tools.adopt

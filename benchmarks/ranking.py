@@ -581,6 +581,8 @@ def machine() -> str:
     if cpuinfo.exists():
         names = [x for x in cpuinfo.read_text().splitlines() if x.startswith("model name")]
         model = names[0].partition(":")[2].strip() if names else model
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    model += f" limited to {limit}" if limit else ""
     return (
         f"{datetime.date.today()}, {model}, {os.cpu_count()} cores, load average at the start "
         f"{os.getloadavg()[0]:.1f}; Python {platform.python_version()}"

@@ -8,8 +8,9 @@ medians of the processor's time, which other work on the machine touches less th
 Beside them, in the same turns, a product of two 1024 x 1024 matrices: the limit of what a step
 could reach.
 
---limit avx2 limits every side to AVX2, on a processor that has more. PyTorch lives in an
-environment of its own, benchmarks/.peers, see benchmarks/ranking.py. Writes benchmarks/training.md.
+make benchmarks LIMIT=AVX2 limits every side to AVX2, on a processor that has more. PyTorch lives in
+an environment of its own, benchmarks/.peers, see benchmarks/ranking.py. Writes
+benchmarks/training.md.
 """
 
 from __future__ import annotations
@@ -50,11 +51,6 @@ BARE = "plain Keras, no oneDNN"
 LAYOUTS = {"PyTorch, NCHW": False, "PyTorch, channels last": True}
 MATRIX = "matrix product"  # of MATRIX_SIZE x MATRIX_SIZE
 MATRIX_SIZE = 1024
-AVX2 = {
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-    "ATEN_CPU_CAPABILITY": "avx2",
-}
 CASES = {
     "params.yaml": ("audio", "video", "images"),
     "presets/paper.yaml": ("audio", "images"),
@@ -343,7 +339,6 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=7, help="default: 7")
-    parser.add_argument("--limit", choices=["avx2"], help="instructions that may be used")
     parser.add_argument("--only", metavar="MODALITY", help="of params.yaml; writes no page")
     parser.add_argument("--peers", type=Path, help="an environment with torch, used as it is")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -355,7 +350,6 @@ def main() -> None:
     failed = {} if args.peers else set_up(PEERS)
     python = (args.peers.absolute() if args.peers else PEERS) / "bin/python"
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    environment |= AVX2 if args.limit else {}
     processes = {}
     for name in dict.fromkeys(PLACES.values()):
         here = python if name == "PyTorch" else Path(sys.executable)
@@ -383,8 +377,7 @@ def main() -> None:
     header = ["", *(name for name in PLACES if name != MATRIX)]
     header += ["over PyTorch's better", f"over {BARE}", "share of the limit"]
     lines = [
-        f"`python benchmarks/training.py --rounds {args.rounds}"
-        f"{' --limit avx2' if args.limit else ''}`",
+        f"`python -m benchmarks.training --rounds {args.rounds}`",
         "",
         "Steps a second; medians of the rounds.",
         "",
@@ -393,7 +386,7 @@ def main() -> None:
         "The limit: the multiply-adds of a step that touch data (no padding, no gradient by the "
         f"input), at the speed of a {MATRIX_SIZE} x {MATRIX_SIZE} product.",
         "",
-        f"One thread{', limited to AVX2' if args.limit else ''}; {where}, "
+        f"One thread; {where}, "
         + ", ".join(f"{name} {number}" for name, number in sorted(told.items()))
         + ".",
     ]
