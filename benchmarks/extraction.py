@@ -1,6 +1,6 @@
 """How fast inputs become features, beside plain loops that read one file after the other.
 
-    python -m benchmarks.extraction [--notes 600] [--clips 300] [--pictures 2000] [--workers 2]
+    python -m benchmarks.extraction [--notes 900] [--clips 400] [--pictures 3000] [--workers 2]
 
 Writes small embedded datasets by the stage dataset, then times, on the same inputs and in turns,
 
@@ -303,9 +303,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--notes", type=int, default=600)
-    parser.add_argument("--clips", type=int, default=300)
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--notes", type=int, default=900)
+    parser.add_argument("--clips", type=int, default=400)
+    parser.add_argument("--pictures", type=int, default=3000)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
