@@ -12,6 +12,7 @@ from scipy.special import expit, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from threadpoolctl import threadpool_limits
 
@@ -502,3 +503,48 @@ def test_neighbors_tell_what_can_be_told() -> None:
         POOL_X, LABELS[:POOL], [np.arange(300)], QUERY_X, classes=CLASSES
     )
     assert np.mean(found[0] == LABELS[POOL:]) > 0.7  # by chance 1/3
+
+
+@every_kind
+@pytest.mark.parametrize("neighbors", [1, 5, 60])
+def test_neighbors_answer_as_scikit_learns(kind: str, neighbors: int) -> None:
+    """Also queries that are among the examples, and that are far from all."""
+    targets, classes = TARGETS[kind]
+    subset = draw_subset(POOL, 60, 0)
+    queries = np.concatenate([QUERY_X, POOL_X[subset[:20]], 100 * QUERY_X[:20]])
+    found = predict_with_neighbors(
+        POOL_X, targets[:POOL], [subset], queries, classes=classes, neighbors=neighbors
+    )[0]
+    sklearn = KNeighborsClassifier if kind == "class" else KNeighborsRegressor
+    theirs = sklearn(neighbors, weights="distance", metric="cosine")
+    theirs.fit(standard(subset).astype(np.float32), targets[subset])
+    expected = theirs.predict(standard(subset, queries).astype(np.float32))
+    if kind == "class":
+        assert found.dtype == np.int64
+        assert np.mean(found == expected) > 0.99
+    else:
+        assert found.shape == expected.shape
+        own = np.arange(len(QUERY_X), len(QUERY_X) + 20)
+        rest = np.setdiff1d(np.arange(len(queries)), own)
+        assert np.allclose(found[rest], expected[rest], rtol=1e-3, atol=1e-3)
+        assert np.allclose(found[own], targets[subset[:20]], atol=0.01 * np.ptp(targets))
+
+
+def test_neighbors_at_no_distance_share_the_weight() -> None:
+    tripled, values = np.repeat(POOL_X[:6], 3, axis=0), np.arange(18.0)
+    found = predict_with_neighbors(
+        tripled, values, [np.arange(18)], POOL_X[:6], classes=None, neighbors=4
+    )
+    assert np.allclose(found[0], values.reshape(6, 3).mean(axis=1), atol=0.01)
+
+
+def test_a_row_of_zeros_has_neighbors_too() -> None:
+    """A query at the mean has no direction: all are as far."""
+    query = POOL_X[:50].mean(axis=0, keepdims=True)
+    found = predict_with_neighbors(
+        POOL_X, VALUES, [np.arange(50)], query, classes=None, neighbors=50
+    )
+    assert np.isfinite(found).all()
+    constant = np.ones_like(POOL_X)
+    found = predict_with_neighbors(constant, VALUES, [np.arange(50)], constant[:3], classes=None)
+    assert np.isfinite(found).all()

@@ -157,8 +157,8 @@ def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: Tin
 
 
 @pytest.mark.parametrize("modality", SLICINGS)
-def test_probes_need_neither_tensorflow_nor_keras(tmp_path: Path, modality: str) -> None:
-    """A job on frozen embeddings would take longer to load them than to fit its probes."""
+def test_probes_need_no_heavy_library(tmp_path: Path, modality: str) -> None:
+    """A job of the smoke study would take longer to load one than to fit its probes."""
     study = TinyStudy(tmp_path, modality=modality)
     for split in ("train", "test"):
         path = study.layout.embeddings(study.encoder(), split)
@@ -168,7 +168,7 @@ def test_probes_need_neither_tensorflow_nor_keras(tmp_path: Path, modality: str)
 import sys
 from stages import downstream
 downstream.main(sys.argv[1:])
-assert not {"tensorflow", "keras"} & set(sys.modules)
+assert not {"tensorflow", "keras", "sklearn", "scipy"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code, *study.arguments()], cwd=ROOT, check=True)
     scores = pd.read_csv(study.layout.scores(study.encoder()))

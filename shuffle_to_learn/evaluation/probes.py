@@ -261,16 +261,45 @@ def predict_with_neighbors(
         have each category.
 
     Source: Wu et al. 2018, "Unsupervised Feature Learning via Non-Parametric Instance
-    Discrimination", section 3.4, with scikit-learn's weights: one over the distance.
+    Discrimination", section 3.4, with the weights that scikit-learn calls distance.
     """
-    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-
-    kind = KNeighborsClassifier if classes and np.ndim(targets) == 1 else KNeighborsRegressor
     predictions = []
-    for subset in progress(subsets):
-        x = np.asarray(embeddings[np.sort(subset)], np.float32)
-        scale = _Scale.of(x)
-        model = kind(min(neighbors, len(subset)), weights="distance", metric="cosine")
-        model.fit(scale.standardise(x), targets[np.sort(subset)])
-        predictions.append(model.predict(scale.standardise(queries)))
+    with threadpool_limits(1):
+        for subset in progress(subsets):
+            rows = np.sort(subset)
+            inputs = np.asarray(embeddings[rows], np.float32)
+            scale, targets_there = _Scale.of(inputs), targets[rows]
+            directions = _directions(scale.standardise(inputs))
+            answers = []
+            for s in range(0, len(queries), _PREDICTED):
+                asked = _directions(scale.standardise(queries[s : s + _PREDICTED]))
+                nearest, weights = _nearest(1 - asked @ directions.T, min(neighbors, len(rows)))
+                found = targets_there[nearest]
+                if classes is not None and found.ndim == 2:
+                    votes = weights[..., None] * (found[..., None] == np.arange(classes))
+                    answers.append(votes.sum(axis=1).argmax(axis=1))
+                else:
+                    answers.append(np.einsum("tk,tk...->t...", weights, found))
+            predictions.append(np.concatenate(answers))
     return np.stack(predictions)
+
+
+def _directions(x: np.ndarray) -> np.ndarray:
+    """Rows of length 1; a row of zeros stays."""
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    return x / np.where(length > 0, length, 1)
+
+
+def _nearest(distances: np.ndarray, neighbors: int) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest neighbours of each query by (T, n) distances, and the shares of their weights.
+
+    Neighbours at no distance, where there are any, share the weight among themselves.
+
+    Returns:
+        Two arrays of shape (T, neighbors).
+    """
+    nearest = np.argpartition(distances, neighbors - 1, axis=1)[:, :neighbors]
+    distance = np.take_along_axis(distances, nearest, axis=1).astype(np.float64)
+    same = distance <= 0  # rounding gives some that are below
+    weights = np.where(same.any(axis=1, keepdims=True), same, 1 / np.where(same, 1, distance))
+    return nearest, weights / weights.sum(axis=1, keepdims=True)
