@@ -11,9 +11,11 @@ import json
 import os
 import platform
 import time
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -174,28 +176,29 @@ class Paces:
     def pace(self, kind: tuple[str, ...]) -> Pace | None:
         """Seconds a unit, of what is most alike: jobs that ran first, then what was measured.
 
-        A job says something of the pace where it took longer than a start by a quarter.
+        A job says something of the pace where it took longer than a start by a quarter, and the
+        more the more it had to do: of an untrained network little.
         """
         start = self.start(kind[0]) or 0.0
         for alike in range(len(kind), 0, -1):
             found = [
-                (ran.seconds - start) * ran.threads / ran.work.amount
+                ((ran.seconds - start) * ran.threads / ran.work.amount, ran.work.amount)
                 for ran in self.ran
                 if ran.work.kind[:alike] == kind[:alike]
                 and ran.work.amount > 0
                 and ran.seconds > 1.25 * start
             ]
             if found:
-                return Pace(median(found), alike, len(found))
+                return Pace(_middle(found), alike, len(found))
             stage = LIKE.get(kind[0], kind[0])
-            found = [
+            measured = [
                 known["each"]
                 for other, all_ in self.measured.items()
                 for known in all_
                 if other[:alike] == (stage, *kind[1:alike])
             ]
-            if found:
-                return Pace(median(found), alike, 0)
+            if measured:
+                return Pace(median(measured), alike, 0)
         return None
 
     def seconds(self, work: Work, threads: int) -> float | None:
@@ -217,6 +220,13 @@ class Paces:
             return True
         pace = self.pace(work.kind)
         return pace is not None and pace.alike == len(work.kind)
+
+
+def _middle(weighted: list[tuple[float, float]]) -> float:
+    """The median of values with weights."""
+    ordered = sorted(weighted)
+    sums = list(accumulate(weight for _, weight in ordered))
+    return ordered[bisect_left(sums, sums[-1] / 2)][0]
 
 
 def folders(data: Path) -> list[Folder]:

@@ -182,6 +182,15 @@ def test_one_job_that_was_held_up_does_not_count(project) -> None:
     assert paces.pace(STEP).seconds == pytest.approx(1)
 
 
+def test_a_job_with_little_work_says_little_of_the_pace(project) -> None:
+    """An untrained network is evaluated alone: compiling takes longer than that."""
+    folder = Folder(project / "data/benchmarks")
+    folder.measured = {TENSORFLOW: {"first": 0, "each": 5}, PLAIN: {"first": 0, "each": 1}}
+    ended(folder, "pretrain/random.tsv", Work(STEP, 0.1), 8)
+    ended(folder, "pretrain/trained.tsv", Work(STEP, 100), 105)
+    assert Paces([Folder.read(folder.path)]).pace(STEP).seconds == pytest.approx(1)
+
+
 def test_cores_that_a_job_takes_are_counted(project, default) -> None:
     folder = Folder(project / "data/benchmarks")
     folder.measured = {TENSORFLOW: {"first": 0, "each": 4}, PLAIN: {"first": 0, "each": 1}}
@@ -212,7 +221,7 @@ def test_what_is_most_alike_counts_first(project) -> None:
     paces = Paces([Folder.read(folder.path)])
     assert paces.pace(STEP) == (1, 3, 1)
     assert paces.pace(("pretrain", "audio", "time-10")) == (7, 3, 0)  # before jobs less alike
-    assert paces.pace(("pretrain", "audio", "other")) == (1.5, 2, 2)
+    assert paces.pace(("pretrain", "audio", "other")) == (1, 2, 2)
     assert paces.pace(("pretrain", "images", "other")) == (2, 1, 3)
     assert not paces.knows(Work(("pretrain", "audio", "other"), 1))
     assert paces.pace(("end_to_end", "audio", "time-10")) == (7, 3, 0)  # steps are steps
