@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from shuffle_to_learn.slicing import Slicing
+from study.cli import LIBRARIES
 from study.pace import LIKE, PLAIN, TENSORFLOW, Folder, Paces
 from study.params import Params, Study
 from study.work import CLASSES, Job, Work, features_of, multiply_adds_of, probe, steps_taken, work
@@ -27,7 +28,7 @@ from study.work import CLASSES, Job, Work, features_of, multiply_adds_of, probe,
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 10.0
 """After so long, beside TensorFlow's start, only first kinds of a stage and modality are begun."""
-MEMORY = 2**30  # bytes that a process takes
+MEMORY = 2**31  # bytes that there have to be for a process
 LARGE = 2 * 10**9  # multiply-adds of a batch that is measured, at most, if it has more than one
 STAGES = ("dataset", "spectrograms", "frames", "pictures", "pretrain", "downstream")
 """What is measured; the other stages are taken for like these, or for short."""
@@ -72,14 +73,15 @@ def measure(
     Raises:
         RuntimeError: where a process fails; the message is the last that it said.
     """
-    many = min(os.cpu_count() or 1, max(1, _free_memory() // MEMORY))
+    many = min(os.cpu_count() or 1, max(1, _memory() // MEMORY))
     question = {
         "params": params.model_dump(exclude_none=True),
         "seconds": seconds,
         "began": time.time(),
     }
     started = []
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    environment |= dict.fromkeys(LIBRARIES, "1")
     try:
         for place in range(many):
             # With fewer kinds than processes some are measured by several.
@@ -119,9 +121,9 @@ def measure(
     folder.write()
 
 
-def _free_memory() -> int:
+def _memory() -> int:
     try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):
         return MEMORY  # not told by this system
 

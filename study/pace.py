@@ -173,20 +173,21 @@ class Paces:
         ]
         return min([median(started) + (median(first) if first else 0.0), *own])
 
-    def pace(self, kind: tuple[str, ...]) -> Pace | None:
+    def pace(self, work: Work) -> Pace | None:
         """Seconds a unit, of what is most alike: jobs that ran first, then what was measured.
 
-        A job says something of the pace where it took longer than a start by a quarter, and the
-        more the more it had to do: of an untrained network little.
+        A job says something of the pace where it took longer than a start by a quarter, or else of
+        no more than twice its work; and the more the more it had to do.
         """
+        kind = work.kind
         start = self.start(kind[0]) or 0.0
         for alike in range(len(kind), 0, -1):
             found = [
-                ((ran.seconds - start) * ran.threads / ran.work.amount, ran.work.amount)
+                (max(ran.seconds - start, 0.0) * ran.threads / ran.work.amount, ran.work.amount)
                 for ran in self.ran
                 if ran.work.kind[:alike] == kind[:alike]
                 and ran.work.amount > 0
-                and ran.seconds > 1.25 * start
+                and (ran.seconds > 1.25 * start or work.amount <= 2 * ran.work.amount)
             ]
             if found:
                 return Pace(_middle(found), alike, len(found))
@@ -207,7 +208,7 @@ class Paces:
         if not work.amount:
             alike = [ran.seconds for ran in self.ran if ran.work.stage == work.stage]
             return median(alike) if alike else start
-        pace = self.pace(work.kind)
+        pace = self.pace(work)
         if start is None or pace is None:
             return None
         return start + pace.seconds * work.amount / threads
@@ -218,7 +219,7 @@ class Paces:
             return False
         if not work.amount:
             return True
-        pace = self.pace(work.kind)
+        pace = self.pace(work)
         return pace is not None and pace.alike == len(work.kind)
 
 

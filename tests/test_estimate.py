@@ -166,10 +166,19 @@ def test_the_pace_is_that_of_the_jobs_that_ran(project) -> None:
         ended(folder, f"pretrain/{place}.tsv", Work(STEP, amount), seconds)
     paces = Paces([Folder.read(folder.path)])
     assert paces.start("pretrain") == 6
-    assert paces.pace(STEP).seconds == pytest.approx(2, rel=0.03)
-    assert paces.pace(STEP)[1:] == (3, 3)  # the shortest job says nothing of the pace
+    assert paces.pace(Work(STEP, 100)).seconds == pytest.approx(2, rel=0.03)
+    assert paces.pace(Work(STEP, 100))[1:] == (3, 3)  # the shortest job says nothing of the pace
     assert paces.seconds(Work(STEP, 100), 1) == pytest.approx(206, rel=0.03)
     assert paces.knows(Work(STEP, 100))
+
+
+def test_a_job_as_short_as_a_start_is_known_of_its_like_alone(project) -> None:
+    folder = Folder(project / "data/benchmarks")
+    folder.measured = {TENSORFLOW: {"first": 0, "each": 5}, PLAIN: {"first": 0, "each": 1}}
+    ended(folder, "pictures/0.tsv", Work(("pictures", "scenes", "small"), 100), 5.5)
+    paces = Paces([Folder.read(folder.path)])
+    assert paces.seconds(Work(("pictures", "scenes", "small"), 200), 1) == pytest.approx(6)
+    assert not paces.knows(Work(("pictures", "scenes", "small"), 300))
 
 
 def test_one_job_that_was_held_up_does_not_count(project) -> None:
@@ -179,7 +188,7 @@ def test_one_job_that_was_held_up_does_not_count(project) -> None:
         seconds = 15 if place else 5000  # a laptop's lid was closed
         ended(folder, f"pretrain/{place}.tsv", Work(STEP, 10), seconds)
     paces = Paces([Folder.read(folder.path)])
-    assert paces.pace(STEP).seconds == pytest.approx(1)
+    assert paces.pace(Work(STEP, 100)).seconds == pytest.approx(1)
 
 
 def test_a_job_with_little_work_says_little_of_the_pace(project) -> None:
@@ -188,7 +197,7 @@ def test_a_job_with_little_work_says_little_of_the_pace(project) -> None:
     folder.measured = {TENSORFLOW: {"first": 0, "each": 5}, PLAIN: {"first": 0, "each": 1}}
     ended(folder, "pretrain/random.tsv", Work(STEP, 0.1), 8)
     ended(folder, "pretrain/trained.tsv", Work(STEP, 100), 105)
-    assert Paces([Folder.read(folder.path)]).pace(STEP).seconds == pytest.approx(1)
+    assert Paces([Folder.read(folder.path)]).pace(Work(STEP, 1000)).seconds == pytest.approx(1)
 
 
 def test_cores_that_a_job_takes_are_counted(project, default) -> None:
@@ -197,7 +206,7 @@ def test_cores_that_a_job_takes_are_counted(project, default) -> None:
     kind = work(default, Job("dataset", {"dataset": "notes"})).kind
     ended(folder, "dataset/notes.tsv", Work(kind, 100), 29, threads=4)
     paces = Paces([Folder.read(folder.path)])
-    assert paces.pace(kind).seconds == pytest.approx(1)  # of one core
+    assert paces.pace(Work(kind, 100)).seconds == pytest.approx(1)  # of one core
     assert paces.seconds(Work(kind, 100), 2) == pytest.approx(54)
     wide = [Job("dataset", {"dataset": "notes"}, threads=2)] * 3
     one = paces.seconds(work(default, wide[0]), 2)
@@ -219,14 +228,18 @@ def test_what_is_most_alike_counts_first(project) -> None:
     folder.measured[measured] = {"first": 0, "each": 7}
     folder.write()
     paces = Paces([Folder.read(folder.path)])
-    assert paces.pace(STEP) == (1, 3, 1)
-    assert paces.pace(("pretrain", "audio", "time-10")) == (7, 3, 0)  # before jobs less alike
-    assert paces.pace(("pretrain", "audio", "other")) == (1, 2, 2)
-    assert paces.pace(("pretrain", "images", "other")) == (2, 1, 3)
+    assert paces.pace(Work(STEP, 100)) == (1, 3, 1)
+    assert paces.pace(Work(("pretrain", "audio", "time-10"), 100)) == (
+        7,
+        3,
+        0,
+    )  # before jobs less alike
+    assert paces.pace(Work(("pretrain", "audio", "other"), 100)) == (1, 2, 2)
+    assert paces.pace(Work(("pretrain", "images", "other"), 100)) == (2, 1, 3)
     assert not paces.knows(Work(("pretrain", "audio", "other"), 1))
-    assert paces.pace(("end_to_end", "audio", "time-10")) == (7, 3, 0)  # steps are steps
-    assert paces.pace(("embed", "audio", "time-10")) == (7, 3, 0)
-    assert paces.pace(("downstream", "audio", "time-10")) is None
+    assert paces.pace(Work(("end_to_end", "audio", "time-10"), 100)) == (7, 3, 0)  # steps are steps
+    assert paces.pace(Work(("embed", "audio", "time-10"), 100)) == (7, 3, 0)
+    assert paces.pace(Work(("downstream", "audio", "time-10"), 100)) is None
 
 
 @pytest.mark.parametrize(

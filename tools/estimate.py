@@ -19,7 +19,7 @@ from study.errors import InputError
 from study.loading import load_params
 from study.pace import Paces, folders
 from study.params import Params
-from study.work import disk, jobs, work
+from study.work import Job, disk, jobs, work
 
 GIB = 2**30
 
@@ -40,13 +40,13 @@ def table(params: Params, paces: Paces, cores: int) -> list[str]:
     return lines
 
 
-def source(paces: Paces, params: Params, job) -> str:
+def source(paces: Paces, params: Params, job: Job) -> str:
     """What the pace of a job rests on."""
     what = work(params, job)
     if not what.amount:
         ran = sum(known.work.stage == what.stage for known in paces.ran)
         return "jobs that ran here" if ran else "the start of a job"
-    pace = paces.pace(what.kind)
+    pace = paces.pace(what)
     assert pace is not None
     by = "jobs that ran here" if pace.jobs else "measured"
     return by if pace.alike == len(what.kind) else f"{by}, of others of {what.kind[0]}"
