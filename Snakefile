@@ -21,11 +21,8 @@ include: "workflow/rules/results.smk"
 
 
 onstart:
-    jobs = [
-        (job.rule.name, job.wildcards_dict) for job in workflow.dag.needrun_jobs()
-    ]
-    cores = workflow.resource_settings.cores  # none on a cluster
-    print(announcement(PARAMS, jobs, cores), file=sys.stderr)
+    # On a cluster there are no cores; a dry run does not come here.
+    announce(PARAMS, jobs_to_run(), workflow.resource_settings.cores)
 
 
 rule all:

@@ -33,11 +33,11 @@ from matplotlib.lines import Line2D
 
 from benchmarks.ranking import machine, read_page, write_page
 from benchmarks.ranking import table as in_markdown
-from study.announce import WIDTH, inputs
 from study.drawing import rc, save
 from study.loading import load_params
+from study.measuring import extraction
 from study.paths import SPLITS
-from tools.estimate import extraction
+from study.work import WIDTH, inputs
 
 ROOT = Path(__file__).parent.parent
 TIMES = (1, 4, 16)
@@ -174,7 +174,7 @@ def words(found: pd.DataFrame, where: str) -> str:
     for modality, study in params.studies.items():
         count = sum(inputs(params, modality).values())
         size = count * prod(study.shape) * WIDTH[modality]
-        minutes = count * extraction(params, modality) / (os.cpu_count() or 1) / 60
+        minutes = count * extraction(params, study, 2.0)[1] / (os.cpu_count() or 1) / 60
         shards = len(study.shards)
         public_rows.append(
             [

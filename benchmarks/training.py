@@ -42,6 +42,7 @@ from benchmarks.ranking import (
     table,
     write_page,
 )
+from shuffle_to_learn.models.alexnet import CONVOLUTIONS, multiply_adds
 
 ROOT = Path(__file__).parent.parent
 PAGE = Path(__file__).with_suffix(".md")
@@ -142,7 +143,7 @@ def peer(case: dict[str, Any], steps: int, channels_last: bool) -> Any:
             super().__init__()
             height, width, channels = case["tile"]
             layers: list[nn.Module] = []
-            for index, (filters, kernel, pooled) in enumerate(ALEXNET):
+            for index, (filters, kernel, pooled) in enumerate(CONVOLUTIONS):
                 filters = max(1, round(filters * case["width"]))
                 stride = 1 if index else 2
                 # Padding on both sides alike costs what Keras's SAME padding costs.
@@ -209,9 +210,6 @@ def peer(case: dict[str, Any], steps: int, channels_last: bool) -> Any:
     return Peer()
 
 
-ALEXNET = ((96, 11, True), (256, 5, True), (384, 3, False), (384, 3, False), (256, 3, True))
-
-
 class Product:
     def __init__(self) -> None:
         import tensorflow as tf
@@ -226,30 +224,9 @@ class Product:
 
 def touched(case: dict[str, Any]) -> int:
     """The multiply-adds of a step that touch data: padding and the input's gradient left out."""
-
-    def pairs(length: int, kernel: int, stride: int) -> int:
-        """How many weights of all windows along an axis lie on the input."""
-        out = -(-length // stride)
-        before = max((out - 1) * stride + kernel - length, 0) // 2
-        starts = range(-before, -before + out * stride, stride)
-        return sum(min(s + kernel, length) - max(s, 0) for s in starts)
-
-    height, width, channels = case["tile"]
-    tile, first = 0, 0
-    for index, (filters, kernel, pooled) in enumerate(ALEXNET):
-        filters = max(1, round(filters * case["width"]))
-        stride = 1 if index else 2
-        products = pairs(height, kernel, stride) * pairs(width, kernel, stride)
-        tile += products * channels * filters
-        first = first or tile
-        channels = filters
-        height, width = -(-height // stride), -(-width // stride)
-        if pooled:
-            height, width = -(-height // 2), -(-width // 2)
-    n, joined = case["patches"], case["joined_features"]
-    tile += channels * height * width * case["tile_features"]
-    forward = n * tile + n * case["tile_features"] * joined + joined * n
-    return case["batch_size"] * (3 * forward - n * first)
+    sizes = {name: case[name] for name in ("width", "tile_features", "joined_features")}
+    n = case["patches"]
+    return case["batch_size"] * multiply_adds(n, tuple(case["tile"]), n, **sizes).training
 
 
 # The processes and the run

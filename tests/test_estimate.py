@@ -1,119 +1,416 @@
-"""What is said of a study before it runs."""
+"""How long a study takes: its work, this machine's pace, and what is said of a run."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-import numpy as np
+import keras
 import pytest
 
-from study.announce import START, announcement, core_seconds, inputs
+from shuffle_to_learn.models.alexnet import multiply_adds
+from shuffle_to_learn.models.cfn import build_cfn
+from study import announce, measuring, pace
+from study.announce import announcement, duration
 from study.loading import load_params
+from study.pace import PLAIN, TENSORFLOW, Folder, Paces, folders
 from study.params import Params
+from study.work import Job, Work, inputs, jobs, work
 from tools import estimate
 
 ROOT = Path(__file__).parent.parent
-Jobs = list[tuple[str, dict[str, str]]]
+HEADER = "s\th:m:s\tmax_rss\tcpu_time\n"
 
 
-def jobs(params: Params) -> Jobs:
-    """Every job of a study, as Snakemake names rules and wildcards, and a target."""
-    found: Jobs = [("all", {})]
-    for modality, study in params.studies.items():
-        found.append(("dataset", {"dataset": study.dataset}))
-        found += [(study.extraction, {"shard": str(shard)}) for shard in study.shards]
-        found += [(f"join_{modality}", {}), ("examples", {"modality": modality})]
-    for key in params.encoder_keys():
-        names = {"modality": key.modality, "slicing": key.slicing, "method": key.method}
-        wildcards = names | {"seed": str(key.seed)}
-        found += [(rule, wildcards) for rule in ("pretrain", "embed", "downstream")]
-        if key in params.trained_end_to_end():
-            found.append(("end_to_end", wildcards))
-    return [*found, *((rule, {}) for rule in ("scores", "tables", "claims", "figures", "site"))]
+def changed(params: Params, **sections: dict) -> Params:
+    """Settings with changes: section=key or modality__section, {key: function of the old}."""
+    content = params.model_dump(exclude_none=True)
+    for name, changes in sections.items():
+        part = content
+        for key in name.split("__"):
+            part = part[key]
+        for key, change in changes.items():
+            part[key] = change(part[key])
+    return Params.model_validate(content)
 
 
-def minutes(params: Params, cores: int = 2) -> int:
-    return int(re.search(r"roughly (\d+) min", announcement(params, jobs(params), cores))[1])
+@pytest.fixture(scope="module")
+def default() -> Params:
+    return load_params(ROOT / "params.yaml")
 
 
-def test_every_job_is_counted_and_shared_by_the_cores() -> None:
-    params = load_params(ROOT / "params.yaml")
-    every = jobs(params)
-    assert announcement(params, every, 2).startswith(f"{len(every) - 1} jobs to run")
-    assert minutes(params, 1) == pytest.approx(2 * minutes(params), abs=1)
-    seconds = sum(core_seconds(params, *job) for job in every[1:])
-    assert minutes(params, 1) == round(seconds / 60)
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """An empty project, where nothing has run."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def ended(folder: Folder, name: str, job: Work, seconds: float, threads: int = 1) -> None:
+    """A job that was planned and whose benchmark Snakemake then wrote."""
+    folder.plan([(name, job, threads)])
+    folder.write()
+    file = folder.path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{HEADER}{seconds}\t0:00:01\t1.0\tNA\n")
+
+
+# Work
 
 
 @pytest.mark.parametrize(
-    ("rule", "section", "key", "factor"),
+    ("rule", "sections", "factor"),
     [
-        ("pretrain", "pretrain", "epochs", 4),
-        ("pretrain", "pretrain", "width", 2),
-        ("downstream", "downstream", "replicates", 3),
-        ("downstream", "downstream", "steps", 2),
-        ("end_to_end", "end_to_end", "steps", 5),
-        ("spectrograms", "", "shards", 0.5),
+        ("downstream", {"audio__downstream": {"replicates": lambda old: 3 * old}}, 3),
+        ("downstream", {"audio__downstream": {"tasks": lambda old: old[:1]}}, 1 / 3),
+        ("end_to_end", {"audio__end_to_end": {"replicates": lambda old: old - 1}}, 2 / 3),
+        ("spectrograms", {"audio": {"shards": lambda old: [0, 1]}}, 1 / 2),
+        ("dataset", {"notes": {"pitch_step": lambda old: 2}}, 1 / 2),
+        ("dataset", {"motions": {"size": lambda old: 2 * old}}, 4),
+        ("embed", {"scenes": {s: lambda old: 3 * old for s in ("train", "valid", "test")}}, 3),
     ],
 )
-def test_a_job_takes_as_long_as_its_work(rule: str, section: str, key: str, factor: float) -> None:
-    """What is beyond the start of a job grows with the work, of this rule and of no dataset."""
-    content = load_params(ROOT / "params.yaml").model_dump(exclude_none=True)
-    before = Params.model_validate(content)
-    part = content["audio"][section] if section else content["audio"]
-    part[key] = [0, 1] if key == "shards" else type(part[key])(part[key] * factor)
-    after = Params.model_validate(content)
+def test_work_grows_with_the_settings_it_depends_on(default, rule, sections, factor) -> None:
+    after = changed(default, **sections)
+    modality = next(iter(sections)).partition("__")[0]
+    modality = {"notes": "audio", "motions": "video", "scenes": "images"}.get(modality, modality)
 
-    def work(params: Params, name: str) -> list[float]:
-        found = [job for job in jobs(params) if job[0] == name]
-        found = [job for job in found if job[1].get("modality", "audio") == "audio"]
-        return [core_seconds(params, *job) - START for job in found if job[1].get("shard") != "1"]
+    def amounts(params: Params) -> list[float]:
+        told = {modality, getattr(params, modality).dataset}
+        found = [job for job in jobs(params) if job.rule == rule]
+        found = [j for j in found if told & set(j.wildcards.values()) or rule == "spectrograms"]
+        return [work(params, job).amount for job in found]
 
-    scaled = [seconds * factor for seconds in work(before, rule)]
-    assert sum(scaled) > 0
-    assert work(after, rule) == pytest.approx(scaled)
-    assert work(after, "dataset") == work(before, "dataset")
-
-
-def test_more_work_takes_longer() -> None:
-    params = load_params(ROOT / "params.yaml")
-    content = params.model_dump(exclude_none=True)
-    content["audio"]["pretrain"]["epochs"] *= 3
-    assert minutes(Params.model_validate(content)) > 1.3 * minutes(params)
-    content["audio"]["end_to_end"]["steps"] *= 10
-    assert minutes(Params.model_validate(content)) > 2 * minutes(params)
+    before, now = amounts(default), amounts(after)
+    assert sum(before) > 0
+    assert now[: len(before)] == pytest.approx([factor * amount for amount in before])
+    others = [work(default, job) for job in jobs(default) if job.rule == "tables"]
+    assert others == [work(after, job) for job in jobs(after) if job.rule == "tables"]
 
 
-def test_what_is_measured_counts_every_job_and_grows_with_the_work(monkeypatch) -> None:
-    monkeypatch.setattr(estimate, "LEAST", 0.05)
-    params = load_params(ROOT / "presets/tiny.yaml")
-    work, disk = estimate.estimate(params)
-    assert work["pretrain"][0] == work["embed"][0] == work["downstream"][0] == 4
-    assert work["end_to_end"][0] == 1
-    assert work["spectrograms"][0] == 2
-    assert set(work) >= {"spectrograms", "frames", "pictures"}
-    assert all(seconds > 0 for _, seconds in work.values())
-    shapes = {m: np.prod(s.shape) * (2 if m == "audio" else 1) for m, s in params.studies.items()}
-    counts = {m: sum(inputs(params, m).values()) for m in params.studies}
-    assert disk["features, in shards and joined"] == 2 * sum(shapes[m] * counts[m] for m in shapes)
-    content = params.model_dump(exclude_none=True)
-    content["video"]["pretrain"]["epochs"] *= 100
-    more, _ = estimate.estimate(Params.model_validate(content))
-    assert more["pretrain"][1] > 1.3 * work["pretrain"][1]
+def test_twice_the_epochs_are_twice_the_training(default) -> None:
+    def trained(params: Params) -> list[float]:
+        found = [job for job in jobs(params) if job.rule == "pretrain"]
+        return [work(params, j).amount for j in found if j.wildcards["modality"] == "audio"]
+
+    double = changed(default, audio__pretrain={"epochs": lambda old: 2 * old})
+    once, twice = trained(default), trained(double)
+    held_out = {a for a, b in zip(once, twice, strict=True) if a == b}  # random: it is evaluated
+    assert held_out
+    for before, after in zip(once, twice, strict=True):
+        assert before == after or 1.95 < after / before < 2
 
 
-def test_the_papers_study_is_known_without_its_data(capsys) -> None:
+@pytest.mark.parametrize("tile", [(8, 60, 1), (80, 6, 1), (33, 17, 3), (1, 5, 1)])
+def test_multiply_adds_are_those_of_the_network(tile) -> None:
+    """An oracle: the ones that a kernel of ones meets on an input of ones, layer by layer."""
+    sizes = {"width": 0.03, "tile_features": 7, "joined_features": 11}
+    model = build_cfn(3, tile, 5, **sizes)
+    total, first = 0.0, 0.0
+    height, length, _ = tile
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            ones = keras.ops.ones((1, height, length, layer.kernel.shape[2]))
+            met = keras.ops.conv(ones, keras.ops.ones_like(layer.kernel), layer.strides, "same")
+            products = 3 * float(keras.ops.sum(met))
+            total, first = total + products, first or products
+            height, length = met.shape[1:3]
+        elif isinstance(layer, keras.layers.MaxPooling2D):
+            height, length = -(-height // 2), -(-length // 2)
+        elif isinstance(layer, keras.layers.Dense):
+            total += float(layer.kernel.shape[0] * layer.kernel.shape[1]) * (
+                3 if layer.name == "tile" else 1
+            )
+    found = multiply_adds(3, tile, 5, **sizes)
+    assert found == (total, first)
+    assert found.training == 3 * total - first
+
+
+def test_the_papers_study_is_known_without_its_data() -> None:
     params = load_params(ROOT / "presets/paper.yaml")
     assert inputs(params, "images")["pretrain"] == 1_281_167
     assert inputs(params, "audio")["train"] == round(289_205 * (1 - 2 * 0.0142))
-    said = announcement(params, jobs(params), 8)
-    assert re.match(r"\d+ jobs to run, roughly \d+ min on 8 cores; \d+\.\d GiB of features,", said)
+    assert all(work(params, job).amount == 0 for job in jobs(params) if job.rule == "dataset")
 
 
-def test_targets_are_no_jobs() -> None:
+def test_every_job_is_snakemakes() -> None:
+    """The jobs that are estimated are those that a dry run lists, and it measures nothing."""
+    environment = {**os.environ, "PARAMS": "presets/tiny.yaml"}
     params = load_params(ROOT / "presets/tiny.yaml")
-    said = announcement(params, [("all", {}), ("audio", {}), ("site", {})], 1)
-    assert said == "1 job to run, roughly a minute on 1 core"
-    said = announcement(params, [("site", {})], None)  # on a cluster
-    assert said == "1 job to run, roughly a minute of one core's work"
+    folder = ROOT / params.paths.data
+    before = folder.exists()
+    command = ["snakemake", "-n", "--forceall", "--cores", "2", "--nolock"]
+    said = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    rules = re.findall(r"^(?:local)?rule (\w+):$", said.stdout + said.stderr, re.M)
+    named = sorted(rule for rule in rules if rule != "all")
+    assert named == sorted(job.rule for job in jobs(params))
+    assert "measuring" not in said.stdout + said.stderr
+    assert folder.exists() == before
+
+
+# Pace
+
+STEP = ("pretrain", "audio", "frequency-10, small")
+
+
+def test_the_pace_is_that_of_the_jobs_that_ran(project) -> None:
+    folder = Folder(project / "data/benchmarks")
+    for place, (amount, seconds) in enumerate([(0.001, 6), (10, 26), (10, 26.5), (20, 46)]):
+        ended(folder, f"pretrain/{place}.tsv", Work(STEP, amount), seconds)
+    paces = Paces([Folder.read(folder.path)])
+    assert paces.start("pretrain") == 6
+    assert paces.pace(Work(STEP, 100)).seconds == pytest.approx(2, rel=0.03)
+    assert paces.pace(Work(STEP, 100))[1:] == (3, 3)  # the shortest job says nothing of the pace
+    assert paces.seconds(Work(STEP, 100), 1) == pytest.approx(206, rel=0.03)
+    assert paces.knows(Work(STEP, 100))
+
+
+def test_a_job_as_short_as_a_start_is_known_of_its_like_alone(project) -> None:
+    folder = Folder(project / "data/benchmarks")
+    folder.measured = {TENSORFLOW: {"first": 0, "each": 5}, PLAIN: {"first": 0, "each": 1}}
+    ended(folder, "pictures/0.tsv", Work(("pictures", "scenes", "small"), 100), 5.5)
+    paces = Paces([Folder.read(folder.path)])
+    assert paces.seconds(Work(("pictures", "scenes", "small"), 200), 1) == pytest.approx(6)
+    assert not paces.knows(Work(("pictures", "scenes", "small"), 300))
+
+
+def test_one_job_that_was_held_up_does_not_count(project) -> None:
+    folder = Folder(project / "data/benchmarks")
+    ended(folder, "pretrain/first.tsv", Work(STEP, 0.001), 5)
+    for place in range(4):
+        seconds = 15 if place else 5000  # a laptop's lid was closed
+        ended(folder, f"pretrain/{place}.tsv", Work(STEP, 10), seconds)
+    paces = Paces([Folder.read(folder.path)])
+    assert paces.pace(Work(STEP, 100)).seconds == pytest.approx(1)
+
+
+def test_a_job_with_little_work_says_little_of_the_pace(project) -> None:
+    """An untrained network is evaluated alone: compiling takes longer than that."""
+    folder = Folder(project / "data/benchmarks")
+    folder.measured = {TENSORFLOW: {"first": 0, "each": 5}, PLAIN: {"first": 0, "each": 1}}
+    ended(folder, "pretrain/random.tsv", Work(STEP, 0.1), 8)
+    ended(folder, "pretrain/trained.tsv", Work(STEP, 100), 105)
+    assert Paces([Folder.read(folder.path)]).pace(Work(STEP, 1000)).seconds == pytest.approx(1)
+
+
+def test_cores_that_a_job_takes_are_counted(project, default) -> None:
+    folder = Folder(project / "data/benchmarks")
+    folder.measured = {TENSORFLOW: {"first": 0, "each": 4}, PLAIN: {"first": 0, "each": 1}}
+    kind = work(default, Job("dataset", {"dataset": "notes"})).kind
+    ended(folder, "dataset/notes.tsv", Work(kind, 100), 29, threads=4)
+    paces = Paces([Folder.read(folder.path)])
+    assert paces.pace(Work(kind, 100)).seconds == pytest.approx(1)  # of one core
+    assert paces.seconds(Work(kind, 100), 2) == pytest.approx(54)
+    wide = [Job("dataset", {"dataset": "notes"}, threads=2)] * 3
+    one = paces.seconds(work(default, wide[0]), 2)
+    on_cores, in_all = duration(default, wide, 2, paces)
+    assert on_cores == pytest.approx(3 * one)  # one after the other
+    assert in_all == pytest.approx(6 * one)
+
+
+def test_what_is_most_alike_counts_first(project) -> None:
+    folder = Folder(project / "data/benchmarks")
+    folder.measured = {TENSORFLOW: {"first": 0, "each": 5}, PLAIN: {"first": 0, "each": 1}}
+    for name, kind, seconds in (
+        ("a", STEP, 15),
+        ("b", ("pretrain", "audio", "grid-5x2"), 25),
+        ("c", ("pretrain", "video", "frames-5"), 55),
+    ):
+        ended(folder, f"pretrain/{name}.tsv", Work(kind, 10), seconds)
+    measured = json.dumps(["pretrain", "audio", "time-10"])
+    folder.measured[measured] = {"first": 0, "each": 7}
+    folder.write()
+    paces = Paces([Folder.read(folder.path)])
+    assert paces.pace(Work(STEP, 100)) == (1, 3, 1)
+    assert paces.pace(Work(("pretrain", "audio", "time-10"), 100)) == (
+        7,
+        3,
+        0,
+    )  # before jobs less alike
+    assert paces.pace(Work(("pretrain", "audio", "other"), 100)) == (1, 2, 2)
+    assert paces.pace(Work(("pretrain", "images", "other"), 100)) == (2, 1, 3)
+    assert not paces.knows(Work(("pretrain", "audio", "other"), 1))
+    assert paces.pace(Work(("end_to_end", "audio", "time-10"), 100)) == (7, 3, 0)  # steps are steps
+    assert paces.pace(Work(("embed", "audio", "time-10"), 100)) == (7, 3, 0)
+    assert paces.pace(Work(("downstream", "audio", "time-10"), 100)) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", HEADER, "s\th:m:s\n", "nonsense", HEADER + "NA\t0\t0\t0\n", HEADER + "-\n", "\0\1"],
+)
+def test_a_damaged_benchmark_does_not_count(project, content) -> None:
+    folder = Folder(project / "data/benchmarks")
+    ended(folder, "pretrain/a.tsv", Work(STEP, 10), 30)
+    (folder.path / "pretrain/a.tsv").write_text(content)
+    assert Folder.read(folder.path).ran == {}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"machine": 1}', '{"ran": {}}'])
+def test_a_damaged_record_counts_for_nothing_and_is_written_anew(project, content) -> None:
+    folder = Folder(project / "data/benchmarks")
+    ended(folder, "pretrain/a.tsv", Work(STEP, 10), 30)
+    (folder.path / pace.FILE).write_text(content)
+    read = Folder.read(folder.path)
+    assert (read.planned, read.ran, read.measured) == ({}, {}, {})
+    ended(read, "pretrain/a.tsv", Work(STEP, 10), 30)
+    assert Folder.read(folder.path).ran
+
+
+def test_a_time_from_before_the_job_was_planned_does_not_count(project) -> None:
+    """The old settings' time is kept until the job has run with the new ones."""
+    folder = Folder(project / "data/benchmarks")
+    ended(folder, "pretrain/a.tsv", Work(STEP, 10), 30)
+    os.utime(folder.path / "pretrain/a.tsv", (1e9, 1e9))
+    assert Folder.read(folder.path).ran == {}
+    ended(folder, "pretrain/a.tsv", Work(STEP, 10), 30)
+    again = Folder.read(folder.path)
+    assert again.ran["pretrain/a.tsv"] == [list(STEP), 10, 1, 30]
+    again.plan([("pretrain/a.tsv", Work(STEP, 999), 1)])
+    again.write()
+    os.utime(folder.path / "pretrain/a.tsv", (1e9, 1e9))
+    assert Folder.read(folder.path).ran["pretrain/a.tsv"] == [list(STEP), 10, 1, 30]
+
+
+def test_jobs_of_another_machine_do_not_count(project, monkeypatch) -> None:
+    folder = Folder(project / "data/benchmarks")
+    ended(folder, "pretrain/a.tsv", Work(STEP, 10), 30)
+    folder.measured = {TENSORFLOW: {"first": 0, "each": 5}}
+    folder.write()
+    monkeypatch.setattr(pace, "machine", lambda: "another")
+    other = Folder.read(folder.path)
+    assert (other.planned, other.ran, other.measured) == ({}, {}, {})
+    other.write()
+    monkeypatch.undo()
+    assert Folder.read(folder.path).ran == {}
+
+
+def test_other_studies_of_the_project_count(project) -> None:
+    elsewhere = Folder(project / "data/smoke/benchmarks")
+    ended(elsewhere, "pretrain/a.tsv", Work(STEP, 10), 30)
+    found = folders(Path("data"))
+    assert found[0].path == Path("data/benchmarks")
+    assert [ran.seconds for ran in Paces(found).ran] == [30]
+    assert len(Paces(folders(Path("data/smoke"))).ran) == 1  # once
+
+
+def test_what_starts_tensorflow_is_told_by_its_imports() -> None:
+    stages = ("dataset", "spectrograms", "frames", "pictures", "pretrain", "embed", "end_to_end")
+    assert all(map(pace.starts_tensorflow, (*stages, "examples")))
+    assert not any(map(pace.starts_tensorflow, ("join", "scores", "tables", "figures", "site")))
+
+
+# What is said
+
+
+def known(params: Params) -> Paces:
+    """A machine that takes 5 seconds to start and a minute for each job's work."""
+    folder = Folder(Path("none"), measured={TENSORFLOW: {"each": 5}, PLAIN: {"each": 1}})
+    for job in jobs(params):
+        what = work(params, job)
+        if what.amount:
+            each = {"first": 0.0, "each": 60 / what.amount}
+            folder.measured[json.dumps(list(what.kind))] = each
+    return Paces([folder])
+
+
+def test_what_is_said_of_a_run(default) -> None:
+    training = [job for job in jobs(default) if job.rule == "pretrain"]
+    paces = known(default)
+    _, seconds = duration(default, training, 2, paces)
+    said = announcement(default, training, 2, paces)
+    assert said.startswith(
+        f"{len(training)} jobs to run, roughly {seconds / 120:.0f} min on 2 cores"
+    )
+    said = announcement(default, training, None, paces)
+    assert f"roughly {seconds / 60:.0f} min of one core's work here" in said
+    # On many cores a run is no shorter than what follows upon each other.
+    longest, _ = duration(default, jobs(default), 10_000, paces)
+    assert longest > 300
+    site = [job for job in jobs(default) if job.rule == "site"]
+    assert announcement(default, site, 1, paces) == "1 job to run, roughly a minute on 1 core"
+
+
+def test_what_is_not_known_is_said(default) -> None:
+    assert "not known here: make estimate" in announcement(default, jobs(default), 2, Paces([]))
+    start = Folder(Path("none"), measured={TENSORFLOW: {"each": 5}, PLAIN: {"each": 1}})
+    said = announcement(default, jobs(default), 2, Paces([start]))
+    assert "on 2 cores and what is not known here (dataset, spectrograms, pretrain" in said
+
+
+def test_a_short_run_is_not_held_up_and_a_long_one_is_measured(
+    project, default, monkeypatch, capsys
+) -> None:
+    asked: list[list[tuple[Job, Work]]] = []
+
+    def measure(params, wanted, folder, *_):
+        asked.append(wanted)
+        raise RuntimeError("no TensorFlow")
+
+    monkeypatch.setattr(measuring, "measure", measure)
+    several = [job for job in jobs(default) if job.rule == "pretrain"]
+    announce.announce(default, several[:2], 2)
+    assert not asked
+    announce.announce(default, [job for job in jobs(default) if job.rule in ("site", "tables")], 2)
+    assert not asked
+    announce.announce(default, several, 2)
+    assert len(asked) == 1
+    said = capsys.readouterr().err
+    assert "measuring failed: no TensorFlow" in said
+    assert "jobs to run, how long is not known here" in said
+    kinds = [what.kind for _, what in asked[0]]
+    assert len(set(kinds)) == len(kinds)
+    assert {kind[1] for kind in kinds[:3]} == {"audio", "video", "images"}  # of each one first
+    for target in ("all", "audio"):
+        announce.announce(default, [Job(target, {})], 2)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_says_what_its_jobs_are(project, default) -> None:
+    """Here, not on a cluster; the next run goes by their times."""
+    key = {"modality": "audio", "slicing": "frequency-10", "method": "random", "seed": "0"}
+    job = Job("pretrain", key, 4, "pretrain/audio/frequency-10/random/0.tsv")
+    announce.announce(default, [job], None)
+    assert not (project / "data").exists()
+    announce.announce(default, [job], 2)
+    folder = Folder.read(project / "data/benchmarks")
+    what = work(default, job)
+    assert folder.planned[job.record][1:] == [list(what.kind), what.amount, 2]
+    file = folder.path / job.record
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{HEADER}12.5\t0:00:12\t1.0\t1.0\n")
+    assert Paces(folders(Path("data"))).ran == [(what, 2, 12.5)]
+
+
+def test_what_is_measured_is_kept(project, capsys) -> None:
+    """Every kind of a small study, by the thing itself; the next time nothing is measured."""
+    shutil.copytree(ROOT / "presets", project / "presets")
+    shutil.copy(ROOT / "params.yaml", project)
+    file = project / "presets/tiny.yaml"
+    estimate.main(["--params", str(file)])
+    first = capsys.readouterr()
+    assert "measuring" in first.err
+    params = load_params(file)
+    paces = Paces(folders(Path(params.paths.data)))
+    assert all(paces.knows(work(params, job)) for job in jobs(params))
+    assert all(paces.seconds(work(params, job), 1) > 0 for job in jobs(params))
+    assert re.search(r"^pretrain +4 +0\.\d\d   measured$", first.out, re.M)
+    estimate.main(["--params", str(file)])
+    second = capsys.readouterr()
+    assert "measuring" not in second.err
+    assert second.out == first.out
+
+
+def test_a_process_that_fails_is_told(project, default, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    wanted = measuring.unknown(default, jobs(default), Paces([]))
+    with pytest.raises(RuntimeError, match="status 1"):
+        measuring.measure(default, wanted, Folder(project / "data/benchmarks"))
+    assert not (project / "data").exists()

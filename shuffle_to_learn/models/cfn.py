@@ -5,9 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-# Channels, kernel size, and whether a 3 x 3 pooling of stride 2 follows, for each convolution. The
-# first convolution has stride 2.
-_ALEXNET = ((96, 11, True), (256, 5, True), (384, 3, False), (384, 3, False), (256, 3, True))
+from shuffle_to_learn.models.alexnet import CONVOLUTIONS
 
 
 def build_cfn(
@@ -56,7 +54,7 @@ def build_cfn(
         x = keras.layers.LayerNormalization(
             axis=(-3, -2, -1), center=False, scale=False, name="tile_normalization"
         )(x)
-    for index, (channels, kernel, pooled) in enumerate(_ALEXNET, start=1):
+    for index, (channels, kernel, pooled) in enumerate(CONVOLUTIONS, start=1):
         x = keras.layers.Conv2D(
             max(1, round(channels * width)),
             kernel,

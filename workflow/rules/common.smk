@@ -10,12 +10,13 @@ import yaml
 sys.path.insert(0, workflow.basedir)
 
 from study import graph
-from study.announce import announcement
+from study.announce import announce
 from study.errors import InputError
 from study.loading import load_params, merged
 from study.outputs import CONFUSED, figures, tables, wide_figures
 from study.params import PUBLIC
 from study.paths import SPLITS, EncoderKey
+from study.work import Job
 
 PARAMS_FILE = os.environ.get("PARAMS", "params.yaml")
 OPTION = f" --params {shlex.quote(PARAMS_FILE)}" if "PARAMS" in os.environ else ""
@@ -171,3 +172,10 @@ def cores(setting):
 def memory(mb):
     """A job's memory in MB: more with each time that it is tried again."""
     return lambda wildcards, attempt: mb * attempt
+
+
+def jobs_to_run():
+    """The jobs of this run, for what is announced."""
+    for job in workflow.dag.needrun_jobs():
+        record = Path(job.benchmark).relative_to(BENCHMARKS) if job.benchmark else ""
+        yield Job(job.rule.name, job.wildcards_dict, job.threads, str(record))
