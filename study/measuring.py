@@ -308,9 +308,13 @@ def _measure_one(params: Params, job: Job, seconds: float) -> Measurement:
 
 
 def main() -> None:
-    answer = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
-    question = json.load(sys.stdin)
+    with os.fdopen(os.dup(1), "w") as answer:
+        os.dup2(2, 1)  # what libraries print is no answer
+        json.dump(_answer(json.load(sys.stdin)), answer)
+
+
+def _answer(question: dict[str, Any]) -> list[tuple[str, Measurement]]:
+    """What was measured: by :data:`PLAIN`, :data:`TENSORFLOW` or a kind of work."""
     import pandas  # noqa: F401  # what every stage loads
 
     from study.tensorflow import start_tensorflow
@@ -329,7 +333,7 @@ def main() -> None:
             measured = _measure_one(params, Job(rule, wildcards), seconds)
             found.append((json.dumps(kind), measured))
         left -= 1
-    print(json.dumps(found), file=answer)
+    return found
 
 
 if __name__ == "__main__":
