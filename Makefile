@@ -59,7 +59,7 @@ compare: .venv/.installed  ## set two studies beside each other (A=results/smoke
 	python -m tools.compare $(A) $(B)
 
 benchmarks: .venv/.installed  ## make every table of benchmarks/ anew, an hour and a half (LIMIT=AVX2: as if the CPU had no more)
-	$(and $(LIMIT),ONEDNN_MAX_CPU_ISA=$(LIMIT) OPENBLAS_CORETYPE=Haswell MKL_ENABLE_INSTRUCTIONS=AVX2 ATEN_CPU_CAPABILITY=avx2) \
+	$(and $(LIMIT),ONEDNN_MAX_CPU_ISA=$(LIMIT) OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES=X86_V4 MKL_ENABLE_INSTRUCTIONS=AVX2 ATEN_CPU_CAPABILITY=avx2) \
 	sh -ec 'for name in training probes extraction startup ranking step_cost decoding motions_leak scale; do python -m benchmarks.$$name; done'
 
 adopt: .venv/.installed  ## let the other runner take over what one has made, after a check

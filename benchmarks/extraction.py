@@ -293,12 +293,6 @@ def rendering(notes: int, threads: int, folder: Path, rounds: int) -> list[str]:
     return [*ranking.table(header, rows), ""]
 
 
-def machine() -> str:
-    held = os.environ.get("ONEDNN_MAX_CPU_ISA"), os.environ.get("NPY_DISABLE_CPU_FEATURES")
-    limited = held[0] == "AVX2" and re.search("AVX512|X86_V4", held[1] or "")
-    return ranking.machine() + (", limited to AVX2" if limited else "")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -312,7 +306,7 @@ def main() -> None:
         "--peer", type=Path, metavar="FOLDER", help="an environment with PyAV: see decoding.py"
     )
     args = parser.parse_args()
-    where = machine()
+    where = ranking.machine()
     cli.limit_threads(1)
     import cv2
 
