@@ -23,7 +23,6 @@ import argparse
 import io
 import multiprocessing
 import os
-import re
 import statistics
 import subprocess
 import sys
