@@ -42,7 +42,7 @@ from benchmarks.ranking import (
     table,
     write_page,
 )
-from shuffle_to_learn.models.alexnet import CONVOLUTIONS, multiply_adds
+from shuffle_to_learn.models.alexnet import convolutions, multiply_adds
 
 ROOT = Path(__file__).parent.parent
 PAGE = Path(__file__).with_suffix(".md")
@@ -143,9 +143,7 @@ def peer(case: dict[str, Any], steps: int, channels_last: bool) -> Any:
             super().__init__()
             height, width, channels = case["tile"]
             layers: list[nn.Module] = []
-            for index, (filters, kernel, pooled) in enumerate(CONVOLUTIONS):
-                filters = max(1, round(filters * case["width"]))
-                stride = 1 if index else 2
+            for filters, kernel, stride, pooled in convolutions(case["width"]):
                 # Padding on both sides alike costs what Keras's SAME padding costs.
                 layers.append(nn.Conv2d(channels, filters, kernel, stride, kernel // 2))
                 channels = filters

@@ -145,7 +145,7 @@ class Watch:
                 return
 
     def measured(self, units: float) -> Measurement:
-        """Of items of so many units each: the first, which is compiled, beyond the others."""
+        """Seconds of items of so many units each: the first, which compiles, beyond the others."""
         first, *others = np.diff(self.times)
         each = median(others)
         return max(float(first) - each, 0.0), each / units
@@ -160,7 +160,7 @@ def timed(function: Callable[[], Any], seconds: float, units: float = 1) -> Meas
 
 
 def rendering(params: Params, study: Study, seconds: float) -> Measurement:
-    """Of a candidate note, of a pixel of a clip or a scene, of a file of a folder."""
+    """How long a candidate note takes, a pixel of a clip or scene, or a file of a folder."""
     settings = getattr(params, study.dataset)
     if study.dataset == "notes":
         from shuffle_to_learn.datasets import soundfont
@@ -211,7 +211,7 @@ def rendering(params: Params, study: Study, seconds: float) -> Measurement:
 
 
 def extraction(params: Params, study: Study, seconds: float) -> Measurement:
-    """Of an input, from what is stored to features."""
+    """How long an input takes, from what is stored to features."""
     rng = np.random.default_rng(0)
     settings = study.features.model_dump(exclude={"max_rejected"})
     if study.extraction == "spectrograms":
@@ -245,7 +245,7 @@ def extraction(params: Params, study: Study, seconds: float) -> Measurement:
 
 
 def network(study: Study, slicing: Slicing, seconds: float) -> Measurement:
-    """Of a multiply-add of a network that is trained."""
+    """How long a multiply-add of a network takes in training."""
     from shuffle_to_learn.models.cfn import build_cfn
     from shuffle_to_learn.pretext.methods import METHODS
     from shuffle_to_learn.pretext.pretraining import Pretraining
@@ -269,7 +269,7 @@ def network(study: Study, slicing: Slicing, seconds: float) -> Measurement:
 
 
 def probing(study: Study, slicing: Slicing, seconds: float) -> Measurement:
-    """Of a multiply-add of the study's probe: a fit, of half the steps that are expected."""
+    """How long a multiply-add of the study's probe takes, in a fit of half the expected steps."""
     from shuffle_to_learn.evaluation.probes import Settings, predict_with_probes
 
     down, features = study.downstream, features_of(study, slicing)
@@ -315,7 +315,7 @@ def main() -> None:
 
 def _answer(question: dict[str, Any]) -> list[tuple[str, Measurement]]:
     """What was measured: by :data:`PLAIN`, :data:`TENSORFLOW` or a kind of work."""
-    import pandas  # noqa: F401  # what every stage loads
+    import pandas  # noqa: F401  # the start of a stage that reads tables
 
     from study.tensorflow import start_tensorflow
 

@@ -145,7 +145,7 @@ def inputs(params: Params, modality: str) -> dict[str, int]:
         return _of_public(params, study)
     dataset = getattr(params, study.dataset)
     if modality == "audio":
-        # Of the soundfont's 128 instruments 93 are kept, and of their notes four in five.
+        # The checks keep 93 of the soundfont's 128 instruments, and four in five of their notes.
         kept = 0.8 * _candidates(dataset) * min(dataset.instruments, 93) / dataset.instruments
         shares = zip(SPLITS, dataset.shares, strict=True)
         return {split: int(share * kept) for split, share in shares}

@@ -12,6 +12,23 @@ CONVOLUTIONS = (
 first convolution has stride 2. Source: Noroozi & Favaro 2016, figure 3."""
 
 
+def convolutions(width: float) -> list[tuple[int, int, int, bool]]:
+    """Channels, kernel size and stride of each convolution, and whether a pooling follows.
+
+    Args:
+        width: factor on AlexNet's numbers of channels.
+    """
+    return [
+        (max(1, round(channels * width)), kernel, 1 if index else 2, pooled)
+        for index, (channels, kernel, pooled) in enumerate(CONVOLUTIONS)
+    ]
+
+
+def padding(length: int, kernel: int, stride: int) -> int:
+    """The number of zeros that SAME padding puts before an axis."""
+    return max((-(-length // stride) - 1) * stride + kernel - length, 0) // 2
+
+
 class MultiplyAdds(NamedTuple):
     """What an input costs in multiply-adds that touch data: padding is left out.
 
@@ -46,9 +63,7 @@ def multiply_adds(
     """
     height, length, channels = tile_shape
     tile, first = 0, 0
-    for index, (filters, kernel, pooled) in enumerate(CONVOLUTIONS):
-        filters = max(1, round(filters * width))
-        stride = 1 if index else 2
+    for filters, kernel, stride, pooled in convolutions(width):
         tile += _pairs(height, kernel, stride) * _pairs(length, kernel, stride) * channels * filters
         first = first or tile
         channels = filters
@@ -63,6 +78,6 @@ def multiply_adds(
 def _pairs(length: int, kernel: int, stride: int) -> int:
     """How many weights of all windows along an axis lie on the input, with SAME padding."""
     out = -(-length // stride)
-    before = max((out - 1) * stride + kernel - length, 0) // 2
+    before = padding(length, kernel, stride)
     starts = range(-before, -before + out * stride, stride)
     return sum(min(s + kernel, length) - max(s, 0) for s in starts)

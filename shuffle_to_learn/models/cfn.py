@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from shuffle_to_learn.models.alexnet import CONVOLUTIONS
+from shuffle_to_learn.models.alexnet import convolutions
 
 
 def build_cfn(
@@ -54,11 +54,11 @@ def build_cfn(
         x = keras.layers.LayerNormalization(
             axis=(-3, -2, -1), center=False, scale=False, name="tile_normalization"
         )(x)
-    for index, (channels, kernel, pooled) in enumerate(CONVOLUTIONS, start=1):
+    for index, (channels, kernel, stride, pooled) in enumerate(convolutions(width), start=1):
         x = keras.layers.Conv2D(
-            max(1, round(channels * width)),
+            channels,
             kernel,
-            strides=2 if index == 1 else 1,
+            strides=stride,
             padding="same",
             name=f"conv{index}",
             **options(),

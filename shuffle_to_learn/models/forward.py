@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from shuffle_to_learn.models.alexnet import padding
+
 
 def forward(
     model: keras.Model, patches: tf.Tensor, *, layer: str = "scores", training: bool = False
@@ -77,18 +79,13 @@ def _convolve(layer: keras.layers.Conv2D, x: tf.Tensor, turned: bool) -> tf.Tens
     return tf.reshape(y, [-1, -(-height // layer.strides[0]), out, filters])
 
 
-def _padding(length: int, kernel: int, stride: int) -> int:
-    """The number of zeros that SAME padding puts before an axis."""
-    return max((-(-length // stride) - 1) * stride + kernel - length, 0) // 2
-
-
 def _trimmed(kernel: tf.Tensor, axis: int, length: int, stride: int) -> tf.Tensor:
     """The kernel without those of its ends that meet nothing but padding."""
     size = kernel.shape[axis]
-    before = _padding(length, size, stride)
+    before = padding(length, size, stride)
     last = (-(-length // stride) - 1) * stride  # from the first window to the last
     first, end = max(0, before - last), min(size, before + length)
-    if _padding(length, end - first, stride) != before - first:
+    if padding(length, end - first, stride) != before - first:
         return kernel  # SAME padding would put the rest elsewhere
     return kernel[first:end] if axis == 0 else kernel[:, first:end]
 
@@ -100,7 +97,7 @@ def _bands(length: int, kernel: int, stride: int) -> np.ndarray:
         0 or 1, float32, shape (kernel, length, output length).
     """
     weight, place, out = np.ogrid[:kernel, :length, : -(-length // stride)]
-    between = place == out * stride + weight - _padding(length, kernel, stride)
+    between = place == out * stride + weight - padding(length, kernel, stride)
     return between.astype(np.float32)
 
 
@@ -110,8 +107,8 @@ def _space_to_depth(
     """A strided convolution as one of stride 1 over more channels, where SAME padding allows it."""
     blocks, surplus = [], []
     for length, size, stride in zip(x.shape[1:3], kernel.shape[:2], strides, strict=True):
-        before, taps = _padding(length, size, stride), -(-size // stride)
-        if length % stride or before != stride * _padding(length // stride, taps, 1):
+        before, taps = padding(length, size, stride), -(-size // stride)
+        if length % stride or before != stride * padding(length // stride, taps, 1):
             return x, kernel, strides
         blocks.append(stride)
         surplus.append(taps * stride - size)
