@@ -17,7 +17,6 @@ machine that does nothing else meanwhile is needed for numbers that mean somethi
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import statistics
@@ -118,9 +117,8 @@ PACKAGES = {OURS: (OPENCV, "numpy"), THEIRS: ("av",)}
 
 
 def serve(process: str) -> None:
-    """Answer what is asked on stdin, a line of JSON each; what libraries print goes to stderr."""
-    replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+    """Answer the questions of the process that measures."""
+    replies = ranking.reply_stream()
     readers: dict[str, Reader] = {}
 
     def answer(what: str, reader: str = "", folder: str = "") -> Any:
@@ -135,12 +133,7 @@ def serve(process: str) -> None:
             return str(file)
         return clock(lambda _: [read(path) for path in paths], 1) / len(paths)
 
-    for line in sys.stdin:
-        try:
-            reply = {"answer": answer(**json.loads(line))}
-        except Exception as error:
-            reply = {"failed": f"{type(error).__name__}: {error}"}
-        print(json.dumps(reply), file=replies, flush=True)
+    ranking.respond(answer, replies)
 
 
 def set_up(folder: Path) -> str | None:
@@ -162,13 +155,11 @@ def set_up(folder: Path) -> str | None:
 
 def processes(peer: Path | None) -> dict[str, Process]:
     failed = set_up(PEER) if peer is None else None
-    found = {
-        OURS: Process(OURS, Path(sys.executable), dict(os.environ)),
-        THEIRS: Process(THEIRS, (peer or PEER).absolute() / "bin/python", dict(os.environ), failed),
+    python, environment = (peer or PEER).absolute() / "bin/python", dict(os.environ)
+    return {
+        OURS: Process(OURS, Path(sys.executable), environment, script=__file__),
+        THEIRS: Process(THEIRS, python, environment, failed, script=__file__),
     }
-    for process in found.values():
-        process.command[1] = __file__
-    return found
 
 
 # The files

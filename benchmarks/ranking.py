@@ -32,11 +32,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
@@ -331,10 +332,27 @@ def inputs(rows: int, n: int) -> Arrays:
     return values, upstream
 
 
-def serve(process: str) -> None:
-    """Answer what is asked on stdin; what libraries print goes to stderr."""
+def reply_stream() -> TextIO:
+    """Where replies are written; what libraries print to stdout goes to stderr from now on."""
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    return replies
+
+
+def respond(answer: Callable[..., Any], replies: TextIO) -> None:
+    """Answer what is asked on stdin, a line of JSON each, until it ends."""
+    for line in sys.stdin:
+        try:
+            reply = {"answer": answer(**json.loads(line))}
+        except Exception as error:
+            traceback.print_exc()
+            reply = {"failed": f"{type(error).__name__}: {error}"}
+        print(json.dumps(reply), file=replies, flush=True)
+
+
+def serve(process: str) -> None:
+    """Answer the questions of the process that measures."""
+    replies = reply_stream()
     timers: dict[str, Timer] = {}
     case: list = []
 
@@ -356,15 +374,7 @@ def serve(process: str) -> None:
 
         tf.config.threading.set_intra_op_parallelism_threads(int(os.environ["OMP_NUM_THREADS"]))
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    for line in sys.stdin:
-        try:
-            reply = {"answer": answer(**json.loads(line))}
-        except Exception as error:
-            import traceback
-
-            traceback.print_exc()
-            reply = {"failed": f"{type(error).__name__}: {error}"}
-        print(json.dumps(reply), file=replies, flush=True)
+    respond(answer, replies)
 
 
 # The run: processes, rounds, comparison

@@ -16,7 +16,6 @@ benchmarks/training.md.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import statistics
@@ -38,6 +37,8 @@ from benchmarks.ranking import (
     Process,
     machine,
     read_page,
+    reply_stream,
+    respond,
     set_up,
     table,
     write_page,
@@ -231,9 +232,8 @@ def touched(case: dict[str, Any]) -> int:
 
 
 def serve(process: str) -> None:
-    """Answer what is asked on stdin, a line of JSON each; what libraries print goes to stderr."""
-    replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+    """Answer the questions of the process that measures."""
+    replies = reply_stream()
     running: dict[str, Any] = {}
     last: list[Any] = []
 
@@ -269,15 +269,7 @@ def serve(process: str) -> None:
         if process == BARE:
             tensorflow.ONEDNN = "0"
         tensorflow.start_tensorflow(1)
-    for line in sys.stdin:
-        try:
-            reply = {"answer": answer(**json.loads(line))}
-        except Exception as error:
-            import traceback
-
-            traceback.print_exc()
-            reply = {"failed": f"{type(error).__name__}: {error}"}
-        print(json.dumps(reply), file=replies, flush=True)
+    respond(answer, replies)
 
 
 PLACES = {
