@@ -18,6 +18,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from shuffle_to_learn.datasets.memory import keeping_memory
 from study import cli
 from study.errors import InputError
 from study.files import atomic, check_disk, growing_array, need
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 CHUNK = 64  # examples that a worker reads at a time, at most
 CHUNK_BYTES = 2**21  # and what their features take, unless one takes more
 AHEAD = 3  # times so many for each worker, at work or done and not yet written
-
-# glibc gives large blocks back to the system and asks for them anew, with every example.
-KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": f"{2**28}", "MALLOC_MMAP_THRESHOLD_": f"{2**25}"}
 
 
 class Job(NamedTuple):
@@ -288,11 +286,10 @@ def start_workers(job: Job, how: Extraction) -> Iterator[Workers]:
     # A worker is a core's work: its numerical libraries have one thread, whatever the number of
     # workers, so that this number changes no sum.
     cli.limit_threads(1)
-    os.environ.update(KEEP_MEMORY)
     size = prod(job.study.shape) * np.dtype(how.dtype).itemsize
     at_once = max(1, min(CHUNK, CHUNK_BYTES // size))
     shape = (AHEAD * job.threads, at_once, *job.study.shape)
-    with tempfile.NamedTemporaryFile(prefix="features-") as file:
+    with keeping_memory(), tempfile.NamedTemporaryFile(prefix="features-") as file:
         for _ in range(shape[0]):  # a disk that is full says so now: later it ends the process
             file.write(bytes(at_once * size))
         file.flush()

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from shuffle_to_learn.datasets.memory import KEPT
+
 SHAPE = (20, 16, 16, 1)  # of the features that the tests extract
 
 
@@ -31,6 +33,11 @@ def loaded(content: Any, **settings: Any) -> str:
     """Which of the packages that take seconds to import are loaded, as a reason to reject."""
     slow = {"tensorflow", "keras", "librosa", "numba", "pandas", "pydantic"} & {*sys.modules}
     return " ".join(sorted(slow)) or "none"
+
+
+def kept_memory(content: Any, **settings: Any) -> str:
+    """What the worker's environment says of the memory that it keeps, as a reason to reject."""
+    return " ".join(f"{name}={os.environ.get(name)}" for name in sorted(KEPT))
 
 
 def killed(content: Any, **settings: Any) -> None:

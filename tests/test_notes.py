@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shuffle_to_learn.datasets import builder, notes, soundfont
+from shuffle_to_learn.datasets import builder, memory, notes, soundfont
 from shuffle_to_learn.datasets.soundfont import INSTRUMENTS, Note
 
 PITCHES = range(60, 70)
@@ -194,10 +194,11 @@ def test_pools_hear_what_a_renderer_plays():
 
 def test_workers_keep_their_memory_and_leave_the_environment_alone(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    monkeypatch.delenv("MALLOC_MMAP_THRESHOLD_", raising=False)
     before = dict(os.environ)
     with notes.workers(1) as pool:
-        there = [pool.submit(os.getenv, name).result() for name in sorted(builder._KEEP)]
-    assert there == [builder._KEEP["MALLOC_MMAP_THRESHOLD_"], "131072"]
+        there = [pool.submit(os.getenv, name).result() for name in sorted(memory.KEPT)]
+    assert there == [memory.KEPT["MALLOC_MMAP_THRESHOLD_"], "131072"]
     assert dict(os.environ) == before
 
 

@@ -30,6 +30,7 @@ import stages.frames
 import stages.join
 import stages.pictures
 import study.extraction
+from shuffle_to_learn.datasets.memory import KEPT
 from shuffle_to_learn.datasets.motions import LABELS
 from shuffle_to_learn.datasets.motions import encode as write_video
 from shuffle_to_learn.features.pictures import read_image, read_picture
@@ -549,6 +550,17 @@ def test_a_worker_has_one_thread(copied, monkeypatch) -> None:
         found, _ = features_of(load_params(params).layout, "motions", split)
         assert set(found[found > 0].tolist()) == {1}
         assert (found.reshape(len(found), -1)[:, :3] == 1).all()
+
+
+def test_workers_keep_their_memory_and_leave_the_environment_alone(copied, monkeypatch) -> None:
+    params = copied(frames={"max_rejected": 0.999})
+    for name in KEPT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(stages.frames, "read_frames", in_workers.kept_memory)
+    stages.frames.main(["--dataset", "motions", "--shard", "0", "--params", str(params)])
+    listed = pd.read_csv(load_params(params).layout.shard("motions", 0, "rejected.csv"))
+    assert set(listed["reason"]) == {" ".join(f"{name}={KEPT[name]}" for name in sorted(KEPT))}
+    assert not set(KEPT) & set(os.environ)
 
 
 def test_a_worker_starts_nothing_that_takes_seconds(copied, monkeypatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from multiprocessing import get_context
 from typing import Any, ClassVar, TypeVar
 
 import tensorflow_datasets as tfds
+
+from shuffle_to_learn.datasets.memory import keeping_memory
 
 T = TypeVar("T")
 Progress = Callable[..., Iterator[Any]]
@@ -75,23 +76,15 @@ def _sorted(example: bytes) -> bytes:
     return tf.train.Example.FromString(example).SerializeToString(deterministic=True)
 
 
-# Pictures and sounds are arrays of some 100 KB. glibc would give each back to the system at once,
-# and the next would wait for cleared pages; a worker keeps up to this many bytes for the next.
-_KEEP = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(64 << 20))
-
-
 @contextmanager
 def workers(count: int, start: Callable[..., Any], *arguments: Any) -> Iterator[Executor]:
     """Processes, each started by ``start(*arguments)``; open tasks are dropped at the end."""
     pool = ProcessPoolExecutor(count, get_context("spawn"), start, arguments)
-    added = {name: value for name, value in _KEEP.items() if name not in os.environ}
-    os.environ.update(added)  # read by the processes as they start
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-        for name in added:
-            del os.environ[name]
+    with keeping_memory():
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def bounded(pool: Executor, function: Callable[[Any], T], items: Iterable[Any]) -> Iterator[T]:
