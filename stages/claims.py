@@ -1,11 +1,21 @@
 """A verdict on every claim of the paper: results/claims.csv.
 
 Reads study/resources/claims.yaml, which has each claim as a comparison with a threshold, and
-results/scores.csv and results/pretext.csv. Writes one row a claim: claim, source, statement,
-effect, ci_low, ci_high, verdict (supported, contradicted, inconclusive or not_run), then what was
-compared with what, the threshold, of how many examples, seeds and draws, and of which scores. An
-effect is positive where the claim's first side is better, in the unit of the metric; its 95 %
-interval is paired, over seeds and draws (shuffle_to_learn/evaluation/statistics.py).
+results/scores.csv and results/pretext.csv. Writes one row a claim:
+
+  claim, source, statement
+  effect, ci_low, ci_high   positive where the claim's first side is better, in the unit of the
+                            metric, with a 95 % interval over seeds
+  verdict, verdict_all      supported, contradicted, inconclusive, too_few_seeds or not_run: of the
+                            claim alone, and held to 5 % among all claims together (Holm)
+  p, sign_flip_p            that the effect is the threshold: Student's, and the exact sign-flip's
+  n_seeds, agree            seeds, and those of them on the effect's side of the threshold
+  seeds_to_decide           how many seeds would bring the interval off the threshold, if effect and
+                            spread are what they seem; empty above 1,000
+  note                      what the verdict waits for
+
+then what was compared with what, the threshold, of how many examples and draws, and of which
+scores. The statistics: shuffle_to_learn/evaluation/statistics.py.
 """
 
 from __future__ import annotations
@@ -19,7 +29,17 @@ import pandas as pd
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from shuffle_to_learn.evaluation.statistics import Interval, crossed_interval, spearman_interval
+from shuffle_to_learn.evaluation.statistics import (
+    LEVEL,
+    Interval,
+    agreement,
+    holm,
+    seed_interval,
+    seeds_to_decide,
+    sign_flip_p,
+    spearman_interval,
+    student_p,
+)
 from study import cli
 from study.errors import InputError
 from study.files import write_csv
@@ -38,9 +58,13 @@ from study.results import (
 from study.sections import Section
 
 FILE = RESOURCES / "claims.yaml"
-COLUMNS = ["claim", "source", "statement", "effect", "ci_low", "ci_high", "verdict"]
-COLUMNS += ["modality", "comparison", "threshold", "n_examples", "n_seeds", "n_replicates"]
+COLUMNS = ["claim", "source", "statement", "effect", "ci_low", "ci_high", "verdict", "verdict_all"]
+COLUMNS += ["p", "sign_flip_p", "n_seeds", "agree", "seeds_to_decide", "note"]
+COLUMNS += ["modality", "comparison", "threshold", "n_examples", "n_replicates"]
 COLUMNS += ["task", "metric", "slicings"]
+COUNTS = ("n_seeds", "agree", "seeds_to_decide", "n_replicates")
+NUMBERS = ("effect", "ci_low", "ci_high", "p", "sign_flip_p")
+FEWEST_SEEDS = 3  # for a verdict
 
 
 class Claim(Section):
@@ -59,6 +83,14 @@ class Claim(Section):
     chance: float | None = None
     more_than: float | None = None
     less_than: float | None = None
+    note: str = ""
+
+    @property
+    def threshold(self) -> float:
+        """What the effect is held against."""
+        found = self.more_than if self.more_than is not None else self.less_than
+        assert found is not None
+        return found
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -92,13 +124,20 @@ def read_claims(path: Path = FILE) -> list[Claim]:
 
 
 class Effect(NamedTuple):
-    """What a claim's comparison gives."""
+    """What a claim's comparison gives.
+
+    Attributes:
+        interval: of the effect.
+        comparison: what was compared with what.
+        values: the effect by seed and draw, shape (seeds, draws); of a correlation the seeds'
+            pseudo-values, on the scale that ``scale`` leads to.
+        scale: from effects to values.
+    """
 
     interval: Interval
     comparison: str
-    n_examples: list[int]
-    shape: tuple[int, ...]
-    """The numbers of seeds and draws."""
+    values: np.ndarray
+    scale: Callable[[float], float] = float
 
 
 class Data(NamedTuple):
@@ -144,15 +183,16 @@ def judge(
     claim: Claim, params: Params, scores: pd.DataFrame, pretext: pd.DataFrame
 ) -> dict[str, Any]:
     """The row of a claim."""
-    threshold = claim.more_than if claim.more_than is not None else claim.less_than
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
     row |= {key: getattr(claim, key) for key in ("claim", "source", "statement", "modality")}
-    row["threshold"] = f"{'>' if claim.more_than is not None else '<'} {threshold:g}"
+    sign = ">" if claim.more_than is not None else "<"
+    row |= {"threshold": f"{sign} {claim.threshold:g}", "note": claim.note}
     try:
         data = gather(claim, params, scores, pretext)
         effect = KINDS[claim.kind](data)
     except Missing as missing:
         return row | {"verdict": "not_run", "comparison": f"needs {missing}"}
+    center, values = effect.scale(claim.threshold), effect.values
     return row | {
         "task": claim.task,
         "metric": data.metric,
@@ -160,21 +200,37 @@ def judge(
         "effect": effect.interval.mean,
         "ci_low": effect.interval.low,
         "ci_high": effect.interval.high,
-        "verdict": verdict(effect.interval, claim),
+        "verdict": verdict(effect.interval, len(values), claim),
+        "p": student_p(values, center),
+        "sign_flip_p": sign_flip_p(values, center),
+        "agree": agreement(values, center),
+        "seeds_to_decide": seeds_to_decide(values, center),
         "comparison": effect.comparison,
-        "n_examples": " and ".join(map(str, effect.n_examples)),
-        "n_seeds": effect.shape[0],
-        "n_replicates": effect.shape[1],
+        "n_examples": " and ".join(map(str, data.n_examples)),
+        "n_seeds": len(values),
+        "n_replicates": values.shape[1],
     }
 
 
-def verdict(effect: Interval, claim: Claim) -> str:
-    """By the side of the threshold that the whole interval lies on."""
-    if np.isnan(effect.low):
-        return "inconclusive"  # a single value has no interval
-    sign, threshold = (1, claim.more_than) if claim.less_than is None else (-1, claim.less_than)
-    low, high = sorted(sign * limit - sign * threshold for limit in (effect.low, effect.high))
-    return "supported" if low > 0 else "contradicted" if high < 0 else "inconclusive"
+def verdict(effect: Interval, seeds: int, claim: Claim) -> str:
+    """By the side of the threshold that the whole interval lies on, from three seeds on."""
+    if seeds < FEWEST_SEEDS:
+        return "too_few_seeds"
+    if effect.covers(claim.threshold):
+        return "inconclusive"
+    above = effect.mean > claim.threshold
+    return "supported" if above == (claim.more_than is not None) else "contradicted"
+
+
+def among_all(rows: list[dict[str, Any]]) -> None:
+    """Add each claim's verdict among all: where Holm's p is too high, it is inconclusive."""
+    decided = [row for row in rows if row["verdict"] not in ("too_few_seeds", "not_run")]
+    adjusted = holm([row["p"] for row in decided])
+    for row in rows:
+        row["verdict_all"] = row["verdict"]
+    for row, p in zip(decided, adjusted, strict=True):
+        if p >= 1 - LEVEL:
+            row["verdict_all"] = "inconclusive"
 
 
 def gather(claim: Claim, params: Params, scores: pd.DataFrame, pretext: pd.DataFrame) -> Data:
@@ -211,7 +267,7 @@ def gather(claim: Claim, params: Params, scores: pd.DataFrame, pretext: pd.DataF
 def methods_effect(data: Data) -> Effect:
     """The first methods less the second ones."""
     first, second = data.claim.first, data.claim.second
-    return _crossed(
+    return _effect(
         data, data.table(first) - data.table(second), f"{_and(first)} less {_and(second)}"
     )
 
@@ -222,40 +278,44 @@ def shrinks_effect(data: Data) -> Effect:
     few, many = (data.table(first, n=n) - data.table(second, n=n) for n in (0, 1))
     at, less = data.n_examples
     text = f"{_and(first)} less {_and(second)}, at {at} less at {less}"
-    return _crossed(data, few - many, text)
+    return _effect(data, few - many, text)
 
 
 def slicings_effect(data: Data) -> Effect:
     """The first slicing less the second one, of the same methods."""
     first, (one, other) = data.claim.first, data.slicings
     values = data.table(first, slicing=0) - data.table(first, slicing=1)
-    return _crossed(data, values, f"{one} less {other} of {_and(first)}")
+    return _effect(data, values, f"{one} less {other} of {_and(first)}")
 
 
 def chance_effect(data: Data) -> Effect:
     """The methods' score less chance."""
     first, chance = data.claim.first, data.claim.chance or 0.0
     values = data.table(first) - data.sign * chance
-    return _crossed(data, values, f"{_and(first)} less chance, {chance:g}")
+    return _effect(data, values, f"{_and(first)} less chance, {chance:g}")
 
 
 def correlation_effect(data: Data) -> Effect:
     """Spearman's correlation of partial ranks with the score, over encoders.
 
     Raises:
-        Missing: where there are fewer than five encoders.
+        Missing: where there are fewer than three seeds or two methods.
     """
     claim, design = data.claim, data.design
+    if len(design.seeds) < FEWEST_SEEDS or len(claim.first) < 2:
+        raise Missing(f"{FEWEST_SEEDS} seeds at least")
     ranks, values = [], []
     for method in claim.first:
         fixed = {"modality": claim.modality, "slicing": data.slicings[0], "method": method}
         found = crossed_values(data.pretext, design, **fixed, metric="partial_ranks")
-        ranks += found.ravel().tolist()
-        values += data.table([method]).mean(axis=1).tolist()
-    if len(ranks) < 5:
-        raise Missing("five encoders at least")
-    text = f"partial ranks with {data.metric} over {len(ranks)} encoders of {_and(claim.first)}"
-    return Effect(spearman_interval(ranks, values), text, data.n_examples, (len(design.seeds), 1))
+        ranks.append(found[:, 0])
+        values.append(data.table([method]).mean(axis=1))
+    interval, pseudo = spearman_interval(np.transpose(ranks), np.transpose(values))
+    if np.isnan(interval.low):
+        raise Missing("partial ranks and scores that differ")
+    encoders = np.size(ranks)
+    text = f"partial ranks with {data.metric} over {encoders} encoders of {_and(claim.first)}"
+    return Effect(interval, text, pseudo[:, None], np.arctanh)
 
 
 KINDS: dict[str, Callable[[Data], Effect]] = {
@@ -267,9 +327,8 @@ KINDS: dict[str, Callable[[Data], Effect]] = {
 }
 
 
-def _crossed(data: Data, values: np.ndarray, comparison: str) -> Effect:
-    text = f"{comparison} ({data.metric})"
-    return Effect(crossed_interval(values), text, data.n_examples, values.shape)
+def _effect(data: Data, values: np.ndarray, comparison: str) -> Effect:
+    return Effect(seed_interval(values), f"{comparison} ({data.metric})", values)
 
 
 def _and(names: list[str]) -> str:
@@ -280,10 +339,10 @@ def main(arguments: list[str] | None = None) -> None:
     _, params = cli.open_stage(__doc__, arguments=arguments)
     scores, pretext = under_names(params, read_scores(params)), read_pretext(params)
     rows = [judge(claim, params, scores, pretext) for claim in read_claims()]
+    among_all(rows)
     table = pd.DataFrame(rows, columns=COLUMNS)
-    counts = {"n_seeds": "Int64", "n_replicates": "Int64"}
-    effects = dict.fromkeys(("effect", "ci_low", "ci_high"), "float64")
-    write_csv(params.layout.claims, table.astype(counts | effects).round(8))
+    kinds = dict.fromkeys(COUNTS, "Int64") | dict.fromkeys(NUMBERS, "float64")
+    write_csv(params.layout.claims, table.astype(kinds).round(8))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Reads the embeddings and the labels; writes one tidy row for each trained probe and metric. The
 probes are the study's own, whose answers are counted beside the right ones, and others that the
-params file lists. Replicate r draws the same examples for every encoder, so that methods can be
-compared pair by pair.
+params file lists. Replicate r of seed s is a draw of its own, the same for every method, so that
+methods can be compared pair by pair and seeds are independent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from study.errors import InputError
 from study.files import read_array, write_csv
 from study.params import Params
 from study.paths import EncoderKey
-from study.tasks import ANSWERS, Task, as_table, check_lengths, check_sizes, draws, read_tasks
+from study.tasks import (
+    ANSWERS,
+    Task,
+    as_table,
+    check_lengths,
+    check_sizes,
+    draws,
+    read_tasks,
+    seed_of,
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -72,8 +81,9 @@ def predict(
         predict_with_probes,
     )
 
-    settings = params.study(key.modality).downstream
-    subsets = task.subsets(runs, settings.seed)
+    study = params.study(key.modality)
+    settings, seed = study.downstream, seed_of(study, key.seed)
+    subsets = task.subsets(runs, seed)
     asked = (pool, task.targets, subsets, queries[task.scored_on])
     show = partial(cli.progress, label=f"downstream {key}, {task.name}, {probe}")
     if probe == "knn":
@@ -91,7 +101,7 @@ def predict(
             classes=task.outputs,
             validation_share=settings.validation_share,
             settings=Settings(hidden=hidden, **fit),
-            seed=settings.seed,
+            seed=seed,
             threads=threads,
             progress=partial(show, total=len({n for n, _ in runs}), unit="sizes"),
         )

@@ -14,7 +14,7 @@ from study import cli
 from study.errors import InputError
 from study.features import read_features
 from study.files import need, write_csv
-from study.tasks import as_table, check_lengths, check_sizes, draws, read_tasks
+from study.tasks import as_table, check_lengths, check_sizes, draws, read_tasks, seed_of
 from study.tensorflow import load_model, start_tensorflow
 
 
@@ -44,10 +44,10 @@ def main(arguments: list[str] | None = None) -> None:
         dropout=down.dropout,
         **training.model_dump(exclude={"methods", "seeds", "n_examples", "replicates"}),
     )
-    pool, queries = inputs.values()
+    (pool, queries), seed = inputs.values(), seed_of(study, key.seed)
     rows = []
     for task in tasks:
-        subsets = task.subsets(runs, down.seed)
+        subsets = task.subsets(runs, seed)
         show = partial(
             cli.progress,
             total=len(subsets),
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
                 gap=study.pretrain.gap,
                 validation_share=down.validation_share,
                 settings=settings,
-                seed=down.seed,
+                seed=seed,
                 progress=show,
             )
         except FloatingPointError as error:

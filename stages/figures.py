@@ -35,7 +35,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from shuffle_to_learn.evaluation.statistics import crossed_interval
+from shuffle_to_learn.evaluation.statistics import seed_interval
 from shuffle_to_learn.slicing import Slicing
 from study import cli
 from study.drawing import rc, save
@@ -72,7 +72,7 @@ LABELS_AT = {"audio": 1000, "video": 3000}  # labelled inputs, as in the paper
 
 def _summary(values: np.ndarray, **keys: Any) -> dict[str, Any]:
     """A row: the keys of its scores, their mean and interval."""
-    mean, low, high = crossed_interval(values)
+    mean, low, high = seed_interval(values)
     keys |= {"mean": mean, "ci_low": low, "ci_high": high}
     return keys | dict(zip(("n_seeds", "n_replicates"), values.shape, strict=True))
 

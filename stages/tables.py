@@ -11,7 +11,8 @@ that the params file has,
 and to results/metrics.json the means of the first table of each modality; and of each table
 
   .csv   tidy: one row a slicing, method, classifier and measure, with mean, 95 % interval, the
-         paired difference from the best of its column, and the marks
+         paired difference from the best of its column, how many seeds agree with it, its sign-flip p
+         and Student's p adjusted for the number of methods (Holm), and the marks
   .md    for a README
   .tex   for a paper: \\input it; needs the package booktabs
   .html  a fragment, which the page shows
@@ -70,10 +71,13 @@ COLUMNS = [
     "difference",
     "difference_low",
     "difference_high",
-    "n_seeds",
-    "n_replicates",
+    "agree",
+    "sign_flip_p",
+    "holm_p",
     "best",
     "indistinguishable",
+    "n_seeds",
+    "n_replicates",
 ]
 
 
@@ -156,8 +160,8 @@ def summarise(
                     *(*row, task, metric, examples),
                     *result.score,
                     *result.difference,
+                    *result[2:],
                     *values[row].shape,
-                    *(result.best, result.indistinguishable),
                 )
                 found.append(dict(zip(COLUMNS, cells, strict=True)))
     table = pd.DataFrame(found, columns=COLUMNS).astype({"n_examples": "Int64"})
@@ -266,7 +270,7 @@ def _cell(row: Any, modality: str) -> dict[str, Any]:
         of |= {"classifier": row.classifier, "task": row.task, "n_examples": int(row.n_examples)}
     return {
         "mean": f"{row.mean:.{places}f}",
-        "interval": f"[{row.ci_low:.{places}f}, {row.ci_high:.{places}f}]" if known else "",
+        "interval": f"[{row.ci_low:.{places}f}, {row.ci_high:.{places}f}]" if known else "1 seed",
         "best": bool(row.best),
         "unsure": bool(row.indistinguishable),
         "rows": urlencode({"table": kind, **of}),

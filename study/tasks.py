@@ -251,6 +251,15 @@ def check_sizes(file: Path, params: Params, modality: str, tasks: list[Task]) ->
             )
 
 
+def seed_of(study: Study, upstream_seed: int) -> int:
+    """What decides the draws of labelled inputs, and all chance in the classifiers fitted on them.
+
+    Every upstream seed has its own draws, the same for every method.
+    """
+    words = np.random.SeedSequence([study.downstream.seed, upstream_seed]).generate_state(1)
+    return int(words[0] >> 1)  # TensorFlow's seeds are below 2**31
+
+
 def draws(study: Study, slicing: str, classifier: str) -> list[tuple[int, int]]:
     """(number of examples, replicate) of every draw of labelled inputs."""
     counts, replicates = study.draws(slicing, classifier)

@@ -3,7 +3,7 @@
 Reads settings.yaml and scores.csv of two folders of results; prints the settings that differ, and
 of every score that both have the two means and their difference, B less A, with a 95 % interval.
 Where the labelled data and their draws are the same, the difference is paired, seed by seed and
-draw by draw; where not, the two studies are resampled apart. --csv writes the scores to a file.
+draw by draw; where not, the interval is that of two unrelated samples. --csv writes the scores to a file.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def same_draws(a: dict[str, Any], b: dict[str, Any], modality: str) -> bool:
 
 
 def crossed(table: pd.DataFrame) -> pd.DataFrame:
-    """Seeds x replicates: the replicates that all seeds have, which may be none."""
+    """Seeds x draws: the draws that all seeds have, which may be none."""
     wide = table.pivot(index="upstream_seed", columns="replicate", values="value")
     return wide.dropna(axis="columns")
 

@@ -1,50 +1,29 @@
-"""Intervals for scores from a crossed design: upstream seeds x downstream replicates.
+"""Intervals and tests for scores of networks trained from several seeds.
 
-Every method is pretrained with the same seeds, and replicate r of the downstream task is the same
-draw of labelled examples for every method and seed. The scores of one method are therefore a
-two-way table, seeds by replicates, and seeds and replicates are two crossed sources of chance.
+Seed s decides all that is random in one run of a method: the network's first weights, the order of
+the inputs, the shuffles, and the labelled examples that the classifiers are fitted on. Replicate r
+of seed s is a draw of its own, a function of (s, r), the same for every method. So a method's
+scores are a table, seeds x draws, whose rows are independent of each other and alike in law
+(X. Bouthillier et al., "Accounting for Variance in Machine Learning Benchmarks", MLSys 2021,
+section 4: let all sources of variation differ between runs).
 
-The interval is the percentile interval of the bootstrap that resamples both at once, each with
-replacement: draw rows (seeds), draw columns (replicates), take the mean of the table at their
-crossings. This is the pigeonhole bootstrap (A. B. Owen, "The pigeonhole bootstrap", Annals of
-Applied Statistics 1(2), 2007; P. McCullagh, "Resampling and exchangeable arrays", Bernoulli 6(2),
-2000). The limits are order statistics of the resampled means (A. C. Davison and D. V. Hinkley,
-"Bootstrap Methods and Their Application", 1997, section 5.3).
+The statistic of a seed is the mean over its draws. A mean of S such numbers has the interval
+mean +- t sd / sqrt(S), with t of Student's distribution with S - 1 degrees of freedom. Two methods
+are compared by the differences seed by seed: what a seed or a draw does to both cancels.
 
-Two methods are compared by the same interval for the cell-by-cell difference of their tables: an
-effect that a seed or a draw of examples has on both methods cancels.
+How often the nominal 95 % interval holds the true mean (20,000 simulated tables each, 3 draws a
+seed, seeds beside draws as three spreads: of a seed's effect, of a draw's and of a cell's noise)
+is in docs/decisions/0006-intervals-over-seeds.md; tests/test_statistics.py simulates it again.
+Student's interval is exact for normal data and mildly wide or narrow for others: it needs no
+number of draws, and more draws only make it narrower.
 
-What few seeds can and cannot say
----------------------------------
-The bootstrap sees only the seeds that were run. With **2 seeds** the interval cannot reach beyond
-the averages of the two seeds, except by the variation that the replicates add. Where seeds differ
-by more than replicates do, the interval contains the true mean only if the mean lies between the
-two averages, which is a coin toss (0.5), not 0.95. With S seeds the bound is 1 - 2^(1-S): 0.75 for
-3, 0.94 for 5; :func:`seed_coverage` computes it. For the same reason, where two methods do not
-differ at all, 2 seeds agree half of the time on the sign of a difference.
-
-Replicates limit the coverage in the same way. The table shows the measured coverage of the nominal
-95 % interval (2,000 simulated tables each, normal data, 5 replicates). The column heads give three
-standard deviations: of a seed's effect, of a replicate's effect and of a cell's noise.
-
-=====  ==================  ==================  ====================
-seeds  1, 0, 0.3: seeds    1, 1, 0.3: both     0.3, 1, 0.3: draws
-       matter most         matter alike        matter most
-=====  ==================  ==================  ====================
-2      0.61                0.77                0.85
-3      0.77                0.85                0.86
-5      0.86                0.90                0.87
-10     0.92                0.88                0.86
-=====  ==================  ==================  ====================
-
-So an interval from 2 seeds describes the runs that were made and gives a direction; it is no
-evidence about another seed. Use at least 5 seeds and 5 replicates, better 10 of each, before you
-read it as anything like a 95 % interval.
+One seed has no interval. With two, t is 12.7: the interval is honest and says next to nothing.
+The exact sign-flip test cannot reach a two-sided p of 0.05 with fewer than 6 seeds (2 / 2**6).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -54,8 +33,7 @@ Floats = npt.NDArray[np.float64]
 Key = TypeVar("Key")
 
 LEVEL = 0.95
-RESAMPLES = 9999  # 2.5 % of (RESAMPLES + 1) is a whole number: the limits are order statistics
-SEED = 0
+MOST_SEEDS = 1000  # a number of seeds above this is not given
 
 
 class Interval(NamedTuple):
@@ -75,188 +53,287 @@ class Comparison(NamedTuple):
 
     score: Interval
     difference: Interval  # this method minus the best, paired
+    agree: int  # seeds in which the best is the better of the two
+    sign_flip_p: float  # of the difference; NaN for the best
+    holm_p: float  # Student's p of the difference, adjusted for the number of methods
     best: bool
-    indistinguishable: bool  # not the best, but the difference may be 0
+    indistinguishable: bool  # not the best, but holm_p leaves open that it is as good
 
 
-def crossed_interval(
-    values: npt.ArrayLike,
-    *,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
-) -> Interval:
-    """The mean of a table of scores with its bootstrap interval.
+def seed_means(values: npt.ArrayLike) -> Floats:
+    """The mean over its draws of each seed.
 
     Args:
-        values: shape (seeds, replicates). With one row or one column this is the ordinary bootstrap
-            over the other axis; a single value has no interval.
-        level: confidence level, in (0, 1).
-        resamples: number of resamples; ``(resamples + 1) * (1 - level) / 2`` should be a whole
-            number.
-        seed: the same seed and shape give the same resamples, whatever the values.
+        values: scores, shape (seeds, draws).
 
     Raises:
         ValueError: the table is empty, not two-dimensional or holds a number that is not finite.
     """
-    table = _table(values)
-    mean = float(table.mean())
-    if table.size == 1:
-        return Interval(mean, float("nan"), float("nan"))
-    return _percentiles(mean, _resampled_means(table, resamples, seed), level)
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or not table.size:
+        raise ValueError(f"expected seeds x draws, got an array of shape {table.shape}")
+    if not np.isfinite(table).all():
+        raise ValueError("a score is not a finite number")
+    means: Floats = table.mean(axis=1)
+    return means
 
 
-def independent_difference(
-    first: npt.ArrayLike,
-    second: npt.ArrayLike,
-    *,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
-) -> Interval:
-    """The mean of ``first`` minus the mean of ``second`` with its interval, resampled separately.
+def seed_interval(values: npt.ArrayLike, *, level: float = LEVEL) -> Interval:
+    """The mean of a table of scores with Student's interval over its seeds.
 
-    This is for two tables whose seeds and draws are unrelated; the tables may differ in shape. Two
-    single values have no interval.
+    Args:
+        values: shape (seeds, draws). A single seed has no interval.
+        level: confidence level, in (0, 1).
 
     Raises:
-        ValueError: as :func:`crossed_interval`.
+        ValueError: as :func:`seed_means`.
     """
-    one, other = _table(first), _table(second)
-    mean = float(one.mean() - other.mean())
-    if one.size == other.size == 1:
+    means = seed_means(values)
+    mean = float(means.mean())
+    if len(means) == 1:
         return Interval(mean, float("nan"), float("nan"))
-    means = _resampled_means(one, resamples, seed) - _resampled_means(other, resamples, seed + 1)
-    return _percentiles(mean, means, level)
+    half = _student(len(means) - 1, level) * float(means.std(ddof=1)) / np.sqrt(len(means))
+    return Interval(mean, mean - half, mean + half)
 
 
 def paired_difference(
-    first: npt.ArrayLike,
-    second: npt.ArrayLike,
-    *,
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
+    first: npt.ArrayLike, second: npt.ArrayLike, *, level: float = LEVEL
 ) -> Interval:
-    """The mean of ``first - second`` with its interval, from the same resamples for both tables.
-
-    Cell (s, r) of both tables belongs to the same seed and the same draw of examples. The result is
-    exactly antisymmetric: exchanging the tables exchanges the limits and changes their signs.
+    """The mean of ``first - second`` with its interval: cell by cell of the same seed and draw.
 
     Raises:
-        ValueError: as :func:`crossed_interval`, and if the two tables differ in shape.
+        ValueError: as :func:`seed_means`, and if the two tables differ in shape.
     """
-    one, other = _table(first), _table(second)
-    if one.shape != other.shape:
-        raise ValueError(f"tables of shapes {one.shape} and {other.shape} cannot be paired")
-    return crossed_interval(one - other, level=level, resamples=resamples, seed=seed)
+    return seed_interval(_differences(first, second), level=level)
+
+
+def independent_difference(
+    first: npt.ArrayLike, second: npt.ArrayLike, *, level: float = LEVEL
+) -> Interval:
+    """The mean of ``first`` minus the mean of ``second``, whose seeds are unrelated.
+
+    Welch's interval, with the degrees of freedom of Welch and Satterthwaite. The tables may differ
+    in shape. Where one has a single seed there is no interval.
+
+    Raises:
+        ValueError: as :func:`seed_means`.
+
+    Source: B. L. Welch, "The generalization of Student's problem when several different population
+    variances are involved", Biometrika 34 (1947).
+    """
+    one, other = seed_means(first), seed_means(second)
+    mean = float(one.mean() - other.mean())
+    if min(len(one), len(other)) == 1:
+        return Interval(mean, float("nan"), float("nan"))
+    parts = np.array([side.var(ddof=1) / len(side) for side in (one, other)])
+    if not parts.sum():
+        return Interval(mean, mean, mean)
+    degrees = parts.sum() ** 2 / (parts**2 / [len(one) - 1, len(other) - 1]).sum()
+    half = _student(float(degrees), level) * float(np.sqrt(parts.sum()))
+    return Interval(mean, mean - half, mean + half)
+
+
+def agreement(values: npt.ArrayLike, center: float = 0.0) -> int:
+    """How many seeds lie on the side of ``center`` that the mean over all lies on.
+
+    Args:
+        values: shape (seeds, draws).
+        center: the value in question.
+
+    Raises:
+        ValueError: as :func:`seed_means`.
+    """
+    apart = seed_means(values) - center
+    return int((apart * np.sign(apart.mean()) > 0).sum())
+
+
+def sign_flip_p(values: npt.ArrayLike, center: float = 0.0) -> float:
+    """The exact two-sided p of the sign-flip test that the seeds' means are symmetric at a centre.
+
+    It is the share of all 2**S ways to give the S differences from the centre a sign whose mean is
+    at least as far from 0 as that of the data. It assumes symmetry and no more.
+
+    Args:
+        values: shape (seeds, draws); at most 20 seeds are gone through, of more a fixed sample of
+            2**20 ways, which holds that of the data.
+        center: the value in question.
+
+    Raises:
+        ValueError: as :func:`seed_means`.
+
+    Source: R. A. Fisher, "The Design of Experiments" (1935), section 21.
+    """
+    apart = seed_means(values) - center
+    seeds = len(apart)
+    if seeds <= 20:
+        ways = 2 * (np.arange(2**seeds)[:, None] >> np.arange(seeds) & 1) - 1
+    else:
+        ways = np.random.default_rng(0).choice([-1, 1], size=(2**20, seeds))
+        ways[0] = 1
+    sums = np.abs(ways @ apart)
+    far = abs(apart.sum())
+    return float(np.mean(sums >= far - 1e-12 * max(1.0, far)))  # equal sums differ by rounding
+
+
+def student_p(values: npt.ArrayLike, center: float = 0.0) -> float:
+    """Student's two-sided p that the mean of the seeds is ``center``; 1 of a single seed.
+
+    It is below 1 - level exactly where :func:`seed_interval` of that level leaves ``center`` out.
+
+    Raises:
+        ValueError: as :func:`seed_means`.
+    """
+    means = seed_means(values)
+    apart = float(means.mean()) - center
+    if len(means) == 1:
+        return 1.0
+    error = float(means.std(ddof=1)) / np.sqrt(len(means))
+    if not error:
+        return float(apart == 0)
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(len(means) - 1, -abs(apart) / error))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p values adjusted for their number: all below a level hold together at that level.
+
+    Source: S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal
+    of Statistics 6 (1979).
+    """
+    order = np.argsort(p, kind="stable")
+    factors = np.arange(len(p), 0, -1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * np.asarray(p)[order]), 1)
+    return adjusted.tolist()
+
+
+def seeds_to_decide(
+    values: npt.ArrayLike, center: float = 0.0, *, level: float = LEVEL
+) -> int | None:
+    """The least number of seeds whose interval would leave ``center`` out, at the spread seen.
+
+    For planning: it takes mean and deviation of the seeds for the true ones.
+
+    Args:
+        values: shape (seeds, draws).
+        center: the value in question.
+        level: of the interval.
+
+    Returns:
+        At least 2; None of a single seed, or where it would be more than 1,000.
+
+    Raises:
+        ValueError: as :func:`seed_means`.
+    """
+    means = seed_means(values)
+    if len(means) == 1:
+        return None
+    apart, deviation = abs(float(means.mean()) - center), float(means.std(ddof=1))
+    for seeds in range(2, MOST_SEEDS + 1):
+        if _student(seeds - 1, level) * deviation < apart * np.sqrt(seeds):
+            return seeds
+    return None
 
 
 def compare(
-    tables: Mapping[Key, npt.ArrayLike], *, higher_is_better: bool
+    tables: Mapping[Key, npt.ArrayLike], *, higher_is_better: bool, level: float = LEVEL
 ) -> dict[Key, Comparison]:
     """Compare every method with the best one: its interval, and whether it may be as good.
 
-    The best method is the one with the best mean, the first where means are equal. It is chosen
-    from the same scores, and no correction is made for the number of methods: a method may be
-    called distinguishable because of that choice alone, and more likely so the more methods there
-    are.
+    The best method is the one with the best mean, the first where means are equal. A method is told
+    apart from it where Student's p of their paired difference, adjusted by Holm for the number of
+    methods compared with the best, is below 1 - level. The best is chosen from the same scores,
+    which this does not undo: of methods that are all alike, the best one is best by chance.
+
+    Args:
+        tables: each method's scores, of the same shape (seeds, draws).
+        higher_is_better: which end is best.
+        level: of the intervals, and of all comparisons together.
     """
-    scores = {key: crossed_interval(table) for key, table in tables.items()}
+    scores = {key: seed_interval(table, level=level) for key, table in tables.items()}
     pick = max if higher_is_better else min
     best = pick(scores, key=lambda key: scores[key].mean)
+    others = [key for key in tables if key != best]
+    apart = {key: _differences(tables[key], tables[best]) for key in tables}
+    adjusted = dict(zip(others, holm([student_p(apart[key]) for key in others]), strict=True))
     result = {}
-    for key, table in tables.items():
-        difference = paired_difference(table, tables[best])
-        unsure = key != best and difference.covers(0.0)
-        result[key] = Comparison(scores[key], difference, key == best, unsure)
+    for key in tables:
+        found = key in adjusted
+        result[key] = Comparison(
+            scores[key],
+            seed_interval(apart[key], level=level),
+            agreement(apart[key]) if found else 0,
+            sign_flip_p(apart[key]) if found else float("nan"),
+            adjusted.get(key, float("nan")),
+            not found,
+            found and adjusted[key] >= 1 - level,
+        )
     return result
 
 
 def spearman_interval(
     first: npt.ArrayLike, second: npt.ArrayLike, *, level: float = LEVEL
-) -> Interval:
-    """Spearman's rank correlation of two lists of values with its interval.
+) -> tuple[Interval, Floats]:
+    """Spearman's rank correlation of two values of networks, with an interval over their seeds.
 
-    The interval uses Fisher's transformation (inverse hyperbolic tangent) and the standard error
-    sqrt((1 + r^2 / 2) / (n - 3)). Pairs are assumed to be independent.
+    Networks of one seed have their draws and more in common, so the seeds are the independent
+    parts: the interval is that of the jackknife that leaves one seed out at a time, on the scale
+    of Fisher's transformation (inverse hyperbolic tangent), with Student's t of S - 1 degrees.
 
     Args:
-        first: n values, at least 4.
-        second: n values.
+        first: shape (seeds, methods); at least 3 seeds and 2 methods.
+        second: the same shape.
         level: confidence level, in (0, 1).
 
     Returns:
-        The correlation in [-1, 1]; NaN, without an interval, if all values of a list are equal. For
-        a correlation of -1 or 1 the formula has no width: the limits are then computed for the
-        midpoint between it and the nearest other value that a correlation of n pairs can take.
+        The correlation in [-1, 1] with its interval, and each seed's pseudo-value on the
+        transformed scale, shape (seeds,). NaN, without an interval, where all values of a table are
+        equal, or are so without one of the seeds.
 
     Raises:
-        ValueError: the lists differ in length or have fewer than 4 values.
+        ValueError: the tables differ in shape or are too small.
 
-    Source: D. G. Bonett and T. A. Wright, "Sample size requirements for estimating Pearson, Kendall
-    and Spearman correlations", Psychometrika 65 (2000).
+    Source: J. W. Tukey, "Bias and confidence in not-quite large samples", Annals of Mathematical
+    Statistics 29 (1958); R. G. Miller, "The jackknife - a review", Biometrika 61 (1974), section 4.
     """
-    from scipy import stats  # takes a second to import, and only this function needs it
-
     one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if one.shape != other.shape or one.ndim != 1 or len(one) < 4:
-        raise ValueError("two lists of as many values, at least 4, are needed")
-    if len(set(one)) == 1 or len(set(other)) == 1:
-        return Interval(float("nan"), float("nan"), float("nan"))
-    r = float(np.clip(stats.spearmanr(one, other).statistic, -1, 1))
-    n = len(one)
-    within = np.clip(r, -1 + 6 / (n * (n**2 - 1)), 1 - 6 / (n * (n**2 - 1)))
-    half = stats.norm.ppf(0.5 + level / 2) * np.sqrt((1 + within**2 / 2) / (n - 3))
-    low, high = np.tanh(np.arctanh(within) + np.array([-half, half]))
-    return Interval(r, float(low), float(high))
+    if one.shape != other.shape or one.ndim != 2 or one.shape[0] < 3 or one.shape[1] < 2:
+        raise ValueError("two tables of as many seeds and methods, at least 3 x 2, are needed")
+    seeds = len(one)
+    left = [np.arange(seeds) != s for s in range(seeds)]
+    whole = _transformed(one, other)
+    pseudo = np.array(
+        [seeds * whole - (seeds - 1) * _transformed(one[rows], other[rows]) for rows in left]
+    )
+    mean, nan = float(np.tanh(whole)), float("nan")
+    if not np.isfinite(pseudo).all():
+        return Interval(mean, nan, nan), pseudo
+    half = _student(seeds - 1, level) * pseudo.std(ddof=1) / np.sqrt(seeds)
+    return Interval(mean, float(np.tanh(whole - half)), float(np.tanh(whole + half))), pseudo
 
 
-def seed_coverage(seeds: int) -> float:
-    """The largest coverage that an interval from this number of seeds has, by the seeds alone.
+def _transformed(one: Floats, other: Floats) -> float:
+    """Fisher's transformation of Spearman's correlation, of one that is not quite -1 or 1."""
+    from scipy import stats  # takes a second to import, and only this needs it
 
-    A percentile bootstrap of the mean stays between the smallest and the largest value. All
-    ``seeds`` values from a symmetric distribution lie on one side of its centre with probability
-    2^(1 - seeds), and then the interval misses the centre. Replicates widen the interval: where
-    they vary more than the seeds do, the coverage can exceed this bound.
-
-    Args:
-        seeds: number of seeds, at least 1.
-
-    Returns:
-        A probability, in [0, 1).
-
-    Raises:
-        ValueError: there is no seed.
-    """
-    if seeds < 1:
-        raise ValueError("at least one seed")
-    return 1.0 - 2.0 ** (1 - seeds)
+    n = one.size
+    if len(set(one.flat)) == 1 or len(set(other.flat)) == 1:
+        return float("nan")
+    r = float(stats.spearmanr(one.ravel(), other.ravel()).statistic)
+    # Half way to the nearest value that a correlation of n pairs can take: 1 has no transform.
+    nearest = 1 - 3 / (n * (n**2 - 1))
+    return float(np.arctanh(np.clip(r, -nearest, nearest)))
 
 
-def _table(values: npt.ArrayLike) -> Floats:
-    table = np.asarray(values, dtype=np.float64)
-    if table.ndim != 2 or not table.size:
-        raise ValueError(f"expected seeds x replicates, got an array of shape {table.shape}")
-    if not np.isfinite(table).all():
-        raise ValueError("a score is not a finite number")
-    return table
+def _differences(first: npt.ArrayLike, second: npt.ArrayLike) -> Floats:
+    one, other = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if one.shape != other.shape:
+        raise ValueError(f"tables of shapes {one.shape} and {other.shape} cannot be paired")
+    return one - other
 
 
-def _percentiles(mean: float, resampled: Floats, level: float) -> Interval:
-    """The mean, with order statistics of the resampled means as limits."""
-    resamples = len(resampled)
-    tail = round((resamples + 1) * (1 - level) / 2)
-    if not 1 <= tail <= resamples // 2:
-        raise ValueError(f"{resamples} resamples cannot give an interval of level {level}")
-    ordered = np.sort(resampled)
-    return Interval(mean, float(ordered[tail - 1]), float(ordered[-tail]))
+def _student(degrees: float, level: float) -> float:
+    from scipy.special import stdtrit
 
-
-def _resampled_means(table: Floats, resamples: int, seed: int) -> Floats:
-    rows, columns = table.shape
-    random = np.random.default_rng(seed)
-    chosen_rows = random.integers(rows, size=(resamples, rows))
-    chosen_columns = random.integers(columns, size=(resamples, columns))
-    means: Floats = table[chosen_rows[:, :, None], chosen_columns[:, None, :]].mean(axis=(1, 2))
-    return means
+    return float(stdtrit(degrees, 0.5 + level / 2))
