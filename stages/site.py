@@ -100,7 +100,7 @@ DOWNLOADS = {
     "reordered": "Reordered inputs",
 }
 
-VERDICTS = ("supported", "contradicted", "inconclusive", "not_run")
+VERDICTS = ("supported", "contradicted", "inconclusive", "too_few_seeds", "not_run")
 
 ALT = {
     "examples": "Line charts, one a task and slicing: each method's score against the number of "

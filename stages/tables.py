@@ -11,8 +11,8 @@ that the params file has,
 and to results/metrics.json the means of the first table of each modality; and of each table
 
   .csv   tidy: one row a slicing, method, classifier and measure, with mean, 95 % interval, the
-         paired difference from the best of its column, how many seeds agree with it, its sign-flip p
-         and Student's p adjusted for the number of methods (Holm), and the marks
+         paired difference from the best of its column, how many seeds agree with it, its
+         sign-flip p and Student's p adjusted for the number of methods (Holm), and the marks
   .md    for a README
   .tex   for a paper: \\input it; needs the package booktabs
   .html  a fragment, which the page shows

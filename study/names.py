@@ -204,8 +204,8 @@ def caution(seeds: int) -> str:
         )
     if seeds == 2:
         return (
-            "From 2 upstream seeds an interval is honest and wide (13 standard errors to each side):"
-            " only verdicts from 3 seeds on are given."
+            "From 2 upstream seeds an interval is honest and wide, 13 standard errors to each side:"
+            " verdicts are given from 3 seeds on."
         )
     return ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from scipy import stats
 
-from shuffle_to_learn.evaluation.statistics import spearman_interval
 from stages import claims
 from stages.claims import Claim, judge, read_claims
 from study.errors import InputError
@@ -34,6 +32,12 @@ def params() -> Params:
         none = {"methods": [], "seeds": [], "n_examples": []}
         content[modality]["ablation"] = none | {"slicings": []}
         content[modality]["end_to_end"]["methods"] = []
+    return Params.model_validate(content)
+
+
+def with_seeds(params: Params, seeds: Iterable[int]) -> Params:
+    content = params.model_dump(exclude_none=True)
+    content["audio"] |= {"seeds": list(seeds)}
     return Params.model_validate(content)
 
 
@@ -188,7 +192,7 @@ def test_correlation_of_pretext_and_score(params, sign: int, verdict: str) -> No
     def ranks(e: Any) -> float:
         return of.get(e.method, 0.9) + 0.01 * e.seed
 
-    scores, pretext = made_up(params, lambda e, task, n: 2 * sign * ranks(e), ranks)
+    scores, pretext = made_up(params, lambda e, task, n: 20 * sign * ranks(e), ranks)
     own = claim(kind="correlation", second=None, first=list(of))
     row = judge(own, params, scores, pretext)
     assert row["verdict"] == verdict
@@ -198,27 +202,37 @@ def test_correlation_of_pretext_and_score(params, sign: int, verdict: str) -> No
     assert few["verdict"] == "not_run"
 
 
-def test_spearman_interval_covers_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    rho = 0.6
-    true = 6 / np.pi * np.arcsin(rho / 2)  # Spearman's of the bivariate normal
-    hits = 0
-    for _ in range(1000):
-        x, y = rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], 30).T
-        found = spearman_interval(x, y)
-        assert found.mean == pytest.approx(stats.spearmanr(x, y).statistic)
-        hits += found.covers(true)
-    assert 0.93 < hits / 1000 < 0.975
+def test_fewer_than_three_seeds_give_no_verdict_but_the_effect(params) -> None:
+    for seeds in ([0], [0, 1]):
+        own = with_seeds(params, seeds)
+        row = judge(claim(), own, *made_up(own, lambda e, task, n: 0.1 * ranking(e)))
+        assert row["verdict"] == "too_few_seeds"
+        assert row["effect"] == pytest.approx(0.1, abs=0.002)
+        assert np.isnan(row["ci_low"]) == (len(seeds) == 1)
 
 
-def test_spearman_interval_at_its_ends() -> None:
-    up = spearman_interval(range(6), range(6))
-    down = spearman_interval(range(6), range(6, 0, -1))
-    assert up.mean == 1 and 0.3 < up.low < up.high < 1
-    assert down == pytest.approx((-1, -up.high, -up.low))
-    assert np.isnan(spearman_interval([1, 1, 1, 1], range(4)).mean)
-    with pytest.raises(ValueError, match="at least 4"):
-        spearman_interval([1, 2, 3], [1, 2, 3])
+def test_a_claim_says_how_many_seeds_agree_and_what_would_decide_it(params) -> None:
+    """Effects by seed of -1, 1, 2, 3, 4, 5 hundredths: mean 2.33, deviation 2.16."""
+    own = with_seeds(params, range(6))
+    effects = dict(zip(range(6), (-0.01, 0.01, 0.02, 0.03, 0.04, 0.05), strict=True))
+    row = judge(claim(), own, *made_up(own, lambda e, task, n: ranking(e) * effects[e.seed]))
+    assert row["verdict"] == "supported" and (row["agree"], row["n_seeds"]) == (5, 6)
+    assert row["sign_flip_p"] == 6 / 64  # all signs alike, or one of the two ones turned, and back
+    assert row["seeds_to_decide"] == 6
+    off = judge(claim(more_than=0.02), own, *made_up(own, lambda e, task, n: 0.02 * ranking(e)))
+    assert off["verdict"] == "inconclusive"
+
+
+def test_among_all_claims_fewer_are_decided() -> None:
+    """Holm by hand: 0.004 x 4, 0.015 x 3, 0.03 x 2; those without a verdict are not counted."""
+    p = {"a": 0.03, "b": 0.004, "c": 0.015, "d": 0.2}
+    rows = [{"verdict": "supported" if v < 0.05 else "inconclusive", "p": v} for v in p.values()]
+    rows += [{"verdict": "too_few_seeds", "p": 0.001}, {"verdict": "not_run", "p": None}]
+    claims.among_all(rows)
+    assert [row["verdict_all"] for row in rows] == [
+        *("inconclusive", "supported", "supported", "inconclusive"),
+        *("too_few_seeds", "not_run"),
+    ]
 
 
 def test_the_claims_of_the_paper_are_all_there(params) -> None:
@@ -226,7 +240,8 @@ def test_the_claims_of_the_paper_are_all_there(params) -> None:
     assert {c.modality for c in given} == {"audio", "video", "images"}
     tasks = {(c.modality, c.task) for c in given if c.claim.startswith("pretrained-")}
     assert tasks == {(m, task) for m, s in params.studies.items() for task in s.metrics}
-    rows = [judge(c, params, *made_up(params, lambda e, task, n: 0.0)) for c in given]
+    scores, pretext = made_up(params, lambda e, task, n: 0.0, lambda e: len(e.method) + e.seed)
+    rows = [judge(c, params, scores, pretext) for c in given]
     missing = {row["claim"] for row in rows if row["verdict"] == "not_run"}
     assert missing == {"low-data-above-supervised", "supervised-catches-up"}
 

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from shuffle_to_learn.evaluation.statistics import independent_difference
 from study import cli
 from study.results import SCORES
 from tools import compare
@@ -77,18 +76,6 @@ def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
         cli.run(lambda: compare.main([str(a), str(tmp_path / "b")]))
     path = tmp_path / "b" / "settings.yaml"
     assert stopped.value.code == f"error: {path} does not exist: run the stage site first"
-
-
-def test_an_independent_difference_covers_as_often_as_two_samples_let_it() -> None:
-    """Of many draws of one seed each it is about the interval of two means."""
-    rng, hits = np.random.default_rng(0), 0
-    for _ in range(300):
-        one, other = rng.normal(0.5, 1, (1, 30)), rng.normal(0, 2, (1, 20))
-        found = independent_difference(one, other, resamples=999)
-        assert found.mean == pytest.approx(one.mean() - other.mean())
-        hits += found.covers(0.5)
-    assert 0.89 < hits / 300 < 0.98
-    assert np.isnan(independent_difference([[1.0]], [[2.0]]).low)
 
 
 def test_tables_of_unequal_draws_are_compared_where_all_seeds_have_them(tmp_path: Path) -> None:

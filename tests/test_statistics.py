@@ -164,7 +164,7 @@ def test_draws_are_averaged_within_their_seed() -> None:
 
 @pytest.mark.parametrize("apart", [0.3, 1.0, 2.0])
 def test_as_many_seeds_as_would_decide(apart: float) -> None:
-    """With so many seeds of the same mean and spread the interval leaves 0 out; with one less not."""
+    """So many seeds of the same mean and spread leave 0 out, and one less do not."""
 
     def alike(seeds: int) -> np.ndarray:
         values = np.linspace(-1, 1, seeds)

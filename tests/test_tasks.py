@@ -1,15 +1,21 @@
-"""The mean area under the ROC curve, which pictures are scored by."""
+"""The mean area under the ROC curve, which pictures are scored by, and draws of labelled inputs."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from conftest import SIZES, TinyStudy
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
-from study.tasks import mean_auc
+from stages import downstream
+from study.tasks import Task, mean_auc, seed_of
 
 LEVELS = st.integers(-3, 3).map(float)  # few, so that there are ties
 
@@ -45,3 +51,44 @@ def test_a_mean_auc_of_float32_and_of_one_category() -> None:
     scores = np.array([[0.1, 9, 9], [0.2, 8, 9], [0.3, 7, 9]], np.float32)
     assert mean_auc(scores, present) == 1.0
     assert mean_auc(-scores, present) == 0.0
+
+
+def test_every_seed_has_its_own_draws(tmp_path: Path, monkeypatch) -> None:
+    """By the stages: draw r of seed s is the same of every method."""
+    study = TinyStudy(tmp_path)
+    for seed in (0, 1):
+        for method in ("random", "mse"):
+            for split in ("train", "test"):
+                path = study.layout.embeddings(replace(study.encoder(method), seed=seed), split)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                np.save(path, np.random.default_rng(0).random((SIZES[split], 8), np.float32))
+    drawn: list[tuple] = []
+    subsets = Task.subsets
+
+    def told(task: Task, runs: list, seed: int) -> list:
+        found = subsets(task, runs, seed)
+        drawn.append((task.name, *zip(runs, map(tuple, found), strict=True)))
+        return found
+
+    monkeypatch.setattr(Task, "subsets", told)
+    of = {}
+    for seed in (0, 1):
+        for method in ("random", "mse"):
+            drawn.clear()
+            arguments = study.arguments(method)
+            arguments[arguments.index("--seed") + 1] = str(seed)
+            downstream.main(arguments)
+            of[seed, method] = list(drawn)
+    assert of[0, "random"] == of[0, "mse"] != of[1, "random"] == of[1, "mse"]
+    for name, *draws in of[0, "mse"]:
+        others = dict(next(o for n, *o in of[1, "mse"] if n == name and len(o) == len(draws)))
+        assert all(set(rows) != set(others[run]) for run, rows in draws)
+
+
+def test_the_seed_of_draws_is_a_seed_of_every_library() -> None:
+    found = {
+        seed_of(SimpleNamespace(downstream=SimpleNamespace(seed=seed)), upstream)
+        for seed in range(20)
+        for upstream in range(20)
+    }
+    assert len(found) == 400 and all(0 <= seed < 2**31 for seed in found)

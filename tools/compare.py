@@ -2,8 +2,8 @@
 
 Reads settings.yaml and scores.csv of two folders of results; prints the settings that differ, and
 of every score that both have the two means and their difference, B less A, with a 95 % interval.
-Where the labelled data and their draws are the same, the difference is paired, seed by seed and
-draw by draw; where not, the interval is that of two unrelated samples. --csv writes the scores to a file.
+Where the labelled data and their draws are the same, the difference is paired, seed by seed; where
+not, the interval is that of two unrelated samples. --csv writes the scores to a file.
 """
 
 from __future__ import annotations
