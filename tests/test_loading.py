@@ -28,9 +28,9 @@ def preset(folder: Path, content: dict[str, Any] | str, base: str = str(DEFAULT)
 
 
 def test_mappings_are_merged_lists_and_values_replaced(tmp_path: Path) -> None:
-    changes = {"audio": {"seeds": [0], "pretrain": {"epochs": 3}}, "video": None}
+    changes = {"audio": {"seeds": [0, 1, 2, 9], "pretrain": {"epochs": 3}}, "video": None}
     found, base = merged(preset(tmp_path, changes)), merged(DEFAULT)
-    assert found["audio"]["seeds"] == [0]
+    assert found["audio"]["seeds"] == [0, 1, 2, 9]
     assert found["audio"]["pretrain"] == base["audio"]["pretrain"] | {"epochs": 3}
     assert "video" not in found and "base" not in found
     assert found["images"] == base["images"]
