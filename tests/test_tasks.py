@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
-from study.tasks import mean_auc
+from study.loading import load_params
+from study.tasks import mean_auc, read_tasks
 
 LEVELS = st.integers(-3, 3).map(float)  # few, so that there are ties
 
@@ -45,3 +47,24 @@ def test_a_mean_auc_of_float32_and_of_one_category() -> None:
     scores = np.array([[0.1, 9, 9], [0.2, 8, 9], [0.3, 7, 9]], np.float32)
     assert mean_auc(scores, present) == 1.0
     assert mean_auc(-scores, present) == 0.0
+
+
+def test_a_pitch_is_asked_for_as_a_number_and_as_classes(tiny_study) -> None:
+    """Of one column; a note of NSynth may lack it; a pitch that no training note has is lost."""
+    path = tiny_study.layout.labels("notes", "test")
+    labels = pd.read_parquet(path).astype({"pitch": float})
+    labels.loc[0, "pitch"], labels.loc[1, "pitch"] = np.nan, 7
+    labels.to_parquet(path)
+    tasks = {task.name: task for task in read_tasks(load_params(tiny_study.params), "audio")}
+    number, classes = tasks["pitch"], tasks["pitch_class"]
+    pitches = pd.read_parquet(tiny_study.layout.labels("notes", "train"))["pitch"].to_numpy()
+    assert np.array_equal(number.targets, pitches) and number.outputs is None
+    assert np.array_equal(classes.classes, np.unique(pitches))
+    assert np.array_equal(classes.classes[classes.targets], pitches)
+    assert classes.scored_on.tolist() == number.scored_on.tolist() == list(range(1, 40))
+    best = np.searchsorted(classes.classes, classes.wanted).clip(max=classes.outputs - 1)
+    there = np.isin(classes.wanted, pitches)
+    assert not there[0] and there.sum() > 20
+    assert dict(classes.scored(best)) == {"accuracy": there.mean()}
+    near = number.wanted + 0.4  # within half a semitone: no more than an error of the number
+    assert dict(number.scored(near)) == {"mse": pytest.approx(0.16)}
