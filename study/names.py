@@ -57,8 +57,11 @@ MEASURES = {
     ("pitch", "mse"): Measure(
         "Pitch MSE", False, 1, "the mean squared error of the pitch", "semitones²"
     ),
-    ("pitch", "accuracy"): Measure(
-        "Pitch accuracy", True, 3, "the share of notes whose pitch is told to the semitone"
+    ("pitch_class", "accuracy"): Measure(
+        "Pitch accuracy",
+        True,
+        3,
+        "the share of notes whose pitch is told to the semitone, as classes",
     ),
     ("action", "accuracy"): Measure(
         "Action accuracy", True, 3, "the share of clips whose action is told"

@@ -79,8 +79,9 @@ def figures(params: Params) -> list[str]:
 
 
 def confused_task(modality: str, study: Study) -> str | None:
-    """The task of the figure of answers: CONFUSED's, or the first one with classes."""
+    """The task of the figure of answers: CONFUSED's, or the first one whose classes have names."""
     preferred = CONFUSED.get(modality)
     if preferred is None or preferred in study.downstream.tasks:
         return preferred
-    return next((t for t in study.downstream.tasks if study.metrics[t] == ("accuracy",)), None)
+    named = (task for task in study.downstream.tasks if task not in study.columns)
+    return next((task for task in named if study.metrics[task] == ("accuracy",)), None)

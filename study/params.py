@@ -73,6 +73,8 @@ class Study(Section):
     """What its inputs are called."""
     known: ClassVar[dict[str, tuple[str, ...]]]
     """The tasks of the embedded dataset and what each is scored by."""
+    columns: ClassVar[dict[str, str]] = {}
+    """The columns of the labels that these tasks are read from, where they have other names."""
 
     dataset: str
     source: str
@@ -116,6 +118,10 @@ class Study(Section):
         if isinstance(tasks, dict):
             return {task: KINDS[kind] for task, kind in tasks.items()}
         return self.known
+
+    def column(self, task: str) -> str:
+        """The column of the labels that a task is read from."""
+        return task if self.dataset == "folder" else self.columns.get(task, task)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -286,8 +292,10 @@ class Audio(Study):
     known: ClassVar = {
         "instrument": ("accuracy",),
         "family": ("accuracy",),
-        "pitch": ("mse", "accuracy"),
+        "pitch": ("mse",),
+        "pitch_class": ("accuracy",),
     }
+    columns: ClassVar = {"pitch_class": "pitch"}
 
     dataset: Literal["notes", "folder", "nsynth_full", "nsynth_gansynth_subset"]
     spectrograms: Spectrograms

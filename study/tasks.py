@@ -90,9 +90,7 @@ class Task:
         """Each metric of a prediction of the queries."""
         answer = prediction if self.classes is None else self.classes[prediction]
         for metric in self.metrics:
-            whole = metric == "accuracy" and self.classes is None  # of a pitch: to the semitone
-            said = np.round(answer) if whole else answer
-            yield metric, float(MEASURES[metric](said, self.wanted))
+            yield metric, float(MEASURES[metric](answer, self.wanted))
 
     def subsets(self, runs: list[tuple[int, int]], seed: int) -> list[np.ndarray]:
         """The labelled inputs of each (number of examples, replicate)."""
@@ -112,7 +110,8 @@ def read_tasks(params: Params, modality: str) -> list[Task]:
     for split in ("train", study.downstream.evaluate_on):
         path = paths.labels(study.dataset, split)
         tables[split] = read_table(path, "join")
-        if missing := [task for task in study.downstream.tasks if task not in tables[split]]:
+        columns = [study.column(task) for task in study.downstream.tasks]
+        if missing := [column for column in columns if column not in tables[split]]:
             raise InputError(
                 f"{path} has no column {missing[0]}"
                 + (
@@ -131,12 +130,12 @@ def _columns(table: pd.DataFrame) -> str:
     return ", ".join(name for name in table if name not in RESERVED)
 
 
-def _labelled(table: pd.DataFrame, name: str, *, empty: bool) -> np.ndarray:
+def _labelled(table: pd.DataFrame, column: str, *, empty: bool) -> np.ndarray:
     """The numbers of the inputs with a label; ``empty``: no text is one, too."""
-    told = table[name].notna()
+    told = table[column].notna()
     if "labelled" in table:  # of a folder: texts
         told &= table["labelled"]
-        told &= empty | (table[name].fillna("").str.strip() != "")
+        told &= empty | (table[column].fillna("").str.strip() != "")
     return np.flatnonzero(told)
 
 
@@ -144,13 +143,13 @@ def _task(
     params: Params, modality: str, name: str, inputs: pd.DataFrame, queries: pd.DataFrame
 ) -> Task:
     study = params.study(modality)
-    metrics = study.metrics[name]
+    metrics, column = study.metrics[name], study.column(name)
     tables, split = (inputs, queries), study.downstream.evaluate_on
-    labelled = [_labelled(table, name, empty="auc" in metrics) for table in tables]
+    labelled = [_labelled(table, column, empty="auc" in metrics) for table in tables]
     for part, rows in zip(("train", split), labelled, strict=True):
         if not len(rows):
             raise InputError(f"{modality}: no input of the split {part} has a label of {name}")
-    given, wanted = (t[name].to_numpy()[rows] for t, rows in zip(tables, labelled, strict=True))
+    given, wanted = (t[column].to_numpy()[rows] for t, rows in zip(tables, labelled, strict=True))
     if given.dtype.kind == "f" or wanted.dtype.kind == "f":  # pandas has no whole ones with gaps
         given, wanted = given.astype(np.int64), wanted.astype(np.int64)
     if study.dataset == "folder" and "accuracy" not in metrics:

@@ -86,7 +86,7 @@ def tiny_content(folder: Path) -> dict[str, Any]:
         own["end_to_end"] |= {"replicates": 1, "learning_rate": 3e-3, "batch_size": 16}
         own["end_to_end"] |= {"steps": 40, "evaluate_every": 20, "patience": 5}
     content["audio"]["spectrograms"] |= {"n_mels": 20, "frames": 12}
-    content["audio"]["downstream"]["tasks"] = ["instrument", "family", "pitch"]
+    content["audio"]["downstream"]["tasks"] = ["instrument", "family", "pitch", "pitch_class"]
     content["video"]["frames"] |= {"count": 6, "size": 12, "channels": "grey"}
     content["images"]["pictures"] |= {"size": 13, "channels": "rgb"}
     content["images"]["pretrain"] |= {"gap": 1, "channel_shift": 1, "grey_share": 0.3}

@@ -34,7 +34,12 @@ from study.paths import EncoderKey
             "audio",
             "figure3",
             1,
-            {("instrument", "accuracy"), ("family", "accuracy"), ("pitch", "mse")},
+            {
+                ("instrument", "accuracy"),
+                ("family", "accuracy"),
+                ("pitch", "mse"),
+                ("pitch_class", "accuracy"),
+            },
         ),
         ("video", "video-examples", 3, {("action", "accuracy")}),
         ("images", "images-examples", 4, {("objects", "auc")}),
@@ -69,7 +74,7 @@ def test_figure3_has_the_supervised_network(study: Path) -> None:
 
 def test_figure4_is_of_the_methods_and_seeds_of_every_number_of_bands(study: Path) -> None:
     rows = drawn(study, "figure4")
-    assert len(rows) == 2 * 2 * 4
+    assert len(rows) == 2 * 2 * 5
     assert list(dict.fromkeys(rows["patches"])) == [5, 10]
     assert set(rows["method"]) == {"random", "perturbed_fy"} and set(rows["n_seeds"]) == {1}
     row = rows.query("patches == 10 and method == 'random' and task == 'family'").iloc[0]
@@ -83,7 +88,7 @@ def test_figure4_is_of_the_methods_and_seeds_of_every_number_of_bands(study: Pat
 
 def test_figures_of_which_a_study_has_nothing(tmp_path: Path) -> None:
     """A study without bands and without the task of the confusion figure: each figure says so."""
-    audio = {"slicings": ["grid-2x2"], "n_examples": [100], "tasks": ["pitch"]}
+    audio = {"slicings": ["grid-2x2"], "n_examples": [100], "tasks": ["pitch_class"]}
     params = make_study(tmp_path, audio=audio, without=["video", "images"])
     run_all(params)
     for name in ("figure4", "confusion-audio"):

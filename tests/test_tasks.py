@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import SIZES, TinyStudy
 from hypothesis import given
@@ -15,7 +16,8 @@ from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from stages import downstream
-from study.tasks import Task, mean_auc, seed_of
+from study.loading import load_params
+from study.tasks import Task, mean_auc, read_tasks, seed_of
 
 LEVELS = st.integers(-3, 3).map(float)  # few, so that there are ties
 
@@ -92,3 +94,24 @@ def test_the_seed_of_draws_is_a_seed_of_every_library() -> None:
         for upstream in range(20)
     }
     assert len(found) == 400 and all(0 <= seed < 2**31 for seed in found)
+
+
+def test_a_pitch_is_asked_for_as_a_number_and_as_classes(tiny_study) -> None:
+    """Of one column; a note of NSynth may lack it; a pitch that no training note has is lost."""
+    path = tiny_study.layout.labels("notes", "test")
+    labels = pd.read_parquet(path).astype({"pitch": float})
+    labels.loc[0, "pitch"], labels.loc[1, "pitch"] = np.nan, 7
+    labels.to_parquet(path)
+    tasks = {task.name: task for task in read_tasks(load_params(tiny_study.params), "audio")}
+    number, classes = tasks["pitch"], tasks["pitch_class"]
+    pitches = pd.read_parquet(tiny_study.layout.labels("notes", "train"))["pitch"].to_numpy()
+    assert np.array_equal(number.targets, pitches) and number.outputs is None
+    assert np.array_equal(classes.classes, np.unique(pitches))
+    assert np.array_equal(classes.classes[classes.targets], pitches)
+    assert classes.scored_on.tolist() == number.scored_on.tolist() == list(range(1, 40))
+    best = np.searchsorted(classes.classes, classes.wanted).clip(max=classes.outputs - 1)
+    there = np.isin(classes.wanted, pitches)
+    assert not there[0] and there.sum() > 20
+    assert dict(classes.scored(best)) == {"accuracy": there.mean()}
+    near = number.wanted + 0.4  # within half a semitone: no more than an error of the number
+    assert dict(number.scored(near)) == {"mse": pytest.approx(0.16)}
