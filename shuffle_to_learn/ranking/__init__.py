@@ -5,17 +5,22 @@ and the metric are registered with Keras: importing this package is enough to lo
 uses them.
 """
 
+from shuffle_to_learn.ranking.lap_sum import lap_sum_rank
 from shuffle_to_learn.ranking.layers import PerturbedRank, SoftRank
 from shuffle_to_learn.ranking.losses import (
     FastSoftRanking,
+    ListMLE,
     PermutationCrossEntropy,
     PerturbedFenchelYoung,
     RankMeanSquaredError,
+    RankNet,
     fast_soft_ranking,
+    list_mle,
     partial_ranks,
     permutation_cross_entropy,
     perturbed_fenchel_young,
     rank_mean_squared_error,
+    rank_net,
 )
 from shuffle_to_learn.ranking.metrics import PartialRanks
 from shuffle_to_learn.ranking.neural_sort import neural_sort
@@ -23,16 +28,21 @@ from shuffle_to_learn.ranking.perturbed import perturbed_rank
 from shuffle_to_learn.ranking.projection import soft_rank
 from shuffle_to_learn.ranking.sinkhorn import sinkhorn_rank, soft_permutation
 from shuffle_to_learn.ranking.sorting import rank
+from shuffle_to_learn.ranking.sorting_network import sorting_network
 
 __all__ = [
     "FastSoftRanking",
+    "ListMLE",
     "PartialRanks",
     "PermutationCrossEntropy",
     "PerturbedFenchelYoung",
     "PerturbedRank",
     "RankMeanSquaredError",
+    "RankNet",
     "SoftRank",
     "fast_soft_ranking",
+    "lap_sum_rank",
+    "list_mle",
     "neural_sort",
     "partial_ranks",
     "permutation_cross_entropy",
@@ -40,7 +50,9 @@ __all__ = [
     "perturbed_rank",
     "rank",
     "rank_mean_squared_error",
+    "rank_net",
     "sinkhorn_rank",
     "soft_permutation",
     "soft_rank",
+    "sorting_network",
 ]

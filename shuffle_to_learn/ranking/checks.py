@@ -63,14 +63,16 @@ def as_rows(values: tf.Tensor) -> tuple[tf.Tensor, int]:
 
 
 def in_rows(function: Callable[[tf.Tensor, int], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
-    """Apply a function to values as rows, and give the result the values' dtype and shape.
+    """Apply a function to values as rows, and give the result the values' dtype and leading axes.
 
     Args:
-        function: takes float32 or float64 rows, shape (batch, n), and n; returns the same shape.
+        function: takes float32 or float64 rows, shape (batch, n), and n; returns the same shape, or
+            one with further axes after these.
         values: floating, shape (..., n).
 
     Returns:
-        The dtype and shape of values. A row with a value that is not finite is NaN, its gradient 0.
+        The dtype of values, shape (..., n) and the further axes. A row with a value that is not
+        finite is NaN, its gradient 0.
 
     Raises:
         TypeError: where values are not floating.
@@ -89,6 +91,9 @@ def in_rows(function: Callable[[tf.Tensor, int], tf.Tensor], values: tf.Tensor) 
         return rows, lambda upstream: tf.where(finite, upstream, 0)
 
     result = function(guarded(rows), n)
+    further = result.shape[2:]
+    finite = tf.reshape(finite, [-1] + [1] * (result.shape.rank - 1))
     result = tf.where(finite, result, tf.constant(math.nan, rows.dtype))
-    result = tf.reshape(tf.cast(result, values.dtype), tf.shape(values))
-    return tf.ensure_shape(result, values.shape)
+    shape = tf.concat([tf.shape(values), tf.constant(further.as_list(), tf.int32)], axis=0)
+    result = tf.reshape(tf.cast(result, values.dtype), shape)
+    return tf.ensure_shape(result, values.shape.concatenate(further))

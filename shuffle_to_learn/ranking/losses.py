@@ -17,6 +17,7 @@ from shuffle_to_learn.ranking.checks import (
     as_floating,
     as_rows,
     at_least_one,
+    in_rows,
     permutation_set,
     positive,
     widened,
@@ -27,6 +28,7 @@ from shuffle_to_learn.ranking.perturbed import (
     over_pairs,
     perturb,
     perturbed_rank,
+    rank_by_chances,
 )
 from shuffle_to_learn.ranking.projection import soft_rank
 from shuffle_to_learn.ranking.sorting import rank
@@ -87,17 +89,102 @@ def perturbed_fenchel_young(
     """
     epsilon = positive(epsilon)
     ranks, scores = _matched(ranks, scores)
-    finite = tf.reduce_all(tf.math.is_finite(scores), axis=-1)
-    scores = tf.where(finite[..., None], scores, 0)
-    if num_samples is None:
-        loss = _expected_fenchel_young(ranks, scores, epsilon)
-    else:
+    # The standard deviation of the noise in a difference of two scores.
+    deviation = epsilon * math.sqrt(2.0)
+
+    def hinge(difference: tf.Tensor) -> tf.Tensor:
+        z = difference / deviation
+        return deviation * (z * normal_cdf(z) + normal_density(z))  # E[(z + Z)^+]
+
+    def loss(scores: tf.Tensor) -> tf.Tensor:
+        if num_samples is None:
+            return _over_misplaced(ranks, scores, hinge, lambda s: perturbed_rank(s, epsilon, None))
         # Scores are centred, since rounding far from 0 would take the noise away.
         centred = scores - tf.stop_gradient(tf.reduce_mean(scores, axis=-1, keepdims=True))
         noisy = perturb(centred, epsilon, num_samples, seed)
         error = tf.cast(rank(noisy), scores.dtype) - ranks
-        loss = tf.reduce_mean(tf.reduce_sum(noisy * error, axis=-1), axis=0)
-    return tf.where(finite, loss, tf.constant(math.nan, loss.dtype))
+        return tf.reduce_mean(tf.reduce_sum(noisy * error, axis=-1), axis=0)
+
+    return _where_finite(loss, scores)
+
+
+def rank_net(ranks: tf.Tensor, scores: tf.Tensor, epsilon: float = 1.0) -> tf.Tensor:
+    """RankNet: the logistic loss of each pair, summed over the pairs, times epsilon.
+
+    Its value is the sum of epsilon log(1 + exp((s_i - s_j) / epsilon)) over the pairs with
+    ranks_i < ranks_j. Its gradient is a soft rank, 1 plus the logistic function of
+    (s_i - s_j) / epsilon summed over j != i, less the true rank. So it is the Fenchel-Young loss of
+    ranking under Gumbel noise, as the exact :func:`perturbed_fenchel_young` is under normal noise:
+    the difference of two Gumbel variables is logistic.
+
+    Args:
+        ranks: true ranks, a permutation of 1..n, shape (..., n).
+        scores: floating, shape (..., n).
+        epsilon: scale of the logistic function, > 0.
+
+    Returns:
+        float32 or float64, shape (...), at least 0; NaN where scores are not finite.
+
+    Raises:
+        TypeError: where scores are not floating.
+        ValueError: where epsilon is not above 0, n is 0 or unknown, or the shapes differ.
+
+    Source: Burges et al. 2005, "Learning to rank using gradient descent", section 3 (there epsilon
+    is 1, and the probability that a pair is in the true order is 1).
+    """
+    epsilon = positive(epsilon)
+    ranks, scores = _matched(ranks, scores)
+
+    def soft_ranks(scores: tf.Tensor) -> tf.Tensor:
+        def chance(difference: tf.Tensor) -> tf.Tensor:
+            return tf.sigmoid(difference / epsilon)
+
+        def density(difference: tf.Tensor) -> tf.Tensor:
+            return chance(difference) * chance(-difference) / epsilon
+
+        return in_rows(lambda rows, n: rank_by_chances(rows, chance, density), scores)
+
+    def loss(scores: tf.Tensor) -> tf.Tensor:
+        return _over_misplaced(
+            ranks, scores, lambda d: epsilon * tf.nn.softplus(d / epsilon), soft_ranks
+        )
+
+    return _where_finite(loss, scores)
+
+
+def list_mle(ranks: tf.Tensor, scores: tf.Tensor, epsilon: float = 1.0) -> tf.Tensor:
+    """ListMLE: minus the log-likelihood of the true order under the Plackett-Luce model.
+
+    The model draws rank n first, with probabilities softmax(scores / epsilon), then rank n - 1
+    among what is left, and so on. It is the distribution of the ranks of scores with Gumbel noise
+    of scale epsilon.
+
+    Args:
+        ranks: true ranks, a permutation of 1..n, shape (..., n).
+        scores: floating, shape (..., n).
+        epsilon: unit of the scores, > 0.
+
+    Returns:
+        float32 or float64, shape (...), at least 0; NaN where scores are not finite.
+
+    Raises:
+        TypeError: where scores are not floating.
+        ValueError: where epsilon is not above 0, n is 0 or unknown, or the shapes differ.
+
+    Source: Xia et al. 2008, "Listwise approach to learning to rank: theory and algorithm",
+    section 4.2 (there epsilon is 1).
+    """
+    epsilon = positive(epsilon)
+    ranks, scores = _matched(ranks, scores)
+    as_rows(scores)
+
+    def loss(scores: tf.Tensor) -> tf.Tensor:
+        place = tf.argsort(ranks, axis=-1)
+        ordered = tf.gather(scores, place, axis=-1, batch_dims=scores.shape.rank - 1) / epsilon
+        # The chance of each rank among itself and all lower ranks.
+        return tf.reduce_sum(tf.math.cumulative_logsumexp(ordered, axis=-1) - ordered, axis=-1)
+
+    return _where_finite(loss, scores)
 
 
 def rank_mean_squared_error(ranks: tf.Tensor, scores: tf.Tensor) -> tf.Tensor:
@@ -186,27 +273,42 @@ def _matched(ranks: tf.Tensor, scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
     return ranks, scores
 
 
-def _expected_fenchel_young(ranks: tf.Tensor, scores: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """The expected Fenchel-Young loss in closed form, with its exact gradient."""
-    _, n = as_rows(scores)
-    # The standard deviation of the noise in a difference of two scores.
-    deviation = epsilon * math.sqrt(2.0)
+def _where_finite(loss: Callable[[tf.Tensor], tf.Tensor], scores: tf.Tensor) -> tf.Tensor:
+    """A loss of the scores; NaN, without a gradient, where scores are not finite."""
+    finite = tf.reduce_all(tf.math.is_finite(scores), axis=-1)
+    value = loss(tf.where(finite[..., None], scores, 0))
+    return tf.where(finite, value, tf.constant(math.nan, value.dtype))
 
-    def hinge(difference: tf.Tensor, rank_difference: tf.Tensor) -> tf.Tensor:
-        z = difference / deviation
-        expected = z * normal_cdf(z) + normal_density(z)  # E[(z + Z)^+]
-        return deviation * tf.where(rank_difference < 0, tf.maximum(expected, 0), 0)
+
+def _over_misplaced(
+    ranks: tf.Tensor,
+    scores: tf.Tensor,
+    hinge: Callable[[tf.Tensor], tf.Tensor],
+    soft_ranks: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """The sum of a soft hinge(s_i - s_j) over the pairs with ranks_i < ranks_j.
+
+    Args:
+        ranks: true ranks, shape (..., n).
+        scores: float32 or float64, shape (..., n).
+        hinge: elementwise, at least 0 up to rounding.
+        soft_ranks: of scores; less the true ranks they are the gradient.
+    """
+    _, n = as_rows(scores)
+
+    def part(difference: tf.Tensor, rank_difference: tf.Tensor) -> tf.Tensor:
+        return tf.where(rank_difference < 0, tf.maximum(hinge(difference), 0), 0)
 
     @tf.custom_gradient
-    def expectation(scores: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    def total(scores: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         def vjp(upstream: tf.Tensor) -> tf.Tensor:
-            return upstream[..., None] * (perturbed_rank(scores, epsilon, None) - ranks)
+            return upstream[..., None] * (soft_ranks(scores) - ranks)
 
         rows = (tf.reshape(tf.stop_gradient(x), [-1, n]) for x in (scores, ranks))
-        value = tf.reduce_sum(over_pairs(hinge, *rows), axis=-1)
+        value = tf.reduce_sum(over_pairs(part, *rows), axis=-1)
         return tf.reshape(value, tf.shape(scores)[:-1]), vjp
 
-    return tf.ensure_shape(expectation(scores), scores.shape[:-1])
+    return tf.ensure_shape(total(scores), scores.shape[:-1])
 
 
 class _Loss(keras.losses.Loss):
@@ -277,6 +379,52 @@ class PerturbedFenchelYoung(_Loss):
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         seed = None if self.num_samples is None else self._seeds.next()
         return perturbed_fenchel_young(y_true, y_pred, self.epsilon, self.num_samples, seed)
+
+
+@keras.saving.register_keras_serializable("shuffle_to_learn")
+class RankNet(_Loss):
+    """:func:`rank_net` as a Keras loss.
+
+    Args:
+        epsilon: scale of the logistic function, > 0.
+        reduction, name, dtype: as in ``keras.losses.Loss``.
+
+    Call arguments:
+        y_true: ranks 1..n, shape (batch, ..., n).
+        y_pred: scores, the same shape.
+    """
+
+    _settings = ("epsilon",)
+
+    def __init__(self, epsilon: float = 1.0, name: str = "rank_net", **options: Any) -> None:
+        super().__init__(name=name, **options)
+        self.epsilon = positive(epsilon)
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return rank_net(y_true, y_pred, self.epsilon)
+
+
+@keras.saving.register_keras_serializable("shuffle_to_learn")
+class ListMLE(_Loss):
+    """:func:`list_mle` as a Keras loss.
+
+    Args:
+        epsilon: unit of the scores, > 0.
+        reduction, name, dtype: as in ``keras.losses.Loss``.
+
+    Call arguments:
+        y_true: ranks 1..n, shape (batch, ..., n).
+        y_pred: scores, the same shape.
+    """
+
+    _settings = ("epsilon",)
+
+    def __init__(self, epsilon: float = 1.0, name: str = "list_mle", **options: Any) -> None:
+        super().__init__(name=name, **options)
+        self.epsilon = positive(epsilon)
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        return list_mle(y_true, y_pred, self.epsilon)
 
 
 @keras.saving.register_keras_serializable("shuffle_to_learn")

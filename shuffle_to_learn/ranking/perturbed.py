@@ -51,7 +51,12 @@ def perturbed_rank(
 
     def expected(rows: tf.Tensor, n: int) -> tf.Tensor:
         if num_samples is None:
-            return _expected_rank(rows, epsilon)
+            scale = 1.0 / (epsilon * _SQRT2)
+            return rank_by_chances(
+                rows,
+                lambda d: normal_cdf(scale * d),
+                lambda d: scale * normal_density(scale * d),
+            )
         return _mean_rank(rows, epsilon, num_samples, seed)
 
     return in_rows(expected, values)
@@ -106,6 +111,34 @@ def over_pairs(function: Callable[..., tf.Tensor], *rows: tf.Tensor) -> tf.Tenso
     return tf.transpose(tf.reshape(result, [parts.size, -1])[:n])
 
 
+def rank_by_chances(
+    rows: tf.Tensor,
+    chance: Callable[[tf.Tensor], tf.Tensor],
+    density: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """1 plus the sum over j != i of chance(s_i - s_j), with its exact gradient.
+
+    Args:
+        rows: the values s, float32 or float64, shape (batch, n).
+        chance: the distribution function of the noise in a difference, symmetric about 0.
+        density: its derivative.
+
+    Returns:
+        The same dtype and shape, each row in [1, n] with sum n (n + 1) / 2.
+    """
+
+    @tf.custom_gradient
+    def expected(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def vjp(upstream: tf.Tensor) -> tf.Tensor:
+            return over_pairs(lambda d, u: density(d) * u, rows, upstream)
+
+        # The sum includes 1/2, the chance for j = i. Another 1/2 makes this the 1 of the formula.
+        constant = tf.stop_gradient(rows)  # else an eager tape would keep all pairs
+        return over_pairs(chance, constant) + 0.5, vjp
+
+    return expected(rows)
+
+
 def normal_cdf(z: tf.Tensor) -> tf.Tensor:
     """The standard normal distribution function Phi, accurate in the lower tail."""
     return 0.5 * tf.math.erfc(-z / _SQRT2)
@@ -154,19 +187,3 @@ def _mean_rank(
         return tf.reduce_mean(ranks, axis=0), vjp
 
     return mean(rows)
-
-
-def _expected_rank(rows: tf.Tensor, epsilon: float) -> tf.Tensor:
-    """The expected ranks in closed form, with their exact gradient."""
-    scale = 1.0 / (epsilon * _SQRT2)
-
-    @tf.custom_gradient
-    def expected(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        def vjp(upstream: tf.Tensor) -> tf.Tensor:
-            return over_pairs(lambda d, u: scale * normal_density(scale * d) * u, rows, upstream)
-
-        # The sum includes Phi(0) = 1/2 for j = i. Another 1/2 makes this the 1 of the formula.
-        constant = tf.stop_gradient(rows)  # else an eager tape would keep all pairs
-        return over_pairs(lambda d: normal_cdf(scale * d), constant) + 0.5, vjp
-
-    return expected(rows)
