@@ -45,7 +45,6 @@ if TYPE_CHECKING:  # TensorFlow starts later
 
 PAGE = Path(__file__).with_suffix(".md")
 BASE, AGAIN = "mse", "mse, a second time"
-NOT_RANKING = ("random", "fixed_permutations")
 STEPS = 10  # of a block
 CALLS = 300  # of a loss by itself, in a block
 RESAMPLES = 9999
@@ -117,17 +116,18 @@ def trainings(params: Params) -> dict[str, Pretraining]:
     def training(name: str) -> Pretraining:
         section = getattr(audio.method, name)
         # Without a section the method has its defaults.
-        settings = section.model_dump(exclude={"learning_rate"}) if section else {}
+        own = section.model_dump(exclude={"learning_rate"}) if section else {}
         return Pretraining(
             network,
-            METHODS[name](slicing.patches, **settings),
+            METHODS[name](slicing.patches, **own),
             slicing,
             gap=settings.gap,
             epochs=100_000,
             batch_size=settings.batch_size,
         )
 
-    names = [name for name in METHODS if name not in (*NOT_RANKING, BASE)]
+    others = [name for name in METHODS if name != BASE and METHODS[name].trained]
+    names = [name for name in others if METHODS[name](slicing.patches).outputs == slicing.patches]
     return {name: training(name) for name in (BASE, *names)} | {AGAIN: training(BASE)}
 
 

@@ -63,9 +63,11 @@ def make(name: str, n: int = N):
 
 
 def perfect(method, orders: np.ndarray) -> np.ndarray:
-    """The scores of a network that knows: true ranks, or certainty about the permutation."""
+    """The scores of a network that knows: true ranks, or certainty about places or the order."""
     if method.outputs == method.n:
         return orders + 1.0
+    if method.outputs == method.n**2:
+        return 50.0 * np.eye(method.n)[orders].reshape(len(orders), -1)
     rows = max_hamming_permutations(method.n, method.permutations)
     return 50.0 * (orders[:, None] == rows).all(axis=-1)
 
@@ -92,6 +94,7 @@ def test_the_params_file_has_every_methods_settings_and_no_others() -> None:
     assert sections == {
         "random": set(),
         "fixed_permutations": {"learning_rate", "permutations"},
+        "position_classification": {"learning_rate"},
         "mse": {"learning_rate"},
         "fast_soft_ranking": {"learning_rate", "epsilon"},
         "perturbed_fy": {"learning_rate", "epsilon", "num_samples"},
@@ -223,6 +226,7 @@ def test_scores_are_measured_in_epsilon() -> None:
     assert {name: make(name).scale for name in METHODS} == {
         "random": 1,
         "fixed_permutations": 1,
+        "position_classification": 1,
         "mse": 1,
         "fast_soft_ranking": METHODS["fast_soft_ranking"].epsilon,
         "perturbed_fy": METHODS["perturbed_fy"].epsilon,
@@ -260,9 +264,10 @@ def test_fixed_permutations_is_cross_entropy() -> None:
     assert np.allclose(method.loss(tf.constant(rows[labels]), tf.constant(scores), SEED), expected)
 
 
-def test_outputs_are_one_a_patch_or_one_a_permutation() -> None:
+def test_outputs_are_one_a_patch_or_one_a_class() -> None:
+    classes = {"fixed_permutations": 12, "position_classification": N * N}
     assert {name: make(name).outputs for name in METHODS} == {
-        name: 12 if name == "fixed_permutations" else N for name in METHODS
+        name: classes.get(name, N) for name in METHODS
     }
 
 
@@ -276,6 +281,49 @@ def test_brute_force_expectation_of_chance() -> None:
     orders = np.array(list(itertools.permutations(range(N))), np.int32)
     ranks = make("mse").predict(tf.zeros([24, N]))
     assert losses.partial_ranks(orders + 1, ranks).numpy().mean() == pytest.approx(1 / N)
+
+
+# Position classification
+
+
+def places(*shape: int, seed: int = 0) -> np.ndarray:
+    """Logits of networks that know little: shape (batch, n, n)."""
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def test_the_loss_of_places_is_cross_entropy_over_patches() -> None:
+    method = make("position_classification", 5)
+    logits, orders = places(7, 5, 5), method.sample(7, SEED)
+    rows = log_softmax(logits, axis=-1)
+    expected = -np.take_along_axis(rows, orders.numpy()[..., None], axis=-1).mean(axis=(1, 2))
+    scores = tf.constant(logits.reshape(7, 25))
+    assert np.allclose(method.loss(orders, scores, SEED), expected, rtol=1e-5)
+    assert np.allclose(method.loss(orders, tf.zeros([7, 25]), SEED), np.log(5))
+
+
+@pytest.mark.parametrize("n", [2, 4, 6])
+def test_places_are_those_of_the_best_of_all_assignments(n: int) -> None:
+    """A permutation, and none has a greater sum of logits; in a graph as outside of one."""
+    method, logits = make("position_classification", n), places(40, n, n)
+    scores = tf.constant(logits.reshape(40, n * n))
+    ranks = method.predict(scores).numpy()
+    assert ranks.dtype == np.int32
+    assert (np.sort(ranks, axis=1) == np.arange(1, n + 1)).all()
+    orders = np.array(list(itertools.permutations(range(n))))
+    sums = logits[:, np.arange(n), orders].sum(axis=-1)
+    assert np.array_equal(ranks - 1, orders[sums.argmax(axis=1)])
+    traced = tf.function(method.predict, input_signature=[tf.TensorSpec([None, n * n])])
+    assert np.array_equal(traced(scores), ranks)
+    assert traced.get_concrete_function().output_shapes == (None, n)
+    assert not np.array_equal(ranks - 1, logits.argmax(axis=2))  # two patches may like a place
+    assert traced(tf.zeros([0, n * n])).shape == (0, n)
+
+
+def test_places_of_logits_that_are_no_numbers_are_a_permutation() -> None:
+    """The loss ends such a training, not the assignment."""
+    method, logits = make("position_classification", 3), places(4, 9)
+    logits[0, 2], logits[1, 0], logits[2, 4], logits[3] = np.nan, np.inf, -np.inf, np.nan
+    assert (np.sort(method.predict(tf.constant(logits)), axis=1) == [1, 2, 3]).all()
 
 
 # Sinkhorn ranking

@@ -420,6 +420,11 @@ def test_a_loss_that_is_no_number_ends_training() -> None:
         make(learning_rate=1e30).run_epoch(TRAIN)
 
 
+def test_an_assignment_of_no_numbers_leaves_it_to_the_loss_to_end_training() -> None:
+    with pytest.raises(FloatingPointError, match="nan in epoch 1"):
+        make("position_classification").run_epoch(np.full_like(TRAIN, np.nan))
+
+
 def test_a_batch_larger_than_the_inputs_is_refused() -> None:
     with pytest.raises(ValueError, match="a batch of 16 is larger than the 15 training inputs"):
         make().run_epoch(TRAIN[:15])

@@ -16,6 +16,7 @@ from shuffle_to_learn.pretext.methods.mse import MeanSquaredError
 from shuffle_to_learn.pretext.methods.neural_sort import NeuralSort
 from shuffle_to_learn.pretext.methods.perturbed_fy import PerturbedFenchelYoung
 from shuffle_to_learn.pretext.methods.perturbed_fy_exact import ExactPerturbedFenchelYoung
+from shuffle_to_learn.pretext.methods.position_classification import PositionClassification
 from shuffle_to_learn.pretext.methods.random import Random
 from shuffle_to_learn.pretext.methods.rank_net import RankNet
 from shuffle_to_learn.pretext.methods.sinkhorn import Sinkhorn
@@ -23,6 +24,7 @@ from shuffle_to_learn.pretext.methods.sinkhorn import Sinkhorn
 METHODS: dict[str, type] = {  # a method has the name of its file
     "random": Random,
     "fixed_permutations": FixedPermutations,
+    "position_classification": PositionClassification,
     "mse": MeanSquaredError,
     "fast_soft_ranking": FastSoftRanking,
     "perturbed_fy": PerturbedFenchelYoung,
