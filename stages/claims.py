@@ -14,8 +14,8 @@ results/scores.csv and results/pretext.csv. Writes one row a claim:
                             spread are what they seem; empty above 1,000
   note                      what the verdict waits for
 
-then what was compared with what, the threshold, of how many examples and draws, and of which
-scores. The statistics: shuffle_to_learn/evaluation/statistics.py.
+then the kind of claim, what was compared with what, the threshold, of how many examples and
+draws, and of which scores. The statistics: shuffle_to_learn/evaluation/statistics.py.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from shuffle_to_learn.evaluation.statistics import (
+    FEWEST_SEEDS,
     LEVEL,
     Interval,
     agreement,
@@ -60,11 +61,10 @@ from study.sections import Section
 FILE = RESOURCES / "claims.yaml"
 COLUMNS = ["claim", "source", "statement", "effect", "ci_low", "ci_high", "verdict", "verdict_all"]
 COLUMNS += ["p", "sign_flip_p", "n_seeds", "agree", "seeds_to_decide", "note"]
-COLUMNS += ["modality", "comparison", "threshold", "n_examples", "n_replicates"]
+COLUMNS += ["modality", "kind", "comparison", "threshold", "n_examples", "n_replicates"]
 COLUMNS += ["task", "metric", "slicings"]
 COUNTS = ("n_seeds", "agree", "seeds_to_decide", "n_replicates")
 NUMBERS = ("effect", "ci_low", "ci_high", "p", "sign_flip_p")
-FEWEST_SEEDS = 3  # for a verdict
 
 
 class Claim(Section):
@@ -184,7 +184,8 @@ def judge(
 ) -> dict[str, Any]:
     """The row of a claim."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS)
-    row |= {key: getattr(claim, key) for key in ("claim", "source", "statement", "modality")}
+    given = ("claim", "source", "statement", "modality", "kind")
+    row |= {key: getattr(claim, key) for key in given}
     sign = ">" if claim.more_than is not None else "<"
     row |= {"threshold": f"{sign} {claim.threshold:g}", "note": claim.note}
     try:

@@ -1,7 +1,11 @@
-"""The figures of the study: scores against labelled examples and patches, learning curves.
+"""The figures of the study: the claims, scores by labelled examples and patches, learning curves.
 
-Reads results/scores.csv, results/pretext.csv and the training histories, and writes to
-results/figures, for each modality that the params file has,
+Reads results/scores.csv, results/pretext.csv, results/claims.csv and the training histories, and
+writes to results/figures
+
+  claims   the effect of each claim that was run, with its interval, beside its threshold
+
+and for each modality that the params file has,
 
   figure3, video-examples, images-examples
            the score of each task against the number of labelled examples (Figure 3 of the paper is
@@ -14,14 +18,15 @@ results/figures, for each modality that the params file has,
   pretext-<modality>
            held-out partial ranks by epoch, mean and range over the seeds
 
-each as .csv (what is drawn), .svg and .png, and the first two as -narrow.svg: the panels below each
-other, for a narrow page. The bars and bands are 95 % intervals
+each as .csv (what is drawn), .svg and .png, and the first three as -narrow.svg: the panels below
+each other, for a narrow page. The bars and bands are 95 % intervals
 (shuffle_to_learn/evaluation/statistics.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -37,17 +42,18 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from shuffle_to_learn.evaluation.statistics import seed_interval
 from shuffle_to_learn.slicing import Slicing
-from study import cli
+from study import cli, forest
 from study.drawing import rc, save
 from study.errors import InputError
 from study.files import read_table, write_csv
+from study.findings import read_verdicts
 from study.names import (
     dataset_label,
     looks,
     measure_of,
     slicing_label,
 )
-from study.outputs import CONFUSED, EXAMPLES, PATCHES, confused_task
+from study.outputs import CLAIMS, CONFUSED, EXAMPLES, PATCHES, confused_task
 from study.params import Params
 from study.paths import EncoderKey
 from study.results import (
@@ -420,37 +426,41 @@ def main(arguments: list[str] | None = None) -> None:
     scores, pretext_scores = under_names(params, read_scores(params)), read_pretext(params)
     # Read everything before anything is written: the figures are of one state of the study.
     curves = {modality: by_epoch(params, modality) for modality in params.studies}
+    claims = read_verdicts(params.layout.claims)
     with matplotlib.rc_context(rc()):
+        shown = forest.table(claims)
+        draw = partial(forest.draw, not_run=len(claims) - len(shown))
+        _save(params, CLAIMS, shown, draw, narrow=True)
         for modality, epochs in curves.items():
-            table = by_examples(params, modality, scores)
-            _save(params, figure3, EXAMPLES[modality], modality, table)
+            of = params, modality
+            table = by_examples(*of, scores)
+            _save(params, EXAMPLES[modality], table, partial(figure3, *of), narrow=True)
             if modality in PATCHES:
-                table = by_patches(params, modality, scores, pretext_scores)
-                _save(params, figure4, PATCHES[modality].name, modality, table)
+                table = by_patches(*of, scores, pretext_scores)
+                _save(params, PATCHES[modality].name, table, partial(figure4, *of), narrow=True)
             if modality in CONFUSED:
-                table = answers(params, modality)
-                _save(params, confusion, f"confusion-{modality}", modality, table, narrow=False)
-            _save(params, pretext, f"pretext-{modality}", modality, epochs, narrow=False)
+                name = f"confusion-{modality}"
+                _save(params, name, answers(*of), partial(confusion, *of))
+            _save(params, f"pretext-{modality}", epochs, partial(pretext, *of))
     plt.close("all")
 
 
 def _save(
     params: Params,
-    draw: Callable[..., Figure],
     name: str,
-    modality: str,
     table: pd.DataFrame,
+    draw: Callable[..., Figure],
     *,
-    narrow: bool = True,
+    narrow: bool = False,
 ) -> None:
     """A figure as files, and a second one for a narrow page."""
     path = params.layout.figure
     write_csv(path(name, "csv"), table)
-    figure = draw(params, modality, table)
+    figure = draw(table)
     for suffix in ("svg", "png"):
         save(figure, path(name, suffix))
     if narrow:
-        save(draw(params, modality, table, narrow=True), path(f"{name}-narrow", "svg"))
+        save(draw(table, narrow=True), path(f"{name}-narrow", "svg"))
 
 
 if __name__ == "__main__":

@@ -56,6 +56,8 @@ PATCHES = {
     "video": ByPatches("video-frames", "frames", "frames of a clip"),
 }
 """The figure of scores against the number of patches: that of audio is the paper's Figure 4."""
+CLAIMS = "claims"
+"""The figure of the claims' effects beside their thresholds."""
 CONFUSED = {"audio": "family", "video": "action"}
 """The task whose answers are set against the right ones in a figure."""
 
@@ -68,7 +70,7 @@ def tables(params: Params) -> list[Table]:
 def wide_figures(params: Params) -> list[str]:
     """The names of the figures that have a second file for a narrow page."""
     by_examples = [EXAMPLES[modality] for modality in params.studies]
-    return by_examples + [PATCHES[m].name for m in params.studies if m in PATCHES]
+    return [CLAIMS, *by_examples] + [PATCHES[m].name for m in params.studies if m in PATCHES]
 
 
 def figures(params: Params) -> list[str]:

@@ -203,7 +203,14 @@ def result_stages(params: Params) -> Stages:
         "claims": stage("claims", deps=[*code("claims"), *scores], **compared, outs=[PATHS.claims]),
         "figures": stage(
             "figures",
-            deps=[*code("figures"), *scores, PATHS.data / "history", *answers, *labels],
+            deps=[
+                *code("figures"),
+                *scores,
+                PATHS.claims,
+                PATHS.data / "history",
+                *answers,
+                *labels,
+            ],
             **compared,
             outs=figure_files,
         ),

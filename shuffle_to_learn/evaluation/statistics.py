@@ -33,6 +33,7 @@ Floats = npt.NDArray[np.float64]
 Key = TypeVar("Key")
 
 LEVEL = 0.95
+FEWEST_SEEDS = 3  # for a verdict
 MOST_SEEDS = 1000  # a number of seeds above this is not given
 
 

@@ -79,6 +79,7 @@ rule figures:
     input:
         scores=PATHS.all_scores,
         pretext=PATHS.all_pretext,
+        claims=PATHS.claims,
         history=[PATHS.history(encoder) for encoder in ENCODERS],
         answers=answered(),
         code=graph.code("figures"),
