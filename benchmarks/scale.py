@@ -110,7 +110,7 @@ def measure(folder: Path, times: int) -> list[dict]:
             ),
             ("join", ["--dataset", dataset], layout.features(dataset, "train").parent),
             ("pretrain", who, layout.model(e)),
-            ("embed", who, layout.embeddings(e, "train").parent),
+            ("embed", who, layout.embeddings(e, "train", "joined").parent.parent),
         ):
             seconds, memory = run(f"stages.{stage}", *options, "--params", str(file))
             inputs = sum(

@@ -84,7 +84,7 @@ def trial(
             changed["paths"] = {"data": f"{folder}/data", "results": f"{folder}/results"}
             changed[modality]["embed"]["layer"] = layer
             changed[modality]["downstream"]["evaluate_on"] = "valid"
-            changed[modality]["downstream"]["others"]["probes"] = []
+            changed[modality]["downstream"]["others"] |= {"probes": [], "layers": []}
             file.write_text(yaml.safe_dump(changed))
             layout = load_params(file).layout
             features = layout.features(study.dataset, "train").parent
@@ -97,7 +97,7 @@ def trial(
                 start = time.monotonic()
                 pretrain.main(options)
                 seconds = time.monotonic() - start
-            embed.main(options)
+                embed.main(options)
             downstream.main(options)
             ranks = read_json(layout.pretext(encoder), "pretrain")["metrics"]
             scores = pd.read_csv(layout.scores(encoder))

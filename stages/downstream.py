@@ -2,8 +2,9 @@
 
 Reads the embeddings and the labels; writes one tidy row for each trained probe and metric. The
 probes are the study's own, whose answers are counted beside the right ones, and others that the
-params file lists. Replicate r of seed s is a draw of its own, the same for every method, so that
-methods can be compared pair by pair and seeds are independent.
+params file lists: of another kind, or the study's own on another layer. Replicate r of seed s is a
+draw of its own, the same for every method, so that methods can be compared pair by pair and seeds
+are independent.
 """
 
 from __future__ import annotations
@@ -34,20 +35,19 @@ def main(arguments: list[str] | None = None) -> None:
     args, params, key = cli.open_encoder(__doc__, "threads", arguments=arguments)
     paths, study = params.layout, params.study(key.modality)
     tasks = read_tasks(params, key.modality)
-    embeddings = {
-        split: read_array(paths.embeddings(key, split), "embed")
-        for split in ("train", study.downstream.evaluate_on)
+    probes = [name for name in params.classifiers(key) if name != "end_to_end"]
+    inputs = {
+        layer: read_embeddings(params, key, layer, tasks) for layer in map(study.layer, probes)
     }
-    files = {split: paths.embeddings(key, split) for split in embeddings}
-    check_lengths(params, key.modality, tasks, embeddings, files, "run the stage embed again")
     check_sizes(args.params, params, key.modality, tasks)
     threads = cli.threads(args, params.threads.downstream)
 
     rows, answers = [], []
     for task in tasks:
-        for probe in (name for name in params.classifiers(key) if name != "end_to_end"):
+        for probe in probes:
             runs = draws(study, key.slicing, probe)
-            predicted = predict(args, params, key, task, probe, runs, threads, *embeddings.values())
+            given = inputs[study.layer(probe)]
+            predicted = predict(args, params, key, task, probe, runs, threads, *given)
             for (n, replicate), prediction in zip(runs, predicted, strict=True):
                 for metric, value in task.scored(prediction):
                     rows.append((probe, task.name, n, replicate, metric, value))
@@ -57,6 +57,17 @@ def main(arguments: list[str] | None = None) -> None:
     counts = counts.groupby(list(counts.columns[:-1]), as_index=False)["count"].sum()
     write_csv(paths.answers(key), counts)
     write_csv(paths.scores(key), as_table(params, key, rows))
+
+
+def read_embeddings(
+    params: Params, key: EncoderKey, layer: str, tasks: list[Task]
+) -> list[np.ndarray]:
+    """The embeddings of a layer, memory-mapped: those to fit on and those to score on."""
+    splits = "train", params.study(key.modality).downstream.evaluate_on
+    files = {split: params.layout.embeddings(key, split, layer) for split in splits}
+    found = {split: read_array(file, "embed") for split, file in files.items()}
+    check_lengths(params, key.modality, tasks, found, files, "run the stage embed again")
+    return list(found.values())
 
 
 def predict(
@@ -94,7 +105,7 @@ def predict(
             progress=partial(show, total=len(subsets), unit="draws"),
         )
     fit = settings.model_dump(include=set(Settings.__dataclass_fields__) - {"hidden"})
-    hidden = tuple(settings.hidden) if probe == "mlp" else ()
+    hidden = tuple(settings.hidden) if probe.partition("-")[0] == "mlp" else ()
     try:
         return predict_with_probes(
             *asked,
@@ -109,7 +120,7 @@ def predict(
         raise InputError(
             f"{task.name} of {key}: {error}: lower "
             f"{key.modality}.downstream.learning_rate in {args.params}, or look at "
-            f"{params.layout.embeddings(key, 'train')}"
+            f"{params.layout.embeddings(key, 'train', params.study(key.modality).layer(probe))}"
         ) from error
 
 

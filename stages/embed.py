@@ -1,6 +1,7 @@
 """Embed the inputs with a pretrained (or random) CFN, their patches in order, weights frozen.
 
-Reads cfn.keras and the features of the dataset; writes one float32 array a split.
+Reads cfn.keras and the features of the dataset; writes one float32 array a layer and split: the
+layer after the patches are joined (joined), and what that is made of (tiles).
 
 For files of your own: python -m tools.embed_files --help
 """
@@ -14,7 +15,7 @@ from shuffle_to_learn.slicing import Slicing
 from study import cli
 from study.features import read_features
 from study.files import atomic, growing_array, need
-from study.paths import SPLITS
+from study.paths import LAYERS, SPLITS
 from study.tensorflow import load_model, start_tensorflow
 
 
@@ -29,8 +30,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     slicing, gap = Slicing.parse(key.slicing), study.pretrain.gap
     model = load_model(paths.model(key), study.patches_shape(slicing))
-    shape = model.get_layer(study.embed.layer).output.shape[1:]
-    with ExitStack() as outputs:  # all splits or none
+    shapes = [model.get_layer(layer).output.shape[1:] for layer in LAYERS]
+    with ExitStack() as outputs:  # all layers and splits or none
         for split, inputs in features.items():
             show = partial(
                 cli.progress,
@@ -38,12 +39,16 @@ def main(arguments: list[str] | None = None) -> None:
                 label=f"embed {key}, {split}",
                 unit="batches",
             )
-            temporary = outputs.enter_context(atomic(paths.embeddings(key, split)))
-            with growing_array(temporary, "<f4", shape) as add:
-                for batch in embed_batches(
-                    model, inputs, slicing, study.embed.layer, gap=gap, progress=show
-                ):
-                    add(batch)
+            files = [paths.embeddings(key, split, layer) for layer in LAYERS]
+            temporary = [outputs.enter_context(atomic(file)) for file in files]
+            with ExitStack() as arrays:
+                adds = [
+                    arrays.enter_context(growing_array(file, "<f4", shape))
+                    for file, shape in zip(temporary, shapes, strict=True)
+                ]
+                for batch in embed_batches(model, inputs, slicing, LAYERS, gap=gap, progress=show):
+                    for add, embedded in zip(adds, batch, strict=True):
+                        add(embedded)
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def blocks(study: Study, plan: Table) -> list[list[Row]]:
         return [[Row(slicing, method, probe) for method in methods] for slicing in study.slicings]
     slicing = study.slicings[0]
     if plan.blocks == "classifier":
-        names = [*(others.probes if others.n_examples else []), "end_to_end"]
+        names = [*study.on_layers, *others.probes, "end_to_end"]
         run = {
             m: [n for s in study.seeds for n in study.classifiers(slicing, m, s)] for m in methods
         }

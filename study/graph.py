@@ -50,8 +50,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "dataset": ("{dataset}",),
     "join": ("{modality}.shards",),
     "pretrain": ("{modality}.pretrain", "{modality}.method.{method}"),
-    "embed": ("{modality}.embed", "{modality}.pretrain.gap"),
-    "downstream": ("{modality}.downstream",),
+    "embed": ("{modality}.pretrain.gap",),
+    "downstream": ("{modality}.downstream", "{modality}.embed"),
     "end_to_end": (
         *(f"{{modality}}.downstream.{key}" for key in PROBED),
         *(f"{{modality}}.end_to_end.{key}" for key in TRAINED),

@@ -137,7 +137,11 @@ DATASETS = {
 MODALITIES = {"audio": "Audio", "video": "Video", "images": "Images"}
 CLASSIFIERS = {
     "mlp": "MLP on the frozen embedding",
+    "mlp-tiles": "MLP on the layer before it (tiles)",
+    "mlp-joined": "MLP on the layer after it (joined)",
     "linear": "Linear classifier on the frozen embedding",
+    "linear-tiles": "Linear classifier on the layer before it (tiles)",
+    "linear-joined": "Linear classifier on the layer after it (joined)",
     "knn": "Nearest neighbours in the frozen embedding",
     "end_to_end": "Trained end to end",
 }

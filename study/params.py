@@ -146,11 +146,18 @@ class Study(Section):
             return [self.downstream.probe]
         trained, others = self.end_to_end, self.downstream.others
         end_to_end = method in trained.methods and seed in trained.seeds and trained.n_examples
-        return [
-            self.downstream.probe,
-            *(others.probes if others.n_examples else []),
-            *(["end_to_end"] if end_to_end else []),
-        ]
+        beside = [*self.on_layers, *others.probes] if others.n_examples else []
+        return [self.downstream.probe, *beside, *(["end_to_end"] if end_to_end else [])]
+
+    @property
+    def on_layers(self) -> dict[str, str]:
+        """The layer of each classifier that is the study's probe on another layer."""
+        down = self.downstream
+        return {f"{down.probe}-{layer}": layer for layer in down.others.layers}
+
+    def layer(self, classifier: str) -> str:
+        """The layer that a classifier is fitted on."""
+        return self.on_layers.get(classifier, self.embed.layer)
 
     def draws(self, slicing: str, classifier: str) -> tuple[list[int], int]:
         """The numbers of examples that a classifier is fitted on, and of draws of each."""
@@ -234,6 +241,10 @@ class Study(Section):
                 for value in distinct(getattr(getattr(self, part), key)):
                     if value not in values:
                         raise ValueError(f"{part}.{key}: {value} is not among the study's {key}")
+        if self.embed.layer in self.downstream.others.layers:
+            raise ValueError(
+                f"downstream.others.layers: {self.embed.layer} is already embed.layer's"
+            )
         if self.end_to_end.replicates > self.downstream.replicates:
             raise ValueError("end_to_end.replicates: more than downstream.replicates")
         return self

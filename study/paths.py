@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SPLITS = ("train", "valid", "test")
+LAYERS = ("joined", "tiles")
+"""The layers of a CFN that are embeddings; tiles is what joined is made of."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,9 @@ class Paths:
         return self.data / "pretext" / key.modality / key.slicing / key.method / f"{key.seed}.json"
 
     # embed
-    def embeddings(self, key: EncoderKey, split: str) -> Path:
-        root = self.data / "embeddings"
-        return root / key.modality / key.slicing / key.method / str(key.seed) / f"{split}.npy"
+    def embeddings(self, key: EncoderKey, split: str, layer: str) -> Path:
+        folder = self.data / "embeddings" / key.modality / key.slicing / key.method / str(key.seed)
+        return folder / layer / f"{split}.npy"
 
     # downstream
     def scores(self, key: EncoderKey) -> Path:

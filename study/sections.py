@@ -280,16 +280,21 @@ class Ablation(Section):
     n_examples: list[int]
 
 
-class Embed(Section):
-    """Which layer of the CFN is the embedding."""
+Layer = Literal["joined", "tiles"]
 
-    layer: Literal["joined", "tiles"]
+
+class Embed(Section):
+    """Which layer of the CFN is the study's embedding."""
+
+    layer: Layer
 
 
 class Others(Section):
     """Probes beside the study's own, at some of its numbers of examples."""
 
     probes: list[Literal["mlp", "linear", "knn"]]
+    layers: list[Layer]
+    """Other layers than the embedding's, which the study's own probe is fitted on, too."""
     n_examples: list[int]
     neighbors: Positive
 
@@ -326,6 +331,7 @@ class Downstream(Section):
             raise ValueError("steps is less than evaluate_every: nothing would be evaluated")
         distinct(list(self.tasks))
         distinct(self.n_examples)
+        distinct(self.others.layers)
         if self.probe in distinct(self.others.probes):
             raise ValueError(f"others.probes: {self.probe} is already the study's own probe")
         for n in distinct(self.others.n_examples):

@@ -13,7 +13,7 @@ from shuffle_to_learn.datasets import public
 from shuffle_to_learn.models.alexnet import MultiplyAdds, multiply_adds
 from shuffle_to_learn.slicing import Slicing
 from study.params import PUBLIC, Params, Study
-from study.paths import SPLITS, EncoderKey
+from study.paths import LAYERS, SPLITS, EncoderKey
 
 WIDTH = {"audio": 2, "video": 1, "images": 1}  # bytes of a pixel and channel
 CLASSES = 20
@@ -128,7 +128,8 @@ def disk(params: Params, job: Job) -> dict[str, float]:
     if job.rule.startswith("join"):
         return {"features, in shards and joined": features}
     if job.rule == "embed":
-        width = features_of(study, Slicing.parse(job.wildcards["slicing"]))
+        slicing = Slicing.parse(job.wildcards["slicing"])
+        width = sum(features_of(study, slicing, layer) for layer in LAYERS)
         return {"embeddings": 4 * width * sum(counts[split] for split in SPLITS)}
     if job.rule == "pretrain":
         tiles = Slicing.parse(job.wildcards["slicing"]).patches * study.pretrain.tile_features
@@ -152,11 +153,12 @@ def inputs(params: Params, modality: str) -> dict[str, int]:
     return {split: getattr(dataset, split) for split in study.splits}
 
 
-def features_of(study: Study, slicing: Slicing) -> int:
-    """The length of an embedding."""
+def features_of(study: Study, slicing: Slicing, layer: str = "") -> int:
+    """The length of an embedding, of the study's layer where none is named."""
     network = study.pretrain
-    tiles = slicing.patches * network.tile_features
-    return tiles if study.embed.layer == "tiles" else network.joined_features
+    if (layer or study.embed.layer) == "tiles":
+        return slicing.patches * network.tile_features
+    return network.joined_features
 
 
 def multiply_adds_of(study: Study, slicing: Slicing) -> MultiplyAdds:
@@ -177,7 +179,7 @@ def probe(study: Study, features: int, n: int, queries: int, classifier: str) ->
     down = study.downstream
     if classifier == "knn":
         return n * queries * features
-    hidden = down.hidden if classifier == "mlp" else ()
+    hidden = down.hidden if classifier.partition("-")[0] == "mlp" else ()
     each = sum(a * b for a, b in pairwise((features, *hidden, CLASSES)))
     steps = steps_taken(down)
     looks = steps / down.evaluate_every * down.validation_share * n
@@ -220,12 +222,13 @@ def _embedding(study: Study, key: EncoderKey, counts: Mapping[str, int]) -> floa
 
 
 def _probes(study: Study, key: EncoderKey, counts: Mapping[str, int]) -> float:
-    features = features_of(study, Slicing.parse(key.slicing))
+    slicing = Slicing.parse(key.slicing)
     queries = counts[study.downstream.evaluate_on]
     total = 0.0
     for classifier in study.classifiers(key.slicing, key.method, key.seed):
         if classifier != "end_to_end":
             examples, replicates = study.draws(key.slicing, classifier)
+            features = features_of(study, slicing, study.layer(classifier))
             each = (probe(study, features, n, queries, classifier) for n in examples)
             total += replicates * sum(each)
     return len(study.downstream.tasks) * total

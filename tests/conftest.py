@@ -79,7 +79,7 @@ def tiny_content(folder: Path) -> dict[str, Any]:
         own["downstream"] |= {"hidden": [16, 16], "learning_rate": 1e-3, "weight_decay": 1e-2}
         own["downstream"] |= {"dropout": 0.2, "batch_size": 64, "steps": 100, "evaluate_every": 20}
         own["downstream"] |= {"evaluate_on": "test", "probe": "mlp"}
-        own["downstream"]["others"] = {"probes": [], "n_examples": [], "neighbors": 5}
+        own["downstream"]["others"] = {"probes": [], "layers": [], "n_examples": [], "neighbors": 5}
         own["shown"] = "mse"
         own["ablation"] = {"slicings": [], "methods": [], "seeds": [], "n_examples": []}
         own["end_to_end"] |= {"methods": ["mse"], "seeds": [0], "n_examples": [12, 60]}
@@ -91,7 +91,8 @@ def tiny_content(folder: Path) -> dict[str, Any]:
     content["images"]["pictures"] |= {"size": 13, "channels": "rgb"}
     content["images"]["pretrain"] |= {"gap": 1, "channel_shift": 1, "grey_share": 0.3}
     content["images"]["downstream"] |= {"probe": "linear", "learning_rate": 1e-2}
-    content["audio"]["downstream"]["others"] |= {"probes": ["knn"], "n_examples": [60]}
+    content["audio"]["downstream"]["others"] |= {"probes": ["knn"], "layers": ["tiles"]}
+    content["audio"]["downstream"]["others"]["n_examples"] = [60]
     return content
 
 

@@ -24,7 +24,7 @@ METHODS = ["random", "fixed_permutations", "mse", "fast_soft_ranking", "perturbe
 # By how much a method's accuracy is above the rest; mse and fast_soft_ranking are alike.
 MARGIN = {"perturbed_fy": 0.15, "mse": 0.05, "fast_soft_ranking": 0.05}
 # By how much a classifier's score is above the main probe's score.
-OTHERS = {"knn": -0.3, "mlp": 0.0, "linear": 0.0, "end_to_end": 0.4}
+OTHERS = {"mlp-tiles": 0.1, "knn": -0.3, "mlp": 0.0, "linear": 0.0, "end_to_end": 0.4}
 # Added to a modality's values, so that a test notices values of another modality.
 SHIFT = {"audio": 0.0, "video": 0.1, "images": 0.2}
 # A label as an author might write it, with markup that a page must not run.
@@ -72,7 +72,12 @@ def make_study(
         section["pretrain"]["epochs"] = 6
         section["ablation"] = {"slicings": [], "methods": [], "seeds": [], "n_examples": []}
         section["end_to_end"] |= {"methods": [], "seeds": [], "n_examples": [], "replicates": 1}
-        section["downstream"]["others"] = {"probes": [], "n_examples": [], "neighbors": 5}
+        section["downstream"]["others"] = {
+            "probes": [],
+            "layers": [],
+            "n_examples": [],
+            "neighbors": 5,
+        }
         for key, value in values.items():
             where = [s for s in (section, section["downstream"]) if key in s]
             where[0][key] = value
@@ -86,7 +91,8 @@ def make_study(
         }
         audio["end_to_end"] |= {"methods": ["random", "perturbed_fy"], "seeds": [1, 2]}
         audio["end_to_end"] |= {"n_examples": [125, 1000], "replicates": 2}
-        audio["downstream"]["others"] |= {"probes": ["knn"], "n_examples": [1000]}
+        audio["downstream"]["others"] |= {"probes": ["knn"], "layers": ["tiles"]}
+        audio["downstream"]["others"]["n_examples"] = [1000]
     for modality in without:
         del content[modality]
     path = folder / "params.yaml"

@@ -313,7 +313,9 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
         for row in found.itertuples()
     }
     assert set(by_id) == set(own["id"])
-    embedded = np.load(layout.embeddings(params.encoder_key(modality, slicing, "mse", 0), "test"))
+    embedded = np.load(
+        layout.embeddings(params.encoder_key(modality, slicing, "mse", 0), "test", "joined")
+    )
     wanted = np.stack([by_id[name] for name in tables["test"]["id"]])
     # The dataset's spectrograms are rounded to half precision.
     scale = np.abs(embedded).max()

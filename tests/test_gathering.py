@@ -57,7 +57,7 @@ def test_what_no_encoder_of_the_study_made_is_removed_and_told(tmp_path: Path, c
     paths, files = before.layout, set()
     for key in before.encoder_keys():
         files |= {paths.scores(key), paths.answers(key), paths.pretext(key), paths.history(key)}
-        files |= {paths.model(key), paths.embeddings(key, "train"), paths.end_to_end(key)}
+        files |= {paths.model(key), paths.embeddings(key, "train", "tiles"), paths.end_to_end(key)}
     elsewhere = {paths.data / "scores/notes.txt", paths.data / "logs/a/b/c/0.log"}
     for file in files | elsewhere:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def test_what_no_encoder_of_the_study_made_is_removed_and_told(tmp_path: Path, c
         for file in (paths.scores, paths.answers, paths.pretext, paths.history):
             assert (file(key) in kept) == asked, file(key)
         assert (paths.end_to_end(key) in kept) == (key in params.trained_end_to_end())
-        assert {paths.model(key), paths.embeddings(key, "train")} <= kept  # hours of work
+        assert {paths.model(key), paths.embeddings(key, "train", "tiles")} <= kept  # hours of work
     assert all(file.exists() for file in elsewhere)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == len(files - kept) and all(line.startswith("removed ") for line in said)

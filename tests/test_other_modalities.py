@@ -74,7 +74,7 @@ def assert_embedded(study: TinyStudy, patches: Callable[[np.ndarray], np.ndarray
     model = keras.saving.load_model(study.layout.model(study.encoder()))
     joined = keras.Model(model.input, model.get_layer("joined").output)
     for split in ("train", "valid", "test"):
-        embeddings = np.load(study.layout.embeddings(study.encoder(), split))
+        embeddings = np.load(study.layout.embeddings(study.encoder(), split, "joined"))
         assert embeddings.dtype == np.float32
         assert embeddings.shape == (SIZES[split], 16)
         features = np.load(study.layout.features(study.dataset, split))

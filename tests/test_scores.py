@@ -25,10 +25,10 @@ def test_scores_holds_every_row_once_in_the_order_of_the_params_file(study: Path
     audio, video, images = (params.study(name).downstream for name in names.MODALITIES)
     # 4 tasks of 1 metric
     assert dict(rows["modality"].value_counts()) == {
-        # 5 methods x 3 seeds: 4 numbers of examples by the main probe, 1 by the other probe;
+        # 5 methods x 3 seeds: 4 numbers of examples by the main probe, 1 by each of two others;
         # 2 more slicings x 2 methods x 1 seed: 1 number of examples;
         # end to end, 2 methods x 2 seeds: 2 numbers of examples, 2 draws
-        "audio": 4 * (15 * (4 + 1) * audio.replicates + 4 * audio.replicates + 8 * 2),
+        "audio": 4 * (15 * (4 + 2) * audio.replicates + 4 * audio.replicates + 8 * 2),
         "video": 3 * 5 * 2 * len(video.n_examples) * video.replicates,
         "images": 5 * 2 * len(images.n_examples) * images.replicates,
     }

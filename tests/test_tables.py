@@ -212,9 +212,10 @@ def test_table6_is_of_the_count_nearest_to_5000(study: Path) -> None:
 
 def test_table_a1_has_the_other_classifiers(study: Path) -> None:
     rows = table(study, "a1").query("task == 'instrument'").set_index(["classifier", "method"])
-    assert list(dict.fromkeys(rows.index.get_level_values(0))) == ["knn", "end_to_end"]
+    assert list(dict.fromkeys(rows.index.get_level_values(0))) == ["mlp-tiles", "knn", "end_to_end"]
     main = table(study, 1).query("task == 'instrument'").set_index("method")["mean"]
     for classifier, methods, shape in (
+        ("mlp-tiles", METHODS, (3, 4)),
         ("knn", METHODS, (3, 4)),
         ("end_to_end", ["random", "perturbed_fy"], (2, 2)),
     ):
@@ -226,6 +227,7 @@ def test_table_a1_has_the_other_classifiers(study: Path) -> None:
             assert gap == pytest.approx(OTHERS[classifier], abs=0.05)  # seeds and draws differ
     assert rows.loc["knn"].loc["mse", "mean"] - main["mse"] == pytest.approx(-0.3, abs=1e-3)
     words = text(study, "tables/tablea1.md")
+    assert "*MLP on the layer before it (tiles), 3 seeds x 4 draws*" in words
     assert "*Nearest neighbours in the frozen embedding, 3 seeds x 4 draws*" in words
     assert "*Trained end to end, 2 seeds x 2 draws*" in words
     assert "| Supervised, end to end |" in words

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import keras
@@ -67,13 +68,14 @@ def test_the_pretext_scores_are_the_last_epochs(done: TinyStudy) -> None:
 
 def test_the_embeddings_are_the_frozen_layers_of_patches_in_order(done: TinyStudy) -> None:
     model = keras.saving.load_model(done.layout.model(done.encoder()))
-    joined = keras.Model(model.input, model.get_layer("joined").output)
-    for split, count in {"train": 80, "valid": 30, "test": 40}.items():
-        embeddings = np.load(done.layout.embeddings(done.encoder(), split))
+    widths, counts = {"joined": 16, "tiles": 5 * 8}, {"train": 80, "valid": 30, "test": 40}
+    for (layer, width), (split, count) in product(widths.items(), counts.items()):
+        embeddings = np.load(done.layout.embeddings(done.encoder(), split, layer))
         assert embeddings.dtype == np.float32
-        assert embeddings.shape == (count, 16)
+        assert embeddings.shape == (count, width)
         features = np.load(done.layout.features("notes", split)).astype(np.float32)
-        expected = joined(features.reshape(count, 5, 4, 12, 1))  # bands from low to high
+        whole = keras.Model(model.input, model.get_layer(layer).output)
+        expected = whole(features.reshape(count, 5, 4, 12, 1))  # bands from low to high
         assert np.allclose(embeddings, expected, atol=1e-5)
 
 
@@ -94,14 +96,15 @@ def test_the_scores_are_tidy(done: TinyStudy) -> None:
         for metric in names
     }
     both = {(t, n, r, m) for t, m in metrics for n in (12, 60) for r in (0, 1)}
-    wanted = {("mlp", *row) for row in both} | {("knn", *row) for row in both if row[1] == 60}
+    wanted = {("mlp", *row) for row in both}
+    wanted |= {(name, *row) for name in ("knn", "mlp-tiles") for row in both if row[1] == 60}
     assert set(scores[run].itertuples(index=False, name=None)) == wanted
     assert len(scores) == len(wanted)
     accuracy = scores.query("metric == 'accuracy'")
     assert accuracy["value"].between(0, 1).all()
     keys = ["classifier", "task", "metric"]
     with_60 = scores.query("n_examples == 60").groupby(keys)["value"].mean()
-    for classifier in ("mlp", "knn"):
+    for classifier in ("mlp", "knn", "mlp-tiles"):
         assert with_60[classifier, "instrument", "accuracy"] > 0.4  # chance: 0.25
         # guessing the mean gives 133, guessing 0 gives 3700
         assert with_60[classifier, "pitch", "mse"] < 200
@@ -136,7 +139,7 @@ def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: Tin
         pretraining = {"gap": 1, "batch_normalization": True, "tile_normalization": True}
         settings("pretrain", precision="mixed_bfloat16", epochs=1, **pretraining)(content)
         settings("embed", layer="tiles")(content)
-        others = {"probes": [], "n_examples": [], "neighbors": 5}
+        others = {"probes": [], "layers": [], "n_examples": [], "neighbors": 5}
         settings("downstream", tasks=["family"], evaluate_on="valid", n_examples=[20])(content)
         settings("downstream", others=others)(content)
         settings("end_to_end", n_examples=[20])(content)
@@ -150,7 +153,7 @@ def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: Tin
     assert model.get_layer("norm1")
     assert model.get_layer("tile_normalization")
     assert model.get_layer("conv1").compute_dtype == "bfloat16"
-    assert np.load(layout.embeddings(encoder, "valid")).shape == (30, 15 * 8)
+    assert np.load(layout.embeddings(encoder, "valid", "tiles")).shape == (30, 15 * 8)
     scores = pd.read_csv(layout.scores(encoder))
     assert list(scores["task"]) == ["family"] * 2
     correct = scores["value"] * 30  # 30 inputs are held out
@@ -161,8 +164,8 @@ def test_settings_reach_the_network_the_embedding_and_the_scores(tiny_study: Tin
 def test_probes_need_no_heavy_library(tmp_path: Path, modality: str) -> None:
     """A job of the smoke study would take longer to load one than to fit its probes."""
     study = TinyStudy(tmp_path, modality=modality)
-    for split in ("train", "test"):
-        path = study.layout.embeddings(study.encoder(), split)
+    for split, layer in product(("train", "test"), ("joined", "tiles")):
+        path = study.layout.embeddings(study.encoder(), split, layer)
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, np.random.default_rng(0).random((SIZES[split], 8), np.float32))
     code = """

@@ -47,7 +47,7 @@ def test_a_rate_that_diverges_is_named(tiny_study: TinyStudy, monkeypatch) -> No
 
 def test_embeddings_that_are_no_numbers_are_named(tiny_study, outputs) -> None:
     provide(tiny_study, outputs, "embeddings")
-    path = tiny_study.layout.embeddings(tiny_study.encoder(), "train")
+    path = tiny_study.layout.embeddings(tiny_study.encoder(), "train", "joined")
     np.save(path, np.full_like(np.load(path), np.nan))
     line = tiny_study.refusal(downstream)
     assert "instrument of audio frequency-5 mse 0" in line
@@ -65,8 +65,8 @@ READS = {
         (lambda s: s.layout.model(s.encoder()), "pretrain"),
     ],
     downstream: [
-        (lambda s: s.layout.embeddings(s.encoder(), "train"), "embed"),
-        (lambda s: s.layout.embeddings(s.encoder(), "test"), "embed"),
+        (lambda s: s.layout.embeddings(s.encoder(), "train", "joined"), "embed"),
+        (lambda s: s.layout.embeddings(s.encoder(), "test", "joined"), "embed"),
         (lambda s: s.layout.labels("notes", "train"), "join"),
         (lambda s: s.layout.labels("notes", "test"), "join"),
     ],

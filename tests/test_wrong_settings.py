@@ -30,7 +30,7 @@ def test_a_mistake_is_one_line_on_stderr_and_status_1(tiny_study: TinyStudy) -> 
     )
 
 
-OTHER = {"probes": ["knn"], "n_examples": [60], "neighbors": 5}
+OTHER = {"probes": ["knn"], "layers": [], "n_examples": [60], "neighbors": 5}
 
 
 @every_stage
@@ -54,6 +54,21 @@ OTHER = {"probes": ["knn"], "n_examples": [60], "neighbors": 5}
         ),
         ("method", {"random": {"learning_rate": 0.1}}, "random.learning_rate: unknown key"),
         ("method", {"msee": {}}, "audio.method.msee: unknown key"),
+        (
+            "downstream",
+            {"others": OTHER | {"layers": ["joined"]}},
+            "audio: downstream.others.layers: joined is already embed.layer's",
+        ),
+        (
+            "downstream",
+            {"others": OTHER | {"layers": ["tiles", "tiles"]}},
+            "audio.downstream: lists an entry twice",
+        ),
+        (
+            "downstream",
+            {"others": OTHER | {"layers": ["conv5"]}},
+            "audio.downstream.others.layers.0: .*given 'conv5'",
+        ),
         ("downstream", {"dropout": 1.0}, "audio.downstream.dropout: .*less than 1"),
         ("downstream", {"tasks": ["pitch", "tempo"]}, "audio.downstream: unknown task 'tempo': "),
         ("downstream", {"tasks": ["action"]}, "audio.downstream: unknown task 'action': choose "),

@@ -227,6 +227,13 @@ CHANGES = [
         120.0,
         SPECTROGRAMS | AUDIO | RESULTS,
     ),
+    (
+        "the layer that is the embedding: both are there",
+        "params.yaml",
+        "video.embed.layer",
+        "tiles",
+        {"downstream video perturbed_fy"} | RESULTS,
+    ),
     ("the number of cores", "params.yaml", "threads.pretrain", 2, set()),
     (
         "what every stage reads settings by",
@@ -238,5 +245,5 @@ CHANGES = [
 ]
 REAL = CHANGES[0], CHANGES[3]
 """Those that are run for real, too: after each the results are other bytes."""
-TOGETHER = ((0, 5), (1, 4), (2, 8), (3, 9), (6, 7))
+TOGETHER = ((0, 8), (1, 5), (2, 9), (3, 10), (6, 7), (4,))
 """Changes that are made at once where each run takes long: none hides all of the other's jobs."""

@@ -29,7 +29,11 @@ def names_of_outputs(e: str) -> list[str]:
     """The files of an encoder of seed 0, by its modality, slicing and method, sorted."""
     return [
         f"data/answers/{e}/0.csv",
-        *(f"data/embeddings/{e}/0/{split}.npy" for split in ("test", "train", "valid")),
+        *(
+            f"data/embeddings/{e}/0/{layer}/{split}.npy"
+            for layer in ("joined", "tiles")
+            for split in ("test", "train", "valid")
+        ),
         f"data/encoders/{e}/0/cfn.keras",
         f"data/history/{e}/0.csv",
         f"data/pretext/{e}/0.json",

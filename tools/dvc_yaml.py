@@ -27,7 +27,7 @@ from study.graph import code, sections
 from study.loading import load_params, merged, starts_from_another
 from study.outputs import CONFUSED, figures, tables, wide_figures
 from study.params import PUBLIC, Params, Study
-from study.paths import SPLITS, EncoderKey, Paths
+from study.paths import LAYERS, SPLITS, EncoderKey, Paths
 
 Stages = dict[str, dict[str, Any]]
 PATHS = Paths(Path("${paths.data}"), Path("${paths.results}"))
@@ -119,7 +119,7 @@ def encoder_stages(params: Params, modality: str) -> Stages:
             options,
             deps=[*code("embed"), *features(*SPLITS), model],
             params=sections(params, "embed", **who),
-            outs=[PATHS.embeddings(key, split) for split in SPLITS],
+            outs=[PATHS.embeddings(key, split, layer) for layer in LAYERS for split in SPLITS],
         ),
         "downstream": stage(
             "downstream",
@@ -127,7 +127,7 @@ def encoder_stages(params: Params, modality: str) -> Stages:
             deps=[
                 *code("downstream"),
                 *labels,
-                *(PATHS.embeddings(key, split) for split in scored),
+                *(PATHS.embeddings(key, split, layer) for layer in LAYERS for split in scored),
             ],
             params=sections(params, "downstream", **who),
             outs=[PATHS.scores(key), PATHS.answers(key)],

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from shuffle_to_learn import patches
-from shuffle_to_learn.models.forward import forward
+from shuffle_to_learn.models.forward import forward_layers
 from shuffle_to_learn.slicing import Slicing
 
 BATCH = 250
@@ -42,31 +42,32 @@ def embed(
 
     Source: Shuffle to Learn, section 4.1.
     """
-    return np.concatenate(
-        list(
-            embed_batches(
-                model, inputs, slicing, layer, gap=gap, batch_size=batch_size, progress=progress
-            )
-        )
+    batches = embed_batches(
+        model, inputs, slicing, [layer], gap=gap, batch_size=batch_size, progress=progress
     )
+    return np.concatenate([embedded for (embedded,) in batches])
 
 
 def embed_batches(
     model: keras.Model,
     inputs: np.ndarray,
     slicing: Slicing,
-    layer: str = "joined",
+    layers: Sequence[str],
     *,
     gap: int = 0,
     batch_size: int = BATCH,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
-) -> Iterator[np.ndarray]:
-    """As :func:`embed`, a batch at a time."""
+) -> Iterator[list[np.ndarray]]:
+    """As :func:`embed`, a batch at a time and for several layers: in one pass, one array a layer.
+
+    The other arguments are those of :func:`embed`.
+    """
 
     @tf.function(reduce_retracing=True)
-    def embedding(batch: tf.Tensor) -> tf.Tensor:
+    def embedding(batch: tf.Tensor) -> list[tf.Tensor]:
         x = patches.as_images(patches.cut(patches.with_channels(batch), slicing, gap))
-        return tf.cast(forward(model, x, layer=layer), tf.float32)
+        return [tf.cast(y, tf.float32) for y in forward_layers(model, x, layers)]
 
     for start in progress(range(0, len(inputs), batch_size)):
-        yield embedding(tf.constant(inputs[start : start + batch_size])).numpy()
+        embedded = embedding(tf.constant(inputs[start : start + batch_size]))
+        yield [layer.numpy() for layer in embedded]

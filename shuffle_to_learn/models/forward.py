@@ -6,6 +6,8 @@ wherever Keras does; its variables are used in place.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -18,20 +20,31 @@ def forward(
 ) -> tf.Tensor:
     """What a layer of a CFN puts out: ``model``'s own function up to rounding.
 
+    :func:`forward_layers` of one layer.
+    """
+    return forward_layers(model, patches, [layer], training=training)[0]
+
+
+def forward_layers(
+    model: keras.Model, patches: tf.Tensor, layers: Sequence[str], *, training: bool = False
+) -> list[tf.Tensor]:
+    """What some layers of a CFN put out, in one pass up to the last of them.
+
     Args:
         model: a CFN, see :func:`shuffle_to_learn.models.cfn.build_cfn`.
         patches: floating, shape (batch, n, height, width, channels).
-        layer: ``scores``, ``joined`` or ``tiles``.
+        layers: of ``scores``, ``joined`` and ``tiles``.
         training: whether batch normalisation takes the moments of this batch, and counts them in.
 
     Returns:
-        The layer's output, shape (batch, features).
+        Each layer's output, shape (batch, features).
 
     Raises:
         ValueError: where the model has no such layer.
     """
-    model.get_layer(layer)
-    x = patches
+    for layer in layers:
+        model.get_layer(layer)
+    x, found = patches, {}
     # The shorter side comes last: there a convolution can be a product with a band matrix.
     turned = False
     for operation in model.operations:
@@ -48,9 +61,11 @@ def forward(
                 x = operation(tf.transpose(x, [0, 2, 1, 3]))
             case _:
                 x = operation(x)
-        if operation.name == layer:
-            break
-    return x
+        if operation.name in layers:
+            found[operation.name] = x
+            if len(found) == len(layers):
+                break
+    return [found[layer] for layer in layers]
 
 
 def _convolve(layer: keras.layers.Conv2D, x: tf.Tensor, turned: bool) -> tf.Tensor:

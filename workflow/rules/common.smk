@@ -15,7 +15,7 @@ from study.errors import InputError
 from study.loading import load_params, merged
 from study.outputs import CONFUSED, figures, tables, wide_figures
 from study.params import PUBLIC
-from study.paths import SPLITS, EncoderKey
+from study.paths import LAYERS, SPLITS, EncoderKey
 from study.work import Job
 
 PARAMS_FILE = os.environ.get("PARAMS", "params.yaml")

@@ -4,7 +4,8 @@
 rule downstream:
     input:
         embeddings=lambda wildcards: [
-            str(PATHS.embeddings(ENCODER, split)).format(**wildcards)
+            str(PATHS.embeddings(ENCODER, split, layer)).format(**wildcards)
+            for layer in LAYERS
             for split in labelled(wildcards)
         ],
         labels=labels,

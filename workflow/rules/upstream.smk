@@ -31,7 +31,11 @@ rule embed:
         model=PATHS.model(ENCODER),
         code=graph.code("embed"),
     output:
-        embeddings=[PATHS.embeddings(ENCODER, split) for split in SPLITS],
+        embeddings=[
+            PATHS.embeddings(ENCODER, split, layer)
+            for layer in LAYERS
+            for split in SPLITS
+        ],
     log:
         LOGS / f"embed/{IDENTITY}.log",
     benchmark:
