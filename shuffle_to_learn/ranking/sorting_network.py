@@ -43,28 +43,29 @@ def sorting_network(values: tf.Tensor, epsilon: float = 1.0) -> tf.Tensor:
     Cauchy's is a distribution with which every sorted value rises with every input. (They show it
     for the sorted values, not for the matrix.)
     """
-    return tf.exp(sorting_network_logits(values, epsilon))
+    epsilon = positive(epsilon)
+    return in_rows(lambda rows, n: tf.exp(_logits(rows, n, epsilon)), values)
 
 
 def sorting_network_logits(values: tf.Tensor, epsilon: float) -> tf.Tensor:
     """The logarithm of :func:`sorting_network`, finite where the matrix itself is 0 by rounding."""
     epsilon = positive(epsilon)
+    return in_rows(lambda rows, n: _logits(rows, n, epsilon), values)
 
-    def logits(rows: tf.Tensor, n: int) -> tf.Tensor:
-        # An offset would cost precision; in the matrix it changes nothing.
-        x = rows - tf.reduce_mean(rows, axis=-1, keepdims=True)
-        log_p = tf.where(tf.eye(n, dtype=tf.bool), tf.constant(0, x.dtype), _UNREACHED)
-        log_p += 0 * x[..., None]  # a matrix for each row; of one value the gradient is 0, not None
 
-        def two_layers(x: tf.Tensor, log_p: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return _compare(*_compare(x, log_p, epsilon, 0), epsilon, 1)
+def _logits(rows: tf.Tensor, n: int, epsilon: float) -> tf.Tensor:
+    """The logarithm of the matrix of each row, shape (batch, n, n)."""
+    # An offset would cost precision; in the matrix it changes nothing.
+    x = rows - tf.reduce_mean(rows, axis=-1, keepdims=True)
+    log_p = tf.where(tf.eye(n, dtype=tf.bool), tf.constant(0, x.dtype), _UNREACHED)
+    log_p += 0 * x[..., None]  # a matrix for each row; of one value the gradient is 0, not None
 
-        # A loop, since XLA takes minutes over 20 layers in a row.
-        twice = n // 2
-        x, log_p = tf.while_loop(lambda *_: True, two_layers, (x, log_p), maximum_iterations=twice)
-        return _compare(x, log_p, epsilon, 0)[1] if n % 2 else log_p
+    def two_layers(x: tf.Tensor, log_p: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return _compare(*_compare(x, log_p, epsilon, 0), epsilon, 1)
 
-    return in_rows(logits, values)
+    # A loop, since XLA takes minutes over 20 layers in a row.
+    x, log_p = tf.while_loop(lambda *_: True, two_layers, (x, log_p), maximum_iterations=n // 2)
+    return _compare(x, log_p, epsilon, 0)[1] if n % 2 else log_p
 
 
 def _compare(
