@@ -16,7 +16,7 @@ class Look(NamedTuple):
 
     label: str
     colour: str
-    marker: str
+    marker: str | tuple[int, int, int]  # as in matplotlib: corners, 1 for a star, degrees
     dashes: tuple[float, ...]  # on, off, on, off, ... in line widths; none: a solid line
 
 
@@ -44,6 +44,10 @@ LOOKS = {
     "perturbed_fy_exact": Look("Perturbed FY, exact", "#882255", "X", (6, 2, 2, 2)),
     "sinkhorn": Look("Sinkhorn ranking", "#6600CC", "*", (1, 3)),
     "neural_sort": Look("NeuralSort", "#CC79A7", "p", (3, 3)),
+    "rank_net": Look("RankNet", "#8899FF", (4, 1, 0), (7, 1)),
+    "list_mle": Look("ListMLE", "#550044", (3, 1, 0), (2, 2, 6, 2)),
+    "diffsort": Look("DiffSort", "#77FF55", (6, 1, 0), (1, 1, 1, 4)),
+    "lap_sum": Look("LapSum", "#1100EE", (5, 0, 180), (12, 3, 3, 3)),
 }
 # For methods that have no entry yet, in turn.
 SPARE = (("#553311", "<", (8, 2, 1, 2)), ("#DDCC77", ">", (10, 4)), ("#002266", "d", (3, 1, 3, 4)))

@@ -27,6 +27,8 @@ CASES = {
     "fast soft ranking": lambda: losses.FastSoftRanking(0.3),
     "exact Fenchel-Young": lambda: losses.PerturbedFenchelYoung(0.5, None),
     "Fenchel-Young": lambda: losses.PerturbedFenchelYoung(0.5, 7, seed=3),
+    "RankNet": lambda: losses.RankNet(0.5),
+    "ListMLE": lambda: losses.ListMLE(0.5),
     "mse": lambda: losses.RankMeanSquaredError(reduction="sum_over_batch_size", name="squares"),
     "cross-entropy": lambda: losses.PermutationCrossEntropy(PERMUTATIONS),
     "soft rank": lambda: layers.SoftRank(0.3, name="soft"),
@@ -196,7 +198,10 @@ def test_draws_are_new_at_every_call_and_the_same_from_the_same_seed() -> None:
         assert np.array_equal(call(other), second)
 
 
-@pytest.mark.parametrize("kind", [losses.FastSoftRanking, layers.SoftRank, layers.PerturbedRank])
+@pytest.mark.parametrize(
+    "kind",
+    [losses.FastSoftRanking, losses.RankNet, losses.ListMLE, layers.SoftRank, layers.PerturbedRank],
+)
 def test_wrong_settings_are_refused_at_once(kind) -> None:
     with pytest.raises(ValueError, match="epsilon must be above 0"):
         kind(0.0)

@@ -8,7 +8,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy.stats import norm
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.special import log_expit, logsumexp
+from scipy.stats import norm, rankdata
 
 from shuffle_to_learn.ranking import losses, perturbed_rank, rank, soft_rank
 from shuffle_to_learn.ranking.perturbed import perturb
@@ -22,6 +26,8 @@ LOSSES = {
     "soft": lambda y, s: losses.fast_soft_ranking(y, s, 0.7),
     "perturbed": lambda y, s: losses.perturbed_fenchel_young(y, s, 0.7, 50, (1, 2)),
     "exact": lambda y, s: losses.perturbed_fenchel_young(y, s, 0.7, None),
+    "rank_net": lambda y, s: losses.rank_net(y, s, 0.7),
+    "list_mle": lambda y, s: losses.list_mle(y, s, 0.7),
 }
 FIRM = {key: LOSSES[key] for key in ("mse", "soft")}
 
@@ -156,6 +162,160 @@ def test_exact_perturbed_fenchel_young_knows_when_all_is_right() -> None:
     ranks = np.array([[3, 1, 2, 4]])
     loss = losses.perturbed_fenchel_young(ranks, tf.constant(100.0 * ranks), 1.0, None)
     assert loss.numpy() == pytest.approx(0, abs=1e-12)
+
+
+# RankNet and ListMLE
+
+PAIRWISE = {key: LOSSES[key] for key in ("rank_net", "list_mle")}
+pairwise = pytest.mark.parametrize("loss", PAIRWISE.values(), ids=PAIRWISE)
+
+
+def test_published_values_of_rank_net_and_list_mle() -> None:
+    """rankNet (a mean over 10 pairs) and listMLE of allegro/allRank, in double."""
+    ranks, scores = np.array([[2, 3, 5, 1, 4]]), tf.constant([[0.3, -1.0, 2.0, 0.9, -0.2]])
+    scores = tf.cast(scores, tf.float64)
+    assert losses.rank_net(ranks, scores).numpy() == pytest.approx(7.959188163689288, rel=1e-6)
+    # allRank adds 1e-10 to the sums of which it takes the logarithm.
+    assert losses.list_mle(ranks, scores).numpy() == pytest.approx(5.792311398626731, rel=1e-6)
+
+
+@pytest.mark.parametrize("epsilon", [0.05, 1.0, 20.0])
+@pytest.mark.parametrize("n", [2, 5, 600])
+def test_rank_net_and_list_mle_are_their_formulas(n: int, epsilon: float) -> None:
+    rng = np.random.default_rng(n)
+    ranks = rng.permuted(np.tile(np.arange(1, n + 1), (3, 1)), axis=1)
+    scores = rng.normal(0, 2, (3, n))
+    pairs, orders = [], []
+    for y, s in zip(ranks, scores / epsilon, strict=True):
+        wrong = (s[:, None] - s)[y[:, None] < y]
+        pairs.append(-epsilon * log_expit(-wrong).sum())
+        ordered = s[np.argsort(y)]
+        orders.append(sum(logsumexp(ordered[: k + 1]) - ordered[k] for k in range(n)))
+    assert np.allclose(losses.rank_net(ranks, tf.constant(scores), epsilon), pairs)
+    assert np.allclose(losses.list_mle(ranks, tf.constant(scores), epsilon), orders)
+
+
+@pairwise
+@given(data=st.data())
+def test_pairwise_losses_mind_neither_offset_nor_place(loss, data) -> None:
+    n = data.draw(st.integers(1, 8))
+    scores = data.draw(arrays(np.float64, n, elements=st.floats(-50, 50)))
+    ranks, order = (np.array(data.draw(st.permutations(range(n)))) for _ in range(2))
+    value = loss(ranks + 1, tf.constant(scores)).numpy()
+    assert value >= 0
+    assert np.allclose(loss(ranks + 1, tf.constant(scores + 7.5)), value, atol=1e-9)
+    assert np.allclose(loss(ranks[order] + 1, tf.constant(scores[order])), value, atol=1e-9)
+
+
+@pairwise
+def test_pairwise_losses_of_scores_far_apart_are_the_distance_that_is_wrong(loss) -> None:
+    """0 where all is right, and finite in float32 where all is wrong."""
+    ranks = RNG.permuted(np.tile(np.arange(1, 9), (50, 1)), axis=1)
+    right = loss(ranks, tf.constant(1e4 * ranks, tf.float32)).numpy()
+    assert np.allclose(right, 0)
+    wrong = loss(ranks, tf.constant(-1e30 * ranks, tf.float32)).numpy()
+    assert np.isfinite(wrong).all() and (wrong > 1e30).all()
+
+
+@pytest.mark.parametrize("epsilon", [1e-3, 1e-6])
+def test_without_noise_rank_net_is_the_fenchel_young_loss_of_hard_ranks(epsilon: float) -> None:
+    corners = np.array(list(itertools.permutations(range(1, 6))))
+    best = (SCORES @ corners.T).max(axis=1) - (SCORES * RANKS).sum(axis=1)
+    assert np.allclose(losses.rank_net(RANKS, tf.constant(SCORES), epsilon), best, atol=0.01)
+
+
+def gumbel_ranks(epsilon: float, draws: int) -> tuple[np.ndarray, np.ndarray]:
+    """The scores with Gumbel noise, and their ranks; shape (draws, 3, 5)."""
+    noise = np.random.default_rng(1).gumbel(size=(draws, *SCORES.shape))
+    noisy = SCORES + epsilon * noise
+    return noisy, rankdata(noisy, axis=-1)
+
+
+def test_rank_net_is_the_fenchel_young_loss_under_gumbel_noise() -> None:
+    epsilon, draws = 0.7, 100_000
+    noisy, ranks = gumbel_ranks(epsilon, draws)
+    each = (noisy * (ranks - RANKS)).sum(axis=-1)
+    error = 4 * each.std(axis=0) / np.sqrt(draws)
+    value = losses.rank_net(RANKS, tf.constant(SCORES), epsilon).numpy()
+    assert (np.abs(each.mean(axis=0) - value) < error).all()
+    slope = gradient(lambda y, s: losses.rank_net(y, s, epsilon), SCORES)
+    error = 4 * ranks.std(axis=0) / np.sqrt(draws) + 1e-3
+    assert (np.abs(ranks.mean(axis=0) - RANKS - slope) < error).all()
+
+
+def test_list_mle_is_the_chance_of_the_ranks_under_gumbel_noise() -> None:
+    epsilon, draws = 1.5, 100_000
+    corners = np.array(list(itertools.permutations(range(1, 6))))
+    scores = tf.constant(np.tile(SCORES[0], (len(corners), 1)))
+    chances = np.exp(-losses.list_mle(corners, scores, epsilon).numpy())
+    assert chances.sum() == pytest.approx(1)
+    seen = gumbel_ranks(epsilon, draws)[1][:, 0]
+    counts = (seen[:, None] == corners).all(axis=-1).sum(axis=0)
+    likely = chances > 1e-3
+    assert likely.sum() > 20
+    error = 4 * np.sqrt(chances * (1 - chances) / draws)
+    assert (np.abs(counts / draws - chances) < error)[likely].all()
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 1.0])
+def test_rank_net_is_the_exact_perturbed_loss_with_a_logistic_for_the_normal(
+    epsilon: float,
+) -> None:
+    """The normal distribution function is within 0.0095 of the logistic one of 1.702 z."""
+    n = 8
+    scores = RNG.normal(0, 1, (50, n))
+    ranks = RNG.permuted(np.tile(np.arange(1, n + 1), (50, 1)), axis=1)
+    logistic = epsilon * np.sqrt(2) / 1.702
+    slopes = []
+    for loss in (
+        lambda s: losses.perturbed_fenchel_young(ranks, s, epsilon, None),
+        lambda s: losses.rank_net(ranks, s, logistic),
+    ):
+        x = tf.constant(scores)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = loss(x)
+        slopes.append(tape.gradient(value, x).numpy())
+    apart = np.abs(slopes[0] - slopes[1])
+    assert 1e-3 < apart.max() <= 0.0096 * (n - 1)
+    assert np.abs(slopes[0]).max() > 4
+
+
+@pytest.mark.parametrize("loss", [losses.rank_net, losses.list_mle])
+def test_pairwise_losses_check_what_they_are_given(loss) -> None:
+    for epsilon in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="epsilon must be above 0"):
+            loss(RANKS, tf.constant(SCORES), epsilon)
+    with pytest.raises(ValueError, match="at least 1 value"):
+        loss(RANKS[:, :0], tf.constant(SCORES[:, :0]))
+
+
+@pairwise
+@pytest.mark.parametrize("jit", [False, True])
+def test_pairwise_losses_in_graphs_have_gradients_of_both_orders(loss, jit: bool) -> None:
+    @tf.function(jit_compile=jit, input_signature=[tf.TensorSpec([None, 5], tf.float64)])
+    def both(x):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                value = loss(tf.constant(RANKS), x)
+            first = inner.gradient(value, x)
+            weighted = tf.reduce_sum(first * [1.0, 2.0, 4.0, 8.0, 16.0])
+        return value, first, outer.gradient(weighted, x)
+
+    value, first, second = both(tf.constant(SCORES))
+    assert np.allclose(value, loss(RANKS, tf.constant(SCORES)))
+    assert np.allclose(first, slopes(loss, SCORES), atol=1e-6)
+
+    def weighted(scores: np.ndarray) -> np.ndarray:
+        return gradient(loss, scores) @ 2.0 ** np.arange(5)
+
+    for k, move in enumerate(1e-5 * np.eye(5)):
+        numeric = (weighted(SCORES + move) - weighted(SCORES - move)) / 2e-5
+        assert np.allclose(second[:, k], numeric, atol=1e-5)
+    mapped = tf.vectorized_map(lambda row: loss(*row), (tf.constant(RANKS), tf.constant(SCORES)))
+    assert np.allclose(mapped, value)
 
 
 def test_permutation_cross_entropy_is_that_of_keras() -> None:

@@ -21,13 +21,20 @@ from shuffle_to_learn import ranking
 from shuffle_to_learn.patches import reorder
 from shuffle_to_learn.pretext.methods import METHODS, FixedPermutations
 from shuffle_to_learn.pretext.permutations import max_hamming_permutations
-from shuffle_to_learn.ranking import losses, neural_sort, sinkhorn_rank, soft_permutation
+from shuffle_to_learn.ranking import (
+    lap_sum_rank,
+    losses,
+    neural_sort,
+    sinkhorn_rank,
+    soft_permutation,
+    sorting_network,
+)
 from study.sections import Methods, method_section
 
 SEED = np.array([3, 4])
 N = 4
 SETTINGS = {"fixed_permutations": {"permutations": 12}}
-DOCUMENTED = "ranknet"  # the example of docs/adding-a-method.md
+DOCUMENTED = "list_net"  # the example of docs/adding-a-method.md
 BLOCKS = re.findall(
     r"^```(\w*)\n(.*?)^```$", (ROOT / "docs/adding-a-method.md").read_text(), re.M | re.S
 )
@@ -101,6 +108,10 @@ def test_the_params_file_has_every_methods_settings_and_no_others() -> None:
         "perturbed_fy_exact": {"learning_rate", "epsilon"},
         "sinkhorn": {"learning_rate", "epsilon", "iterations"},
         "neural_sort": {"learning_rate", "temperature"},
+        "rank_net": {"learning_rate", "epsilon"},
+        "list_mle": {"learning_rate", "epsilon"},
+        "diffsort": {"learning_rate", "epsilon"},
+        "lap_sum": {"learning_rate", "epsilon"},
     }
     assert set(METHODS) == set(sections)
 
@@ -216,6 +227,12 @@ def test_the_ranking_methods_use_their_own_settings() -> None:
     sinkhorn = METHODS["sinkhorn"](3, epsilon=0.3, iterations=2)
     squared = np.square(sinkhorn_rank(scores, 0.3, 2) - (orders + 1))
     assert np.allclose(sinkhorn.loss(orders, scores, SEED), squared.sum(axis=1) / 2)
+    for name, loss in (("rank_net", losses.rank_net), ("list_mle", losses.list_mle)):
+        found = METHODS[name](3, epsilon=0.3).loss(orders, scores, SEED)
+        assert np.array_equal(found, loss(orders + 1, scores, 0.3))
+    laplace = METHODS["lap_sum"](3, epsilon=0.3)
+    squared = np.square(lap_sum_rank(scores, 0.3) - (orders + 1))
+    assert np.allclose(laplace.loss(orders, scores, SEED), squared.sum(axis=1) / 2)
     assert np.array_equal(
         METHODS["mse"](3).loss(orders, scores, SEED),
         losses.rank_mean_squared_error(orders + 1, scores),
@@ -233,9 +250,15 @@ def test_scores_are_measured_in_epsilon() -> None:
         "perturbed_fy_exact": METHODS["perturbed_fy_exact"].epsilon,
         "sinkhorn": METHODS["sinkhorn"].epsilon,
         "neural_sort": METHODS["neural_sort"].temperature,
+        "rank_net": METHODS["rank_net"].epsilon,
+        "list_mle": METHODS["list_mle"].epsilon,
+        "diffsort": METHODS["diffsort"].epsilon,
+        "lap_sum": METHODS["lap_sum"].epsilon,
     }
     assert METHODS["sinkhorn"](4, epsilon=0.25).scale == 0.25
     assert METHODS["neural_sort"](4, temperature=3.0).scale == 3.0
+    for name in ("rank_net", "list_mle", "diffsort", "lap_sum"):
+        assert METHODS[name](4, epsilon=0.25).scale == 0.25
 
 
 def test_the_exact_perturbed_loss_is_the_closed_form() -> None:
@@ -445,6 +468,26 @@ def test_the_loss_of_neural_sort_is_cross_entropy_with_the_true_sorting() -> Non
     assert np.allclose(method.loss(orders, tf.constant(scores), SEED), expected)
     far = method.loss(orders, tf.constant(1e4 * scores, tf.float32), SEED).numpy()
     assert np.isfinite(far).all() and (far > 1000).any()  # where the matrix itself is 0
+
+
+# DiffSort
+
+
+def test_the_loss_of_diffsort_is_cross_entropy_with_the_true_permutation() -> None:
+    orders = np.array([[1, 0, 3, 2], [3, 2, 1, 0], [2, 3, 0, 1]], np.int32)
+    scores = values(3, 4)
+    method = METHODS["diffsort"](4, epsilon=0.7)
+    matrices = sorting_network(scores, 0.7).numpy()
+    expected = [
+        -np.log(p[range(4), order]).mean() for p, order in zip(matrices, orders, strict=True)
+    ]
+    assert np.allclose(method.loss(orders, tf.constant(scores), SEED), expected)
+    far = tf.constant(1e20 * scores, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(far)
+        loss = method.loss(orders, far, SEED)
+    assert np.isfinite(loss).all() and np.max(loss) > 40  # where the matrix itself is 0
+    assert np.isfinite(tape.gradient(loss, far)).all()
 
 
 # both

@@ -12,10 +12,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from memory import peak
 from scipy.optimize import isotonic_regression
-from scipy.stats import norm, rankdata
+from scipy.stats import laplace, norm, rankdata
 
-from shuffle_to_learn.ranking import isotonic, perturbed_rank, rank, soft_rank, sorting
+from shuffle_to_learn.ranking import (
+    isotonic,
+    lap_sum_rank,
+    perturbed_rank,
+    rank,
+    soft_rank,
+    sorting,
+    sorting_network,
+)
 from shuffle_to_learn.ranking import projection as soft_ranks
+from shuffle_to_learn.ranking.sorting_network import sorting_network_logits
 
 RNG = np.random.default_rng(0)
 epsilons = st.sampled_from([0.05, 0.3, 1.0, 4.0])
@@ -468,7 +477,170 @@ def test_sampled_perturbed_rank_gradient_is_right_on_average() -> None:
     assert np.allclose(gradient(400_000), exact, atol=0.12)  # deviation of the mean: about 0.03
 
 
+# lap_sum_rank
+
+
+@given(vectors(), epsilons)
+def test_lap_sum_rank_is_its_formula(x: np.ndarray, epsilon: float) -> None:
+    p = lap_sum_rank(tf.constant(x), epsilon).numpy()
+    expected = 0.5 + laplace.cdf((x[:, None] - x[None]) / epsilon).sum(axis=1)
+    assert np.allclose(p, expected, rtol=0, atol=1e-9)
+    assert p.sum() == pytest.approx(len(x) * (len(x) + 1) / 2)
+    single = lap_sum_rank(tf.constant(x, tf.float32), epsilon)
+    assert np.allclose(single, expected, atol=1e-3)
+
+
+@given(vectors(), epsilons, st.randoms(use_true_random=False))
+def test_lap_sum_rank_is_equivariant_and_keeps_the_order(x, epsilon, random) -> None:
+    p = lap_sum_rank(tf.constant(x), epsilon).numpy()
+    order = np.array(random.sample(range(len(x)), len(x)))
+    assert np.allclose(lap_sum_rank(tf.constant(x[order]), epsilon), p[order], atol=1e-9)
+    assert np.allclose(lap_sum_rank(tf.constant(x + 7.5), epsilon), p, atol=1e-9)
+    assert np.allclose(lap_sum_rank(tf.constant(-x), epsilon), len(x) + 1 - p, atol=1e-9)
+    assert (np.diff(p[np.argsort(x, kind="stable")]) >= -1e-9).all()
+
+
+def test_published_values_of_lap_sum_rank() -> None:
+    """gmum/LapSum, rank/cpu/soft_rank.cpp, compiled: it counts from 0, and wants sorted values.
+
+    forward_wrapper and derivative_jvp of the values, [1, 4, 9, 16, 25] and alpha 0.7, in double.
+    """
+    x = tf.constant([-1.0, -0.2, 0.3, 0.9, 2.0], tf.float64)
+    ranks = [0.277520324263, 1.210771299319, 1.933437915083, 2.754687447585, 3.823583013750]
+    slope = [-2.521270573841, -3.493080261448, -0.488971635160, 3.276884548895, 3.226437921553]
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        p = lap_sum_rank(x, 0.7)
+    assert np.allclose(p - 1, ranks, rtol=0, atol=1e-11)
+    squares = tf.constant([1.0, 4.0, 9.0, 16.0, 25.0], tf.float64)
+    assert np.allclose(tape.gradient(p, x, squares), slope, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_lap_sum_rank_has_its_limits(dtype: tf.DType) -> None:
+    x = tf.constant([[0.1, 0.5, 0.3, 2.0, -1.0], [3e4, 3.0, -2e4, 1.0, 2.0]], dtype)
+    for epsilon in (1e-3, 1e-10, 1e-30):
+        assert np.array_equal(lap_sum_rank(x, epsilon), rank(x))
+    assert np.allclose(lap_sum_rank(x, 1e12), 3.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 1.0])
+def test_lap_sum_rank_gradient_is_its_slope(epsilon: float) -> None:
+    x = np.array([0.0, 0.1, 0.5, -0.3, 0.15])
+    numeric = slopes(lambda v: lap_sum_rank(tf.constant(v), epsilon).numpy(), x, 1e-6)
+    assert np.allclose(jacobian(lambda v: lap_sum_rank(v, epsilon), x), numeric, atol=1e-7)
+
+
+# sorting_network
+
+# By diffsort 0.2.0: DiffSortNet("odd_even", n, steepness=2, distribution="cauchy") of these values
+# in double, and the slope of <P (1..n), (1, 4, ..., n^2)>. (The network is that of n values.)
+DIFFSORT = {
+    4: (
+        [0.3, -1.0, 2.0, 0.9],
+        [
+            [0.19886486, 0.572426462, 0.206684434, 0.022024245],
+            [0.779947985, 0.171499778, 0.045637491, 0.002914746],
+            [0.00287721, 0.052842637, 0.196144458, 0.748135695],
+            [0.018309945, 0.203231123, 0.551533617, 0.226925315],
+        ],
+        [-3.5133227104040157, 0.20886894286673408, -1.1049468478638678, 4.409400615401149],
+    ),
+    5: (
+        [0.3, -1.0, 2.0, 0.9, -0.2],
+        [
+            [0.220654535, 0.302086909, 0.310548756, 0.147925539, 0.018784262],
+            [0.660895747, 0.215973722, 0.090184071, 0.030460502, 0.002485958],
+            [0.010659277, 0.039742418, 0.075518946, 0.183641056, 0.690438303],
+            [0.036185437, 0.102989727, 0.196613975, 0.462440565, 0.201770296],
+            [0.071605004, 0.339207225, 0.327134253, 0.175532338, 0.08652118],
+        ],
+        [
+            -17.822695544181926,
+            -1.717968651492161,
+            -2.449536985852105,
+            2.215101834754324,
+            19.775099346771867,
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("n", DIFFSORT)
+def test_published_values_of_the_sorting_network(n: int) -> None:
+    values, matrix, slope = DIFFSORT[n]
+    x = tf.constant(values, tf.float64)
+    places = np.arange(1.0, n + 1)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        p = sorting_network(x, 0.5)
+        weighted = tf.reduce_sum(tf.linalg.matvec(p, places) * places**2)
+    assert np.allclose(p, matrix, rtol=0, atol=1e-9)
+    assert np.allclose(tape.gradient(weighted, x), slope, rtol=1e-9)
+
+
+@given(vectors(1, 9), epsilons)
+def test_the_sorting_network_is_doubly_stochastic(x: np.ndarray, epsilon: float) -> None:
+    p = sorting_network(tf.constant(x), epsilon).numpy()
+    assert (p > 0).all()
+    assert np.allclose(p.sum(axis=0), 1) and np.allclose(p.sum(axis=1), 1)
+    assert np.allclose(sorting_network(tf.constant(x + 7.5), epsilon), p, atol=1e-9)
+    single = sorting_network(tf.constant(x, tf.float32), epsilon).numpy()
+    assert np.allclose(single, p, atol=1e-3)
+
+
+@given(vectors(2, 7), epsilons)
+def test_the_sorted_values_of_the_network_rise_with_every_value(x, epsilon: float) -> None:
+    """The theorem of Petersen et al. for Cauchy's distribution."""
+
+    def ordered(v: tf.Tensor) -> tf.Tensor:
+        return tf.linalg.matvec(sorting_network(v, epsilon), v, transpose_a=True)
+
+    slope = jacobian(ordered, x)
+    assert slope.min() >= -1e-8
+    assert np.allclose(slope.sum(axis=0), 1)  # an offset is added to each
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8])
+def test_the_sorting_network_tends_to_the_permutation_matrix(n: int) -> None:
+    x = np.random.default_rng(n).permuted(np.tile(np.arange(n), (30, 1)), axis=1).astype(float)
+    for values in (tf.constant(x), tf.constant(x, tf.float32)):
+        p = sorting_network(values, 1e-8).numpy()
+        assert np.allclose(p, np.eye(n)[x.astype(int)], atol=1e-5)
+
+
+def test_the_logits_of_the_sorting_network_are_finite_where_the_matrix_is_0() -> None:
+    x = np.random.default_rng(0).normal(size=(20, 12))
+    for scale in (1e4, 1e12, 1e30):
+        values = tf.constant(scale * x, tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            logits = sorting_network_logits(values, 1.0)
+        slope = tape.gradient(logits, values)
+        assert np.isfinite(logits).all() and np.isfinite(slope).all()
+        assert np.allclose(tf.reduce_sum(sorting_network(values, 1.0), axis=-1), 1, atol=1e-5)
+    assert (sorting_network(values, 1.0).numpy() == 0).any()
+
+
+@pytest.mark.parametrize("operator", [lap_sum_rank, sorting_network])
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_epsilon_that_is_not_above_0_is_refused(operator, wrong: float) -> None:
+    with pytest.raises(ValueError, match="epsilon must be above 0"):
+        operator(tf.zeros([3]), wrong)
+
+
 # What they take, and how they are run
+
+
+def by_network(x: tf.Tensor) -> tf.Tensor:
+    """Soft ranks: the means of the rows of the sorting network's matrix."""
+    p = sorting_network(x, 0.4)
+    return tf.linalg.matvec(p, tf.range(1, p.shape[-1] + 1, dtype=p.dtype))
+
+
+def in_network_order(x: tf.Tensor) -> tf.Tensor:
+    """An entry for each value of the network's matrix, with no sum that a half type would round."""
+    return sorting_network(x, 0.4)[..., 1]
 
 
 def in_blocks(x: tf.Tensor) -> tf.Tensor:
@@ -481,6 +653,8 @@ OPERATORS = {
     "in blocks": in_blocks,
     "exact": lambda x: perturbed_rank(x, 0.4, None),
     "sampled": lambda x: perturbed_rank(x, 0.4, 5, seed=(1, 2)),
+    "Laplace": lambda x: lap_sum_rank(x, 0.4),
+    "network": by_network,
 }
 SMOOTH = {name: OPERATORS[name] for name in OPERATORS if name != "rank"}
 operators = pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
@@ -570,6 +744,8 @@ def test_any_leading_shape(operator, shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("n", [6, 40])
 @smooth
 def test_half_types_are_computed_in_float32(operator, dtype: tf.DType, n: int) -> None:
+    if operator is by_network:
+        operator = in_network_order
     x = tf.constant(np.random.default_rng(n).normal(size=(3, n)), dtype)
     ranks, gradient = with_gradient(operator)(x)
     wide, wide_gradient = with_gradient(operator)(tf.cast(x, tf.float32))

@@ -86,7 +86,8 @@ def test_importing_ranking_registers_its_keras_classes_and_loads_no_other_room()
     program = (
         "import sys, keras, shuffle_to_learn.ranking\n"
         "for name in ('SoftRank', 'PerturbedRank', 'FastSoftRanking', 'PerturbedFenchelYoung',"
-        " 'RankMeanSquaredError', 'PermutationCrossEntropy', 'PartialRanks'):\n"
+        " 'RankMeanSquaredError', 'RankNet', 'ListMLE',"
+        " 'PermutationCrossEntropy', 'PartialRanks'):\n"
         "    assert keras.saving.get_registered_object(f'shuffle_to_learn>{name}'), name\n"
         "rooms = {m.split('.')[1] for m in sys.modules if m.startswith('shuffle_to_learn.')}\n"
         "assert rooms == {'ranking'}, rooms\n"

@@ -92,8 +92,8 @@ def in_rows(function: Callable[[tf.Tensor, int], tf.Tensor], values: tf.Tensor) 
 
     result = function(guarded(rows), n)
     further = result.shape[2:]
-    finite = tf.reshape(finite, [-1] + [1] * (result.shape.rank - 1))
-    result = tf.where(finite, result, tf.constant(math.nan, rows.dtype))
+    whole = tf.reshape(finite, [-1] + [1] * (result.shape.rank - 1))
+    result = tf.where(whole, result, tf.constant(math.nan, rows.dtype))
     shape = tf.concat([tf.shape(values), tf.constant(further.as_list(), tf.int32)], axis=0)
     result = tf.reshape(tf.cast(result, values.dtype), shape)
     return tf.ensure_shape(result, values.shape.concatenate(further))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from shuffle_to_learn.ranking.checks import in_rows, positive
@@ -11,6 +13,8 @@ from shuffle_to_learn.ranking.checks import in_rows, positive
 # The logarithm of an entry that no path has reached yet, below that of any entry in the end. Minus
 # infinity would give a gradient of NaN.
 _UNREACHED = -1e9
+# Differences of values, in epsilons, are bounded by this: its arc tangent is above 0 in float32.
+_FAR = 1e30
 
 
 def sorting_network(values: tf.Tensor, epsilon: float = 1.0) -> tf.Tensor:
@@ -39,62 +43,61 @@ def sorting_network(values: tf.Tensor, epsilon: float = 1.0) -> tf.Tensor:
     Cauchy's is a distribution with which every sorted value rises with every input. (They show it
     for the sorted values, not for the matrix.)
     """
-    return tf.exp(sorting_network_logits(values, epsilon))
+    epsilon = positive(epsilon)
+    return in_rows(lambda rows, n: tf.exp(_logits(rows, n, epsilon)), values)
 
 
 def sorting_network_logits(values: tf.Tensor, epsilon: float) -> tf.Tensor:
     """The logarithm of :func:`sorting_network`, finite where the matrix itself is 0 by rounding."""
     epsilon = positive(epsilon)
-
-    def logits(rows: tf.Tensor, n: int) -> tf.Tensor:
-        # An offset would cost precision; in the matrix it changes nothing.
-        x = (rows - tf.reduce_mean(rows, axis=-1, keepdims=True)) / epsilon
-        log_p = tf.where(tf.eye(n, dtype=tf.bool), tf.constant(0, x.dtype), _UNREACHED)
-        log_p = tf.zeros_like(x)[..., None] + log_p
-        for layer in range(n):
-            first, pairs = layer % 2, (n - layer % 2) // 2
-            if pairs:
-                x, log_p = _compare(x, log_p, first, pairs)
-        return log_p
-
-    return in_rows(logits, values)
+    return in_rows(lambda rows, n: _logits(rows, n, epsilon), values)
 
 
-def _compare(x: tf.Tensor, log_p: tf.Tensor, first: int, pairs: int) -> tuple[tf.Tensor, tf.Tensor]:
+def _logits(rows: tf.Tensor, n: int, epsilon: float) -> tf.Tensor:
+    """The logarithm of the matrix of each row, shape (batch, n, n)."""
+    # An offset would cost precision; in the matrix it changes nothing.
+    x = rows - tf.reduce_mean(rows, axis=-1, keepdims=True)
+    log_p = tf.where(tf.eye(n, dtype=tf.bool), tf.constant(0, x.dtype), _UNREACHED)
+    log_p += 0 * x[..., None]  # a matrix for each row; of one value the gradient is 0, not None
+
+    def two_layers(x: tf.Tensor, log_p: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return _compare(*_compare(x, log_p, epsilon, 0), epsilon, 1)
+
+    # A loop, since XLA takes minutes over 20 layers in a row.
+    x, log_p = tf.while_loop(lambda *_: True, two_layers, (x, log_p), maximum_iterations=n // 2)
+    return _compare(x, log_p, epsilon, 0)[1] if n % 2 else log_p
+
+
+def _compare(
+    x: tf.Tensor, log_p: tf.Tensor, epsilon: float, first: int
+) -> tuple[tf.Tensor, tf.Tensor]:
     """One layer: soft swaps of neighbours.
 
     Args:
-        x: values over epsilon, shape (batch, n).
-        log_p: the matrix up to here, shape (batch, n, n).
+        x: the values in their places, shape (batch, n).
+        log_p: the logarithm of the matrix up to here, shape (batch, n, n).
+        epsilon: scale of the Cauchy distribution, > 0.
         first: the place of the first value that is compared, 0 or 1.
-        pairs: how many pairs there are.
 
     Returns:
         Both after the layer.
     """
+    n = x.shape[-1]
+    partner = np.arange(n)
+    low = np.arange(first, n - 1, 2)
+    partner[low], partner[low + 1] = low + 1, low  # a place without a partner is its own
 
-    def split(t: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        end = first + 2 * pairs
-        return t[..., first:end:2], t[..., first + 1 : end : 2]
+    @tf.custom_gradient
+    def of_partner(t: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        return tf.gather(t, partner, axis=-1), of_partner  # an exchange is its own transpose
 
-    def join(before: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
-        both = tf.stack([low, high], axis=-1)
-        both = tf.reshape(both, tf.concat([tf.shape(low)[:-1], [2 * pairs]], axis=0))
-        end = first + 2 * pairs
-        return tf.concat([before[..., :first], both, before[..., end:]], axis=-1)
-
-    a, b = split(x)
-    # 1/2 + atan(b - a) / pi, accurate in both tails.
-    stay = tf.atan2(tf.ones_like(a), a - b) / math.pi
-    swap = tf.atan2(tf.ones_like(a), b - a) / math.pi
-    x = join(x, stay * a + swap * b, swap * a + stay * b)
-    log_a, log_b = split(log_p)
+    other = of_partner(x)
+    lead = (other - x) / epsilon * (partner - np.arange(n))
+    lead = tf.clip_by_value(lead, -_FAR, _FAR)
+    # 1/2 + atan(lead) / pi and 1 less that, accurate in both tails.
+    stay = tf.atan2(tf.ones_like(x), -lead) / math.pi
+    swap = tf.atan2(tf.ones_like(x), lead) / math.pi
     log_stay, log_swap = tf.math.log(stay)[..., None, :], tf.math.log(swap)[..., None, :]
-    low = _log_sum(log_stay + log_a, log_swap + log_b)
-    high = _log_sum(log_swap + log_a, log_stay + log_b)
-    return x, join(log_p, low, high)
-
-
-def _log_sum(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """log(exp(a) + exp(b))."""
-    return tf.reduce_logsumexp(tf.stack([a, b]), axis=0)
+    a, b = log_stay + log_p, log_swap + of_partner(log_p)
+    most = tf.stop_gradient(tf.maximum(a, b))
+    return stay * x + swap * other, most + tf.math.log(tf.exp(a - most) + tf.exp(b - most))
