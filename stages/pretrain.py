@@ -3,8 +3,11 @@
 Reads the features of the dataset; writes cfn.keras, history.csv (every epoch: loss, partial ranks
 and the spread of the scores in units of the method's epsilon, in training and on held-out inputs;
 in training also the share of zeros in the gradient by the scores; wrong ranks with both high: the
-method is saturated, raise its epsilon) and pretext.json (loss and partial ranks on held-out inputs
-at the end). After each epoch the state is kept in a checkpoint: a run that was killed continues
+method is saturated, raise its epsilon) and pretext.json (how the network does on held-out inputs at
+the end). Held-out partial ranks and Kendall's tau are over all n! orders for every method, and
+fixed_set is the share of inputs told right where every network picks among the same orders, those
+of the fixed permutations; the loss and the spread, and all of training, are on the method's own
+orders. After each epoch the state is kept in a checkpoint: a run that was killed continues
 from it, to the same result. TensorBoard: tensorboard --logdir data/tensorboard.
 """
 
@@ -23,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shuffle_to_learn.pretext.permutations import max_hamming_permutations
 from shuffle_to_learn.slicing import Slicing
 from study import cli
 from study.errors import InputError
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
 
 History = list[dict[str, Any]]
 COLUMNS = ["epoch", "learning_rate", "loss", "partial_ranks", "score_spread", "zero_gradients"]
-COLUMNS += ["valid_loss", "valid_partial_ranks", "valid_score_spread"]
+COLUMNS += ["valid_loss", "valid_partial_ranks", "valid_kendall_tau", "valid_score_spread"]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -48,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     pretraining = build(args, params, key, len(train))
     say_what_is_cut_off(Slicing.parse(key.slicing), study.shape)
     history = run_epochs(args, params, key, pretraining, train, valid)
-    write(params, key, pretraining, history)
+    write(params, key, pretraining, history, valid)
 
 
 def build(args: Namespace, params: Params, key: EncoderKey, inputs: int) -> Pretraining:
@@ -142,10 +146,16 @@ def run_epochs(
     return history
 
 
-def write(params: Params, key: EncoderKey, pretraining: Pretraining, history: History) -> None:
+def write(
+    params: Params, key: EncoderKey, pretraining: Pretraining, history: History, valid: np.ndarray
+) -> None:
     """Write the network, its history and its held-out metrics; the checkpoint goes."""
-    paths, last = params.layout, history[-1]
-    metrics = {"partial_ranks": last["valid_partial_ranks"], "loss": last["valid_loss"]}
+    paths, last, study = params.layout, history[-1], params.study(key.modality)
+    metrics = {name: last[f"valid_{name}"] for name in ("partial_ranks", "kendall_tau")}
+    slicing = pretraining.slicing
+    orders = max_hamming_permutations(slicing.patches, study.fixed_orders(slicing))
+    metrics["fixed_set"] = pretraining.told_among(valid, orders)
+    metrics["loss"] = last["valid_loss"]
     save_model(paths.model(key), pretraining.model)
     write_rows(paths.history(key), COLUMNS, history)
     write_json(paths.pretext(key), {**params.identity(key), "metrics": metrics})
@@ -153,7 +163,7 @@ def write(params: Params, key: EncoderKey, pretraining: Pretraining, history: Hi
     print(
         f"pretrain {key}: {pretraining.epochs} epochs, partial ranks "
         f"{last['valid_partial_ranks']:.3f} on held-out inputs "
-        f"(chance {1 / pretraining.slicing.patches:.3f})",
+        f"(chance {1 / slicing.patches:.3f})",
         file=sys.stderr,
     )
 

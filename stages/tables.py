@@ -48,6 +48,7 @@ from study.names import (
 from study.outputs import Table, tables
 from study.params import Params, Study
 from study.results import (
+    PRETEXT_METRICS,
     Design,
     crossed_values,
     design_of,
@@ -100,7 +101,7 @@ def measures(params: Params, plan: Table) -> list[tuple[str, str, int | None]]:
         for examples in shown(params, plan)
     ]
     if plan.blocks != "classifier":
-        columns.append(("pretext", "partial_ranks", None))
+        columns += [("pretext", metric, None) for metric in PRETEXT_METRICS]
     return columns
 
 
@@ -177,9 +178,9 @@ def caption(params: Params, plan: Table) -> list[str]:
     rows = blocks(study, plan)
     run = [design(study, block) for block in rows]
     least = min((len(part.seeds) for part in run), default=len(study.seeds))
-    patches = [Slicing.parse(row.slicing).patches for block in rows for row in block]
+    slicings = [Slicing.parse(row.slicing) for block in rows for row in block]
     shown_measures = [measure_of(task, metric) for task, metric, _ in measures(params, plan)]
-    orders = study.method.fixed_permutations if "fixed_permutations" in study.methods else None
+    orders = list(dict.fromkeys(study.fixed_orders(slicing) for slicing in slicings))
     missing = [n for n in plan.examples if n not in down.n_examples]
     text = render(
         "caption.txt.j2",
@@ -193,8 +194,9 @@ def caption(params: Params, plan: Table) -> list[str]:
         nearest=list(dict.fromkeys(nearest(down.n_examples, n) for n in missing)),
         units={measure.label: measure.unit for measure in shown_measures if measure.unit},
         auc=any("auc" in study.metrics[task] for task in down.tasks),
-        chances=list(dict.fromkeys(f"{1 / n:.3f}" for n in patches)),
-        orders=orders.permutations if orders else None,
+        chances=list(dict.fromkeys(f"{1 / slicing.patches:.3f}" for slicing in slicings)),
+        orders=orders,
+        told_by_chance=[f"{1 / count:.3f}" for count in orders],
         seeds=count(least, "upstream seed"),
         draws=count(min((part.replicates for part in run), default=0), "draw"),
         caution=caution(least),

@@ -89,6 +89,9 @@ def sections(params: Params, stage: str, **identity: str) -> list[str]:
             names = [f"{modality}.{stage}"]
         return [*names, f"{modality}.shards"]
     names = [section.format(**identity) for section in SECTIONS[stage]]
+    if stage == "pretrain" and study.method.fixed_permutations is not None:
+        # Every network is asked to tell these orders apart.
+        names.append(f"{modality}.method.fixed_permutations.permutations")
     if stage == "join" and hasattr(study.features, "max_rejected"):
         names.append(f"{modality}.{study.extraction}.max_rejected")
     return names

@@ -19,7 +19,7 @@ COLUMNS = {
     "task": "what is asked; pretext: the patches' places",
     "n_examples": "labelled examples",
     "replicate": "the draw of examples: each seed has its own, the same for every method",
-    "metric": "accuracy, partial_ranks and auc: the higher the better; mse: the lower the better",
+    "metric": "mse and loss: the lower the better; all others: the higher the better",
     "value": "the score",
     "mean": "over the seeds and draws",
     "ci_low": "lower limit of the 95 % interval over seeds (Student)",

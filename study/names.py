@@ -80,6 +80,12 @@ MEASURES = {
     ("pretext", "partial_ranks"): Measure(
         "Partial ranks", True, 3, "the share of shuffled patches put in their right place"
     ),
+    ("pretext", "kendall_tau"): Measure(
+        "Kendall's tau", True, 3, "the rank correlation of predicted and true places; 0 is chance"
+    ),
+    ("pretext", "fixed_set"): Measure(
+        "Orders told", True, 3, "the share of shuffles told from the others of a fixed set"
+    ),
 }
 
 ART = (

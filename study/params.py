@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
@@ -179,6 +180,11 @@ class Study(Section):
         method = METHODS[name](slicing.patches, **settings)
         _ = method.outputs  # fixed permutations are chosen here
         return method
+
+    def fixed_orders(self, slicing: Slicing) -> int:
+        """The size of the set that fixed permutations learn from; all networks are asked for it."""
+        fixed = self.method.fixed_permutations
+        return min(fixed.permutations if fixed else 100, math.factorial(slicing.patches))
 
     def learning_rate(self, method: str) -> float:
         """The learning rate of a method; 0 for one that is not trained."""

@@ -18,6 +18,8 @@ from study.paths import EncoderKey
 IDENTITY = ["modality", "dataset", "slicing", "method", "upstream_seed"]
 SCORES = [*IDENTITY, "classifier", "task", "n_examples", "replicate", "metric", "value"]
 PRETEXT = [*IDENTITY, "metric", "value"]
+PRETEXT_METRICS = ("partial_ranks", "kendall_tau", "fixed_set")
+"""What every network that orders patches is measured by, as the tables show it."""
 
 
 def identity(params: Params, key: EncoderKey) -> tuple[str | int, ...]:
@@ -62,7 +64,7 @@ def check_scores(
 def check_pretext(
     table: pd.DataFrame, params: Params, encoders: Sequence[EncoderKey], path: Path, made_by: str
 ) -> pd.DataFrame:
-    """The held-out pretext metrics of these encoders; each must have its partial ranks.
+    """The held-out pretext metrics of these encoders; each must have those of the tables.
 
     Raises:
         InputError: where that is not so, or a value is not finite.
@@ -73,7 +75,7 @@ def check_pretext(
     for key in encoders:
         who = identity(params, key)
         metrics = [row[-1] for row in present if row[:-1] == who]
-        expected += [(*who, metric) for metric in dict.fromkeys(["partial_ranks", *metrics])]
+        expected += [(*who, metric) for metric in dict.fromkeys([*PRETEXT_METRICS, *metrics])]
     unasked = sorted(set(present) - set(expected), key=str)
     if unasked:
         raise InputError(

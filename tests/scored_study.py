@@ -178,7 +178,8 @@ def _make_encoder(params: Params, e: EncoderKey) -> None:
             main += rows
     _write_csv(layout.scores(e), pd.DataFrame(main))
     ranks = expected_ranks(e)
-    metrics = {"partial_ranks": ranks, "loss": 1.5}
+    metrics = {"partial_ranks": ranks, "kendall_tau": ranks - 0.1, "fixed_set": ranks / 2}
+    metrics["loss"] = 1.5
     layout.pretext(e).parent.mkdir(parents=True, exist_ok=True)
     layout.pretext(e).write_text(json.dumps(identity | {"metrics": metrics}))
     if e.method != "random":

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import log_expit, logsumexp
-from scipy.stats import norm, rankdata
+from scipy.stats import kendalltau, norm, rankdata
 
 from shuffle_to_learn.ranking import losses, perturbed_rank, rank, soft_rank
 from shuffle_to_learn.ranking.perturbed import perturb
@@ -396,6 +396,18 @@ def test_partial_ranks_is_the_share_of_right_places() -> None:
     result = losses.partial_ranks(tf.constant(RANKS), tf.constant(guess))
     assert np.allclose(result, [0.6, 0.6, 0.0])
     assert np.allclose(losses.partial_ranks(RANKS, rank(tf.constant(RANKS * 0.3))), 1.0)
+
+
+@pytest.mark.parametrize("n", [2, 5, 20])
+def test_kendall_tau_is_that_of_scipy(n: int) -> None:
+    rng = np.random.default_rng(n)
+    ranks, guess = rng.permuted(np.tile(np.arange(1, n + 1), (2, 30, 1)), axis=2)
+    expected = [kendalltau(a, b).statistic for a, b in zip(ranks, guess, strict=True)]
+    assert np.allclose(losses.kendall_tau(ranks, tf.constant(guess)), expected, atol=1e-6)
+    assert np.allclose(losses.kendall_tau(ranks, ranks), 1)
+    assert np.allclose(losses.kendall_tau(ranks, n + 1 - ranks), -1)
+    with pytest.raises(ValueError, match="ranks of shape"):
+        losses.kendall_tau(ranks, guess[0])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int64"])

@@ -173,6 +173,7 @@ def test_samples_are_permutations(name: str) -> None:
     "name", [*(n for n in METHODS if n != "fixed_permutations"), DOCUMENTED], indirect=True
 )
 def test_all_permutations_are_equally_likely(name: str) -> None:
+    assert make(name).all_orders
     orders = make(name).sample(24_000, SEED).numpy()
     rows, counts = np.unique(orders, axis=0, return_counts=True)
     assert len(rows) == 24
@@ -181,6 +182,7 @@ def test_all_permutations_are_equally_likely(name: str) -> None:
 
 def test_the_fixed_permutations_are_equally_likely() -> None:
     method = make("fixed_permutations")
+    assert not method.all_orders
     rows, counts = np.unique(method.sample(12_000, SEED), axis=0, return_counts=True)
     assert {tuple(r) for r in rows} == {tuple(r) for r in max_hamming_permutations(N, 12)}
     assert chisquare(counts).pvalue > 0.001
@@ -210,6 +212,40 @@ def test_following_the_gradient_leads_to_the_ranks(name: str) -> None:
         scores.assign_sub(0.3 * tape.gradient(loss, scores))
     assert losses.partial_ranks(orders + 1, before).numpy().mean() < 0.5
     assert losses.partial_ranks(orders + 1, method.predict(scores)).numpy().mean() > 0.95
+
+
+@every_method
+def test_an_order_is_told_among_a_set(name: str) -> None:
+    """By perfect scores; and by any scores it is that of a search through the whole set."""
+    method, orders = make(name), max_hamming_permutations(N, 12)
+    applied = np.random.default_rng(0).integers(12, size=40)
+    right = tf.constant(perfect(method, orders[applied]), tf.float32)
+    told = method.among(right, orders)
+    assert told.dtype == tf.int32 and np.array_equal(told, applied)
+
+    scores = np.random.default_rng(1).normal(size=(40, method.outputs)).astype(np.float32)
+    if name == "fixed_permutations":
+        expected = scores.argmax(axis=1)
+    elif name == "position_classification":  # the likeliest of the set
+        logs = log_softmax(scores.reshape(40, N, N), axis=-1)
+        expected = [max(range(12), key=lambda m: x[range(N), orders[m]].sum()) for x in logs]
+    else:  # the ranks nearest to the scores, wherever these are
+        scores += 1000
+        expected = np.square(scores[:, None] - 1000.0 - orders).sum(axis=-1).argmin(axis=1)
+    assert np.array_equal(method.among(tf.constant(scores), orders), expected)
+    assert len(set(expected)) > 3
+    some = orders[[7, 2, 5]]
+    assert (
+        np.asarray(method.among(tf.constant(perfect(method, some), tf.float32), some)) == [0, 1, 2]
+    ).all()
+
+
+def test_fixed_permutations_know_no_other_orders() -> None:
+    method = make("fixed_permutations")
+    known = {tuple(order) for order in max_hamming_permutations(N, 12)}
+    other = next(o for o in itertools.permutations(range(N)) if o not in known)
+    with pytest.raises(ValueError, match="not one of the fixed permutations"):
+        method.among(tf.zeros([2, 12]), np.array([other]))
 
 
 def test_the_ranking_methods_use_their_own_settings() -> None:

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.stats import kendalltau
 
 from shuffle_to_learn.models.cfn import build_cfn
 from shuffle_to_learn.patches import cut, reorder, shift_channels, some_grey
 from shuffle_to_learn.pretext.methods import METHODS, MeanSquaredError
+from shuffle_to_learn.pretext.permutations import max_hamming_permutations
 from shuffle_to_learn.pretext.pretraining import Pretraining
 from shuffle_to_learn.ranking import losses
 from shuffle_to_learn.slicing import Slicing
@@ -27,6 +29,8 @@ SETTINGS = {
     "fast_soft_ranking": {"epsilon": 1.0},
     "perturbed_fy": {"epsilon": 1.0},
 }
+FIXED = max_hamming_permutations(4, 8)
+"""The orders of the fixed permutations."""
 TRAINED = [name for name in METHODS if name != "random"]
 
 
@@ -136,8 +140,13 @@ def test_every_method_learns_an_easy_task(name: str) -> None:
     epochs = [training.run_epoch(TRAIN) for _ in range(8)]
     after = training.evaluate(HELD_OUT)
     assert before["partial_ranks"] < 0.5  # by chance 0.25
-    assert after["partial_ranks"] > 0.7
     assert epochs[-1]["partial_ranks"] > 0.7
+    assert training.told_among(HELD_OUT, FIXED) > 0.8  # by chance 0.125
+    if training.method.all_orders:
+        assert after["partial_ranks"] > 0.7
+        assert after["kendall_tau"] > 0.6
+    else:  # it answers with one of its 8 orders of 24
+        assert 0.3 < after["partial_ranks"] < 0.8
     assert after["loss"] < 0.7 * before["loss"]
     assert epochs[-1]["loss"] < epochs[0]["loss"]
 
@@ -332,6 +341,67 @@ def test_evaluation_is_the_same_at_every_call_and_weighs_examples_alike() -> Non
     right = losses.partial_ranks(orders + 1, recorder.predict(scores))
     assert first["loss"] == pytest.approx(float(np.mean(loss)), rel=1e-5)
     assert first["partial_ranks"] == pytest.approx(float(np.mean(right)), rel=1e-5)
+    ranks = zip(orders + 1, recorder.predict(scores).numpy(), strict=True)
+    tau = np.mean([kendalltau(*pair).statistic for pair in ranks])
+    assert first["kendall_tau"] == pytest.approx(tau, abs=1e-6)
+
+
+def watched(training: Pretraining) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The orders that held-out inputs are shuffled by from now on, and the scores."""
+    orders, scores, inner = [], [], training._shuffled_scores
+
+    def watch(inputs, by):
+        orders.append(np.asarray(by))
+        scores.append(inner(inputs, by).numpy())
+        return scores[-1]
+
+    training._shuffled_scores = watch
+    return orders, scores
+
+
+def test_partial_ranks_are_over_all_orders_for_every_method() -> None:
+    """Those that other methods are asked for, too; the loss is on the method's own orders."""
+    inputs = pictures(120, 2)
+    fixed, other = make("fixed_permutations"), make("mse")
+    fixed.run_epoch(TRAIN)
+    orders, scores = watched(fixed)
+    record = fixed.evaluate(inputs)
+    own, every = orders
+    known = {tuple(order) for order in FIXED}
+    assert {tuple(order) for order in own} == known
+    assert len({tuple(order) for order in every}) == 24
+    answers = FIXED[scores[1].argmax(axis=1)]
+    assert record["partial_ranks"] == pytest.approx((answers == every).mean(), abs=1e-6)
+    loss = fixed.method.loss(tf.constant(own), tf.constant(scores[0]), None)
+    assert record["loss"] == pytest.approx(float(np.mean(loss)), rel=1e-5)
+
+    orders, _ = watched(other)
+    other.evaluate(inputs)
+    (same_orders,) = orders  # one pass is enough
+    assert np.array_equal(same_orders, every)
+
+
+def test_the_share_told_among_a_set_is_that_of_a_search() -> None:
+    shuffles = []
+    for name in ("mse", "position_classification", "fixed_permutations"):
+        training = make(name)
+        for _ in range(3):
+            training.run_epoch(TRAIN)
+        orders, scores = watched(training)
+        found = training.told_among(HELD_OUT, FIXED, batch_size=20)
+        applied, rows = np.concatenate(orders), np.concatenate(scores)
+        if name == "mse":
+            sums = rows @ (FIXED + 1).T
+        elif name == "fixed_permutations":
+            sums = rows
+        else:
+            sums = np.array([[x[range(4), o].sum() for o in FIXED] for x in rows.reshape(-1, 4, 4)])
+        right = (FIXED[sums.argmax(axis=1)] == applied).all(axis=1)
+        assert found == right.mean() and right.any()
+        assert training.told_among(HELD_OUT, FIXED, batch_size=20) == found
+        shuffles.append(applied)
+    assert {tuple(order) for order in shuffles[0]} == {tuple(order) for order in FIXED}
+    assert all(np.array_equal(shuffles[0], other) for other in shuffles[1:])
 
 
 @pytest.mark.parametrize(
@@ -399,7 +469,7 @@ def test_the_spread_is_that_of_the_scores_in_the_methods_scale(kind, scale: floa
     held_out = np.concatenate(recorder.scores)
     assert held_out.shape == (50, 4)
     assert record["score_spread"] == pytest.approx(np.ptp(held_out, axis=1).mean() / scale, 1e-5)
-    assert set(record) == {"loss", "partial_ranks", "score_spread"}
+    assert set(record) == {"loss", "score_spread", "partial_ranks", "kendall_tau"}
 
 
 def test_the_share_of_zero_gradients_is_counted() -> None:

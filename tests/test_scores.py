@@ -52,7 +52,7 @@ def test_scores_holds_every_row_once_in_the_order_of_the_params_file(study: Path
             original = original.reset_index(drop=True)
         pd.testing.assert_frame_equal(rows[same.all(axis=1)].reset_index(drop=True), original)
     pretext = pd.read_csv(params.layout.all_pretext)
-    assert dict(pretext["modality"].value_counts()) == {"audio": 38, "video": 60, "images": 20}
+    assert dict(pretext["modality"].value_counts()) == {"audio": 76, "video": 120, "images": 40}
     assert list(pretext.columns)[-3:] == ["upstream_seed", "metric", "value"]
 
 
@@ -116,7 +116,8 @@ def test_scores_refuses_damaged_scores(fresh: Path, modality: str, how: str, mes
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"metrics": {"loss": 1.0}}, "lacks a score .*metric partial_ranks"),
+        ({"metrics": {"loss": 1.0}}, "lacks 3 scores .*metric partial_ranks"),
+        ({"metrics": {"partial_ranks": 0.4, "fixed_set": 0.1}}, "lacks a score .*kendall_tau"),
         ({"metrics": {"partial_ranks": float("nan")}}, "partial_ranks is nan, not a finite number"),
         ({"metrics": {"partial_ranks": "0.4"}}, "not a finite number"),
         ({"metrics": None}, "holds no metrics"),

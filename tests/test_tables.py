@@ -29,6 +29,15 @@ from study.loading import load_params
 from study.paths import EncoderKey
 from study.results import nearest
 
+PRETEXT = ["Partial ranks", "Kendall's tau", "Orders told"]
+
+
+def test_the_fixed_set_is_no_larger_than_there_are_orders(tmp_path: Path) -> None:
+    params = make_study(tmp_path, without=["audio"], video={"slicings": ["frames-20", "frames-4"]})
+    words = " ".join(tables.caption(load_params(params), plan(3)))
+    assert "among the same 100 or 24 orders, those of fixed permutations" in words
+    assert "(chance: 0.010, 0.042)" in words
+
 
 def test_table1_marks_the_best_and_those_alike(study: Path) -> None:
     rows = table(study, 1)
@@ -38,6 +47,8 @@ def test_table1_marks_the_best_and_those_alike(study: Path) -> None:
         ("pitch", "mse"),
         ("pitch_class", "accuracy"),
         ("pretext", "partial_ranks"),
+        ("pretext", "kendall_tau"),
+        ("pretext", "fixed_set"),
     }
     best = rows[rows["best"]].set_index(["task", "metric"])["method"].to_dict()
     assert best["instrument", "accuracy"] == "perturbed_fy"
@@ -94,17 +105,22 @@ def test_table_values(
 
 
 @pytest.mark.parametrize(("number", "modality"), [(1, "audio"), (3, "video"), (4, "images")])
-def test_partial_ranks_of_a_table(study: Path, number: int, modality: str) -> None:
-    rows = table(study, number).query("task == 'pretext'").set_index(["slicing", "method"])
+def test_pretext_metrics_of_a_table(study: Path, number: int, modality: str) -> None:
+    rows = table(study, number).query("task == 'pretext'")
+    assert list(dict.fromkeys(rows["metric"])) == ["partial_ranks", "kendall_tau", "fixed_set"]
+    rows = rows.set_index(["slicing", "method", "metric"])
     params = load_params(study)
     seeds = params.study(modality).seeds
     for slicing in params.study(modality).slicings:
         for method in ("random", "mse", "perturbed_fy"):
             ranks = [expected_ranks(EncoderKey(modality, slicing, method, seed)) for seed in seeds]
-            row = rows.loc[(slicing, method)]
-            assert row["mean"] == pytest.approx(np.mean(ranks), abs=1e-7)
-            assert (row["n_seeds"], row["n_replicates"]) == (len(seeds), 1)
-            assert pd.isna(row["n_examples"])
+            mean = np.mean(ranks)
+            expected = {"partial_ranks": mean, "kendall_tau": mean - 0.1, "fixed_set": mean / 2}
+            for metric, value in expected.items():
+                row = rows.loc[(slicing, method, metric)]
+                assert row["mean"] == pytest.approx(value, abs=1e-7)
+                assert (row["n_seeds"], row["n_replicates"]) == (len(seeds), 1)
+                assert pd.isna(row["n_examples"])
 
 
 def test_methods_alike_are_marked(fresh: Path) -> None:
@@ -158,23 +174,24 @@ def test_table3_has_a_block_a_number_of_frames(study: Path) -> None:
     rows = table(study, 3)
     assert list(dict.fromkeys(rows["slicing"])) == ["frames-20", "frames-10", "frames-5"]
     assert set(rows["n_examples"].dropna()) == {3000}
-    assert len(rows) == 3 * 2 * 5
+    assert len(rows) == 3 * 4 * 5
     blocks = tables.cells(rows, plan(3))
     assert [block["name"] for block in blocks] == ["20 frames", "10 frames", "5 frames"]
     for block in blocks:
         heads = [column["label"] for column in block["columns"]]
-        assert heads == ["Action accuracy", "Partial ranks"]
+        assert heads == ["Action accuracy", *PRETEXT]
     words = text(study, "tables/table3.md")
     places = [words.index(f"*{n} frames*\n") for n in (20, 10, 5)]
     assert places == sorted(places)
     assert words.startswith("**Table 3.** Video, embedded dataset motions, not Something-Something")
     assert "3-layer MLP with 3000 labelled examples" in words
     assert "(chance: 0.050, 0.100, 0.200)" in words and "AUC" not in words
+    assert "among the same 100 orders, those of fixed permutations (chance: 0.010)" in words
     fragment = text(study, "tables/table3.html")
     assert fragment.count("<table") == 3
     for n in (20, 10, 5):  # in a caption, which a narrow page shows too
         assert re.search(rf'<strong class="slicing">{n} frames</strong>\s*</caption>', fragment)
-    assert r"\multicolumn{3}{@{}l}{20 frames}" in text(study, "tables/table3.tex")
+    assert r"\multicolumn{5}{@{}l}{20 frames}" in text(study, "tables/table3.tex")
 
 
 def test_table4_has_a_column_a_count(study: Path) -> None:
@@ -184,10 +201,10 @@ def test_table4_has_a_column_a_count(study: Path) -> None:
     assert [column["label"] for column in block["columns"]] == [
         "Mean AUC, 1000 examples",
         "Mean AUC, 3000 examples",
-        "Partial ranks",
+        *PRETEXT,
     ]
     words = text(study, "tables/table4.md")
-    assert "Mean AUC, 1000 examples ↑ | Mean AUC, 3000 examples ↑ | Partial ranks ↑" in words
+    assert "Mean AUC, 1000 examples ↑ | Mean AUC, 3000 examples ↑ | Partial ranks ↑ | " in words
     for part in (
         "**Table 4.** Images, embedded dataset scenes, not ImageNet or VOC",
         "scored by a linear classifier with 1000 and 3000 labelled examples",
@@ -200,7 +217,7 @@ def test_table4_has_a_column_a_count(study: Path) -> None:
     fragment = text(study, "tables/table4.html")
     assert 'data-label="Mean AUC, 3000 examples&nbsp;↑"' in fragment
     tex = text(study, "tables/table4.tex")
-    assert " & Mean AUC & Mean AUC & Partial \\\\" in tex
+    assert " & Mean AUC & Mean AUC & Partial & Kendall's & Orders \\\\" in tex
     assert r"1000 examples $\uparrow$ & 3000 examples $\uparrow$" in tex
 
 
@@ -275,7 +292,7 @@ def test_table_says_what_stands_in_for_the_papers_counts(tmp_path: Path) -> None
             assert said in words and words.count("not run") == 1
         assert set(table(params, number)["n_examples"].dropna()) == counts
     (block,) = tables.cells(table(params, 4), plan(4))  # 40 stands in for both counts
-    assert [column["label"] for column in block["columns"]] == ["Mean AUC", "Partial ranks"]
+    assert [column["label"] for column in block["columns"]] == ["Mean AUC", *PRETEXT]
 
 
 @pytest.mark.parametrize(
@@ -337,7 +354,7 @@ def test_escapes_labels(monkeypatch: pytest.MonkeyPatch, study: Path, number: in
     assert r"\<b\>50%&$x\_1$\|\{a\}" in words
 
 
-@pytest.mark.parametrize(("number", "columns", "blocks"), [(1, 5, 1), (3, 2, 3), (4, 3, 1)])
+@pytest.mark.parametrize(("number", "columns", "blocks"), [(1, 7, 1), (3, 4, 3), (4, 5, 1)])
 def test_latex_has_as_many_cells_in_every_row(
     study: Path, number: int, columns: int, blocks: int
 ) -> None:

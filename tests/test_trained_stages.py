@@ -17,6 +17,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util.tensor_util import make_ndarray
 from trained_study import STAGES, made, names_of_outputs, settings
 
+from shuffle_to_learn.pretext.methods import METHODS
+from shuffle_to_learn.pretext.permutations import max_hamming_permutations
+from shuffle_to_learn.pretext.pretraining import Pretraining
+from shuffle_to_learn.slicing import Slicing
 from stages import pretrain
 
 
@@ -27,7 +31,7 @@ def test_the_outputs_are_those_of_the_design(outputs: dict[str, bytes]) -> None:
 def test_the_history_has_every_epoch(done: TinyStudy) -> None:
     history = pd.read_csv(done.layout.history(done.encoder()))
     trained = ["learning_rate", "loss", "partial_ranks", "score_spread", "zero_gradients"]
-    held_out = ["valid_loss", "valid_partial_ranks", "valid_score_spread"]
+    held_out = ["valid_loss", "valid_partial_ranks", "valid_kendall_tau", "valid_score_spread"]
     assert list(history.columns) == ["epoch", *trained, *held_out]
     assert list(history["epoch"]) == [0, 1, 2, 3]  # 0 is the untrained network, held out only
     assert history.loc[0, trained].isna().all()
@@ -55,8 +59,13 @@ def test_the_pretext_scores_are_the_last_epochs(done: TinyStudy) -> None:
     pretext = json.loads(done.layout.pretext(done.encoder()).read_text())
     metrics = pretext.pop("metrics")
     assert metrics["partial_ranks"] == pytest.approx(history["valid_partial_ranks"].iloc[-1])
+    assert metrics["kendall_tau"] == pytest.approx(history["valid_kendall_tau"].iloc[-1])
     assert metrics["loss"] == pytest.approx(history["valid_loss"].iloc[-1])
-    assert set(metrics) == {"partial_ranks", "loss"}
+    assert set(metrics) == {"partial_ranks", "kendall_tau", "fixed_set", "loss"}
+    model, slicing = keras.saving.load_model(done.layout.model(done.encoder())), "frequency-5"
+    again = Pretraining(model, METHODS["mse"](5), Slicing.parse(slicing), epochs=0)
+    valid = np.load(done.layout.features("notes", "valid"))
+    assert metrics["fixed_set"] == again.told_among(valid, max_hamming_permutations(5, 10))
     assert list(pretext.items()) == [
         ("modality", "audio"),
         ("dataset", "notes"),

@@ -195,8 +195,8 @@ CHANGES = [
     (
         "a template",
         "study/resources/caption.txt.j2",
-        "(partial ranks: seeds alone)",
-        "(partial ranks: over seeds alone)",
+        "(the pretext task: seeds alone)",
+        "(the pretext task: over seeds alone)",
         {"tables", "site"},
     ),
     (

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:  # the fixed set is chosen without it
+    import tensorflow as tf
+
 ENUMERATE_UP_TO = 9
 CANDIDATES = 100_000
+
+
+def random_permutations(batch: int | tf.Tensor, n: int, seed: tf.Tensor) -> tf.Tensor:
+    """Permutations drawn from all n!, each as likely as another.
+
+    Args:
+        batch: how many.
+        n: number of elements.
+        seed: a stateless seed of two integers.
+
+    Returns:
+        int32, shape (batch, n), 0-based.
+    """
+    import tensorflow as tf
+
+    return tf.argsort(tf.random.stateless_uniform([batch, n], seed), axis=-1)
 
 
 def max_hamming_permutations(n: int, count: int, seed: int = 0) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import keras
 import numpy as np
@@ -13,12 +13,13 @@ from shuffle_to_learn import patches
 from shuffle_to_learn.models.adam import Adam
 from shuffle_to_learn.models.forward import forward
 from shuffle_to_learn.pretext.methods.base import Method
+from shuffle_to_learn.pretext.permutations import random_permutations
 from shuffle_to_learn.ranking import losses
 from shuffle_to_learn.slicing import Slicing
 
 _EVALUATION_SEED = 2**31 - 1  # one for all encoders, so that they see the same shuffles
-_EVALUATION_MEANS = ("loss", "partial_ranks", "score_spread")
-_TRAINING_MEANS = (*_EVALUATION_MEANS, "zero_gradients")
+_TRAINING_MEANS = ("loss", "partial_ranks", "score_spread", "zero_gradients")
+_EVALUATION_MEANS = ("loss", "score_spread", "partial_ranks", "kendall_tau")
 
 
 class Pretraining:
@@ -93,7 +94,7 @@ class Pretraining:
             self.optimizer = Adam(learning_rate)
             self.optimizer.build(model.trainable_variables)
         self._train_step = tf.function(self._distributed_step)
-        self._evaluate_batch = tf.function(self._evaluation, reduce_retracing=True)
+        self._shuffled_scores = tf.function(self._scores_of_centred, reduce_retracing=True)
 
     def steps_per_epoch(self, inputs: np.ndarray) -> int:
         """The number of training steps in an epoch; at least 1.
@@ -118,7 +119,7 @@ class Pretraining:
             progress: a progress callback, wrapped around the iteration over the steps.
 
         Returns:
-            The means over the epoch of ``loss``, ``partial_ranks`` and
+            The means over the epoch of ``loss``, ``partial_ranks`` (of the method's own orders) and
 
             * ``score_spread``: the largest score of an example less its smallest, in units of the
               method's ``scale`` (the scores of a method that classifies are its logits);
@@ -150,21 +151,53 @@ class Pretraining:
         return {**record, "learning_rate": rate}
 
     def evaluate(self, inputs: np.ndarray, batch_size: int = 250) -> dict[str, float]:
-        """Mean ``loss``, ``partial_ranks`` and ``score_spread``, as in :meth:`run_epoch`.
+        """What the network does on inputs that it was not trained on.
 
-        Inputs are shuffled the same way at every call.
+        Inputs are shuffled the same way at every call, and for every method that draws from all n!
+        orders.
 
         Args:
             inputs: as in :meth:`run_epoch`.
             batch_size: inputs at a time.
+
+        Returns:
+            The means of ``loss`` and ``score_spread``, as in :meth:`run_epoch`, on the method's own
+            orders; and of ``partial_ranks`` and ``kendall_tau``, the rank correlation of true and
+            predicted ranks in [-1, 1], on orders drawn from all n!, whatever the method.
         """
         totals = np.zeros(len(_EVALUATION_MEANS))
-        for start in range(0, len(inputs), batch_size):
-            batch = inputs[start : start + batch_size]
-            seed = tf.constant([_EVALUATION_SEED, start])
-            means = self._evaluate_batch(tf.constant(batch), seed).numpy()
-            totals += len(batch) * means.astype(float)
+        for batch, seeds in _batches(inputs, batch_size):
+            orders = self.method.sample(len(batch), seeds[1])
+            scores = self._shuffled_scores(batch, orders)
+            means = [self.method.loss(orders, scores, seeds[2]), self._spread(scores)]
+            if not self.method.all_orders:
+                orders = random_permutations(len(batch), self.slicing.patches, seeds[1])
+                scores = self._shuffled_scores(batch, orders)
+            ranks = orders + 1, self.method.predict(scores)
+            means += [losses.partial_ranks(*ranks), losses.kendall_tau(*ranks)]
+            totals += [len(batch) * float(tf.reduce_mean(values)) for values in means]
         return dict(zip(_EVALUATION_MEANS, (totals / len(inputs)).tolist(), strict=True))
+
+    def told_among(self, inputs: np.ndarray, orders: np.ndarray, batch_size: int = 250) -> float:
+        """The share of inputs whose order is told from the others of a set; by chance 1/m.
+
+        Inputs are shuffled by orders drawn from the set, the same way at every call and for every
+        method.
+
+        Args:
+            inputs: as in :meth:`run_epoch`.
+            orders: the set, 0-based permutations, int32, shape (m, n); for a method that knows only
+                some orders, a part of these.
+            batch_size: inputs at a time.
+        """
+        told = 0
+        for batch, seeds in _batches(inputs, batch_size):
+            applied = tf.random.stateless_uniform(
+                [len(batch)], seeds[1], minval=0, maxval=len(orders), dtype=tf.int32
+            )
+            scores = self._shuffled_scores(batch, tf.gather(orders, applied))
+            told += int(tf.math.count_nonzero(self.method.among(scores, orders) == applied))
+        return told / len(inputs)
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that training changes, as arrays: the argument of :meth:`restore`."""
@@ -193,20 +226,29 @@ class Pretraining:
             rate *= 0.5 * (1.0 + math.cos(math.pi * step / total))
         return rate
 
-    def _forward(
-        self, inputs: tf.Tensor, seed: tf.Tensor, *, training: bool
-    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """The scores, and the means named in _EVALUATION_MEANS."""
+    def _spread(self, scores: tf.Tensor) -> tf.Tensor:
+        """The spread of each example's scores, in units of the method's scale."""
+        spread = tf.reduce_max(scores, axis=-1) - tf.reduce_min(scores, axis=-1)
+        return spread / self.method.scale
+
+    def _scores_of_centred(self, inputs: tf.Tensor, orders: tf.Tensor) -> tf.Tensor:
+        """The scores of inputs as they are, each patch centred in its cell, shuffled by orders."""
+        x = patches.cut(patches.with_channels(inputs), self.slicing, self.gap)
+        shuffled = patches.as_images(patches.reorder(x, orders))
+        return forward(self.model, shuffled, training=False)
+
+    def _forward(self, inputs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """The scores of a training step, and the first three of the means in _TRAINING_MEANS."""
         seeds = tf.unstack(tf.random.split(seed, 3))
         x = patches.with_channels(inputs)
-        if training and self.grey_share:
+        if self.grey_share:
             x = patches.some_grey(patches.as_images(x), self.grey_share, seeds[0] + 101)
-        x = patches.cut(x, self.slicing, self.gap, seeds[0] if training else None)
-        if training and self.channel_shift:
+        x = patches.cut(x, self.slicing, self.gap, seeds[0])
+        if self.channel_shift:
             x = patches.shift_channels(x, self.channel_shift, seeds[0] + 102)
         orders = self.method.sample(tf.shape(x)[0], seeds[1])
         noise = seeds[2]
-        if training and self._replicas > 1:
+        if self._replicas > 1:
             # Every device draws for the whole batch, and goes on with its own part of it.
             context = tf.distribute.get_replica_context()
             replica = tf.convert_to_tensor(context.replica_id_in_sync_group)
@@ -214,15 +256,10 @@ class Pretraining:
             x, orders = (t[replica * size : (replica + 1) * size] for t in (x, orders))
             noise = noise + replica
         shuffled = patches.as_images(patches.reorder(x, orders))
-        scores = forward(self.model, shuffled, training=training)
-        loss = tf.reduce_mean(self.method.loss(orders, scores, noise))
+        scores = forward(self.model, shuffled, training=True)
+        loss = self.method.loss(orders, scores, noise)
         right = losses.partial_ranks(orders + 1, self.method.predict(scores))
-        spread = tf.reduce_max(scores, axis=-1) - tf.reduce_min(scores, axis=-1)
-        return scores, [loss, tf.reduce_mean(right), tf.reduce_mean(spread) / self.method.scale]
-
-    def _evaluation(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        _, means = self._forward(inputs, seed, training=False)
-        return tf.stack(means)
+        return scores, [tf.reduce_mean(values) for values in (loss, right, self._spread(scores))]
 
     def _distributed_step(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         if self._replicas == 1:
@@ -232,10 +269,17 @@ class Pretraining:
 
     def _step(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            scores, means = self._forward(inputs, seed, training=True)
+            scores, means = self._forward(inputs, seed)
             loss = means[0] / self._replicas  # the optimizer sums the devices' gradients
         variables = self.model.trainable_variables
         score_gradient, *gradients = tape.gradient(loss, [scores, *variables])
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         zeros = tf.cast(tf.convert_to_tensor(score_gradient) == 0, tf.float32)
         return tf.stack([*means, tf.reduce_mean(zeros)])  # one transfer a step
+
+
+def _batches(inputs: np.ndarray, size: int) -> Iterator[tuple[tf.Tensor, list[tf.Tensor]]]:
+    """Held-out inputs, and three stateless seeds of each batch, the same for all encoders."""
+    for start in range(0, len(inputs), size):
+        seeds = tf.unstack(tf.random.split(tf.constant([_EVALUATION_SEED, start]), 3))
+        yield tf.constant(inputs[start : start + size]), seeds

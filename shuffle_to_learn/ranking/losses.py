@@ -251,11 +251,38 @@ def partial_ranks(ranks: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
 
     Source: Shuffle to Learn, section 4 ("partial ranks").
     """
-    ranks, predicted = (_as_integers(x) for x in (ranks, predicted))
-    if not ranks.shape.is_compatible_with(predicted.shape):
-        raise ValueError(f"ranks of shape {ranks.shape} for ranks of shape {predicted.shape}")
+    ranks, predicted = _both_as_integers(ranks, predicted)
     right = tf.equal(ranks, predicted)
     return tf.reduce_mean(tf.cast(right, tf.float32), axis=-1)
+
+
+def kendall_tau(ranks: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
+    """Kendall's rank correlation: the share of pairs in the right order less that of the others.
+
+    Args:
+        ranks: true ranks, a permutation of 1..n, n at least 2, shape (..., n).
+        predicted: predicted ranks, a permutation, the same shape.
+
+    Returns:
+        float32, shape (...), in [-1, 1]; by chance 0.
+
+    Raises:
+        ValueError: where the shapes differ.
+
+    Source: Kendall 1938, "A new measure of rank correlation" (tau, without ties).
+    """
+    ranks, predicted = _both_as_integers(ranks, predicted)
+    signs = [tf.sign(x[..., :, None] - x[..., None, :]) for x in (ranks, predicted)]
+    n = ranks.shape[-1]
+    return tf.cast(tf.reduce_sum(signs[0] * signs[1], axis=[-2, -1]), tf.float32) / (n * (n - 1))
+
+
+def _both_as_integers(ranks: tf.Tensor, predicted: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Both as int32; ValueError where their shapes differ."""
+    ranks, predicted = _as_integers(ranks), _as_integers(predicted)
+    if not ranks.shape.is_compatible_with(predicted.shape):
+        raise ValueError(f"ranks of shape {ranks.shape} for ranks of shape {predicted.shape}")
+    return ranks, predicted
 
 
 def _as_integers(ranks: tf.Tensor) -> tf.Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+import numpy as np
+
 if TYPE_CHECKING:  # the params file is checked against the methods without TensorFlow
     import tensorflow as tf
 
@@ -23,6 +25,8 @@ class Method(Protocol):
     n: int
     trained: ClassVar[bool]
     """Whether the method trains the network; if so, its settings come with a learning rate."""
+    all_orders: ClassVar[bool]
+    """Whether ``sample`` draws from all n! permutations, each as likely as another."""
 
     @property
     def outputs(self) -> int:
@@ -41,6 +45,14 @@ class Method(Protocol):
     def predict(self, scores: tf.Tensor) -> tf.Tensor:
         """Predicted ranks 1..n, int32, shape (batch, n)."""
 
+    def among(self, scores: tf.Tensor, orders: np.ndarray) -> tf.Tensor:
+        """Which of a set of orders was applied: its row, int32, shape (batch,).
+
+        Args:
+            scores: the network's.
+            orders: the set, shape (m, n).
+        """
+
 
 @dataclass(frozen=True)
 class RankingMethod:
@@ -51,6 +63,7 @@ class RankingMethod:
 
     n: int
     trained: ClassVar[bool] = True
+    all_orders: ClassVar[bool] = True
 
     @property
     def outputs(self) -> int:
@@ -61,11 +74,19 @@ class RankingMethod:
         return 1.0
 
     def sample(self, batch: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        import tensorflow as tf
+        from shuffle_to_learn.pretext.permutations import random_permutations
 
-        return tf.argsort(tf.random.stateless_uniform([batch, self.n], seed), axis=-1)
+        return random_permutations(batch, self.n, seed)
 
     def predict(self, scores: tf.Tensor) -> tf.Tensor:
         from shuffle_to_learn.ranking.sorting import rank
 
         return rank(scores)
+
+    def among(self, scores: tf.Tensor, orders: np.ndarray) -> tf.Tensor:
+        """The order whose ranks have the largest inner product with the scores."""
+        import tensorflow as tf
+
+        centred = scores - tf.reduce_mean(scores, axis=-1, keepdims=True)  # far from 0 it rounds
+        products = tf.matmul(centred, tf.constant(orders, scores.dtype), transpose_b=True)
+        return tf.argmax(products, axis=-1, output_type=tf.int32)

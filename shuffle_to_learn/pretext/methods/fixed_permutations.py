@@ -26,6 +26,7 @@ class FixedPermutations:
     permutations: Annotated[int, Ge(2), Le(10_000)] = 100
     seed: int = field(default=0, kw_only=True)
     trained: ClassVar[bool] = True
+    all_orders: ClassVar[bool] = False
 
     @cached_property
     def _set(self) -> np.ndarray:
@@ -56,3 +57,17 @@ class FixedPermutations:
         import tensorflow as tf
 
         return tf.gather(tf.constant(self._set), tf.argmax(scores, axis=-1)) + 1
+
+    def among(self, scores: tf.Tensor, orders: np.ndarray) -> tf.Tensor:
+        """The order with the largest logit.
+
+        Raises:
+            ValueError: where one is not of the method's own set.
+        """
+        import tensorflow as tf
+
+        own = (np.asarray(orders)[:, None] == self._set).all(axis=-1)
+        if not own.any(axis=1).all():
+            raise ValueError("an order is not one of the fixed permutations")
+        logits = tf.gather(scores, own.argmax(axis=1), axis=-1)
+        return tf.argmax(logits, axis=-1, output_type=tf.int32)

@@ -44,6 +44,14 @@ class PositionClassification(RankingMethod):
         places = tf.numpy_function(_assigned, [logits], tf.int32, stateful=False)
         return tf.ensure_shape(places, logits.shape[:-1]) + 1
 
+    def among(self, scores: tf.Tensor, orders: np.ndarray) -> tf.Tensor:
+        """The order whose places have logits of the largest sum."""
+        import tensorflow as tf
+
+        places = tf.reshape(tf.one_hot(orders, self.n), [-1, self.outputs])
+        sums = tf.matmul(scores, places, transpose_b=True)
+        return tf.argmax(sums, axis=-1, output_type=tf.int32)
+
     def _by_patch(self, scores: tf.Tensor) -> tf.Tensor:
         """The logits of each patch, shape (batch, n, n)."""
         import tensorflow as tf
