@@ -342,14 +342,11 @@ def claims(table: pd.DataFrame) -> list[dict[str, Any]]:
                 limits = (findings.signed(row[key]) for key in ("ci_low", "ci_high"))
                 shown["interval"] = f"[{', '.join(limits)}]"
             shown |= {"agree": findings.agreeing(one), "decide": findings.would_decide(one)}
-            shown |= {"p": _p(row["p"]) if known else "", "sign_flip_p": _p(row["sign_flip_p"])}
+            shown["p"] = findings.p_value(row["p"]) if known else ""
+            shown["sign_flip_p"] = findings.p_value(row["sign_flip_p"])
             shown["rows"] = _compared(row)
         result.append(shown)
     return result
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _compared(row: dict[str, Any]) -> str | None:

@@ -76,6 +76,11 @@ def with_interval(interval: Sequence[float], decimals: int = 3) -> str:
     return signed(mean, decimals) + limits
 
 
+def p_value(p: float) -> str:
+    """A p with three decimals."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def agreeing(row: Any) -> str:
     """How many seeds are on the effect's side of the threshold: ``5 of 6 seeds``."""
     return f"{int(row.agree)} of {count(int(row.n_seeds), 'seed')}"
