@@ -1,10 +1,11 @@
 """The page of the study, results/index.html, and its scores to sort, results/browse.html.
 
-The page shows, of each modality, what was run and on which data, its tables, its figures and what
-the dataset holds; and every setting (also in results/settings.yaml), the versions of the packages
-and the git commit. Reads the outputs of tables and figures, the datasets' manifests and the lists
-of what extraction left out. Both pages ask nothing of any network, so they open from a disk;
-downloads are links to the files beside them.
+The page opens with what was found: one sentence, the plot of the claims and a figure a modality.
+Then it shows the verdict on every claim, and of each modality, what was run and on which data, its
+tables, its figures and what the dataset holds; and every setting (also in results/settings.yaml),
+the versions of the packages and the git commit. Reads the scores, the outputs of claims, tables and
+figures, the datasets' manifests and the lists of what extraction left out. Both pages ask nothing
+of any network, so they open from a disk; downloads are links to the files beside them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,7 +24,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from study import cli
+from study import cli, findings
 from study.errors import InputError
 from study.files import need, read_table, write_text
 from study.interactive import COLUMNS, datatable, library
@@ -36,8 +38,9 @@ from study.names import (
     render,
     slicing_label,
 )
-from study.outputs import CONFUSED, EXAMPLES, PATCHES, TABLES, tables
+from study.outputs import CLAIMS, CONFUSED, EXAMPLES, PATCHES, TABLES, tables, wide_figures
 from study.params import DATASETS, PUBLIC, Params, Study
+from study.results import read_scores, under_names
 
 ROOT = Path(__file__).parent.parent
 
@@ -100,9 +103,9 @@ DOWNLOADS = {
     "reordered": "Reordered inputs",
 }
 
-VERDICTS = ("supported", "contradicted", "inconclusive", "too_few_seeds", "not_run")
-
 ALT = {
+    "claims": "A forest plot, by section of the paper: the effect of each claim with its 95 % "
+    "interval, its threshold and its verdict in words. The numbers are in figures/{}.csv.",
     "examples": "Line charts, one a task and slicing: each method's score against the number of "
     "labelled examples. The numbers are in figures/{}.csv.",
     "pretext": "Line charts, one a slicing: each method's partial ranks on held-out inputs by "
@@ -244,7 +247,10 @@ def inline_svg(path: Path, title: str, css: str) -> Markup:
     text = re.sub(r'(\bid="|href="#|url\(#)', lambda match: match[1] + prefix, text)
     # The page's style sheet gives the size; the viewBox keeps the proportions.
     head, _, rest = text.partition(">")
+    points = re.search(r'\swidth="([\d.]+)pt"', head)
     head = re.sub(r'\s(width|height)="[^"]*"', "", head)
+    if css == "wide" and points:  # letters of one size in all figures
+        head += f' style="max-width: {1.5 * float(points[1]):.0f}px"'
     attributes = Markup(' class="{}" role="img" aria-label="{}"').format(css, title)
     return Markup(f"{head}{attributes}>{rest}")  # noqa: S704 - made by the stage figures
 
@@ -254,6 +260,15 @@ def settings(params: Params) -> str:
     unused = set(DATASETS) - {study.dataset for study in params.studies.values()}
     content = params.model_dump(exclude={"paths", "threads"} | unused, exclude_none=True)
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=90)
+
+
+def picture(params: Params, kind: str, name: str) -> Markup:
+    """A figure as an element of the page; where there is a narrow one, both: a style shows one."""
+    path, alt = params.layout.figure, ALT[kind].format(name)
+    if name not in wide_figures(params):
+        return inline_svg(path(name, "svg"), alt, "one")
+    wide = inline_svg(path(name, "svg"), alt, "wide")
+    return wide + inline_svg(path(f"{name}-narrow", "svg"), alt, "narrow")
 
 
 def section(params: Params, modality: str) -> dict[str, Any]:
@@ -278,14 +293,7 @@ def section(params: Params, modality: str) -> dict[str, Any]:
         downloads[what] = [f"{stage}/{name}.{suffix}" for suffix in FILES[stage]]
         for file in downloads[what]:
             need(layout.results / file, stage)
-    pictures = {}
-    for kind, name in figures.items():
-        wide = kind in ("examples", "patches")
-        alt = ALT[kind].format(name)
-        pictures[kind] = inline_svg(layout.figure(name, "svg"), alt, "wide" if wide else "one")
-        if wide:
-            narrow = layout.figure(f"{name}-narrow", "svg")
-            pictures[kind] += inline_svg(narrow, alt, "narrow")
+    pictures = {kind: picture(params, kind, name) for kind, name in figures.items()}
     tables = {}
     for plan in plans:
         path = need(layout.table(plan.name, "html"), "tables")
@@ -316,25 +324,29 @@ def section(params: Params, modality: str) -> dict[str, Any]:
     }
 
 
-def claims(params: Params) -> list[dict[str, Any]]:
-    """The claims of the paper as they are shown: numbers with three decimals or as many digits."""
-    path = params.layout.claims
-    table = read_table(path, "claims")
-    if missing := {"statement", "verdict", "effect", "ci_low", "ci_high"} - set(table.columns):
-        raise InputError(f"{path} has no column {min(missing)}: run the stage claims again")
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    for row in rows:
-        if row["verdict"] not in VERDICTS:
-            raise InputError(
-                f"{path}: unknown verdict {row['verdict']}: run the stage claims again"
-            )
-        row["word"] = row["verdict"].replace("_", " ")
-        for key in ("effect", "ci_low", "ci_high"):
-            value = row[key]
-            row[key] = None if value is None else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
-        row["rows"] = _compared(row)
-        row["n_seeds"] = None if row.get("n_seeds") is None else int(row["n_seeds"])
-    return rows
+def claims(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The claims as they are shown: numbers with three decimals or as many digits."""
+    result = []
+    for row in table.astype(object).where(table.notna(), None).to_dict("records"):
+        shown = {key: row[key] for key in ("statement", "source", "threshold", "comparison")}
+        shown |= {"note": row["note"], "n_examples": row.get("n_examples"), "effect": None}
+        shown["verdicts"] = [
+            (head, row[key], findings.verdict_word(row[key]))
+            for head, key in (("Alone", "verdict"), ("Among all", "verdict_all"))
+        ]
+        if row["effect"] is not None:
+            one = SimpleNamespace(**row)
+            known = row["ci_low"] is not None
+            shown |= {"effect": findings.signed(row["effect"]), "interval": ""}
+            if known:
+                limits = (findings.signed(row[key]) for key in ("ci_low", "ci_high"))
+                shown["interval"] = f"[{', '.join(limits)}]"
+            shown |= {"agree": findings.agreeing(one), "decide": findings.would_decide(one)}
+            shown["p"] = findings.p_value(row["p"]) if known else ""
+            shown["sign_flip_p"] = findings.p_value(row["sign_flip_p"])
+            shown["rows"] = _compared(row)
+        result.append(shown)
+    return result
 
 
 def _compared(row: dict[str, Any]) -> str | None:
@@ -350,10 +362,18 @@ def _compared(row: dict[str, Any]) -> str | None:
 
 def page(params: Params) -> str:
     """The page's HTML."""
+    verdicts = findings.read_verdicts(params.layout.claims)
+    gains = findings.worth_of_all(params, under_names(params, read_scores(params)))
+    for suffix in FILES["figures"]:
+        need(params.layout.figure(CLAIMS, suffix), "figures")
     return render(
         "index.html.j2",
         sections=[section(params, modality) for modality in params.studies],
-        claims=claims(params),
+        sentence=findings.sentence(verdicts, gains),
+        lines=findings.lines(params, gains),
+        forest=picture(params, "claims", CLAIMS),
+        not_run=int((verdicts["verdict"] == "not_run").sum()),
+        claims=claims(verdicts),
         caution=caution(min(len(study.seeds) for study in params.studies.values())),
         count=count,
         scores=[

@@ -76,6 +76,11 @@ def with_interval(interval: Sequence[float], decimals: int = 3) -> str:
     return signed(mean, decimals) + limits
 
 
+def p_value(p: float) -> str:
+    """A p with three decimals."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def agreeing(row: Any) -> str:
     """How many seeds are on the effect's side of the threshold: ``5 of 6 seeds``."""
     return f"{int(row.agree)} of {count(int(row.n_seeds), 'seed')}"
@@ -206,6 +211,8 @@ def _verdicts(claims: pd.DataFrame, whose: str) -> str:
     first, _, rest = parts[0].partition(" ")
     be = "is" if first == "1" else "are"
     text = listed([f"{first} of {whose} {count(len(claims), 'claim')} {be} {rest}", *parts[1:]])
+    if len(claims) == 1:
+        text = f"{whose} claim is {WORDS[claims['verdict'].iloc[0]]}"
     among = claims["verdict_all"].value_counts()
     if any(among.get(v, 0) != number.get(v, 0) for v in ("supported", "contradicted")):
         text += f" (held to 5 % among all claims together, {among.get('supported', 0)} supported"
@@ -215,16 +222,19 @@ def _verdicts(claims: pd.DataFrame, whose: str) -> str:
 
 def _worth(gains: Sequence[Worth]) -> str:
     if not any(one.gain for one in gains):
-        return "whether pretraining was worth it cannot be told without a row without a network"
-    parts = []
+        return "whether pretraining was worth it cannot be told: no row is without a network"
+    by_verdict: dict[str, list[str]] = {}
     for one in gains:
-        name = MODALITIES[one.modality].lower()
-        if one.gain is None:
-            parts.append(f"cannot be told on {name}, without a row without a network")
-        else:
-            numbers = with_interval(one.gain, one.decimals)
-            parts.append(f"{one.verdict} on {name} ({one.measure} {numbers})")
-    return f"against no network at all, pretraining {listed(parts)}"
+        numbers = f" ({one.measure} {with_interval(one.gain, one.decimals)})" if one.gain else ""
+        where = f"{MODALITIES[one.modality].lower()}{numbers}"
+        by_verdict.setdefault(one.verdict, []).append(where)
+    told = [v for v in ("was worth it", "was not worth it") if v in by_verdict]
+    parts = [f"{verdict} on {listed(by_verdict[verdict])}" for verdict in told]
+    text = f"pretraining {listed(parts)}" if told else ""
+    if untold := by_verdict.get("cannot be told"):
+        start = ", and whether it was" if told else "whether pretraining was worth it"
+        text += f"{start} cannot be told on {listed(untold)}"
+    return f"against no network at all, {text}"
 
 
 def lines(params: Params, gains: Iterable[Worth]) -> list[str]:

@@ -15,7 +15,6 @@ from stages import claims
 from stages.claims import Claim, judge, read_claims
 from study.errors import InputError
 from study.params import Params
-from tools import readme
 
 ROOT = Path(__file__).parent.parent
 RANKING = ["fast_soft_ranking", "perturbed_fy"]
@@ -263,27 +262,3 @@ def test_a_claim_that_is_incomplete_is_refused(tmp_path: Path, change, said: str
     with pytest.raises(InputError, match=said) as refused:
         read_claims(path)
     assert len(str(refused.value).splitlines()) == 1
-
-
-def test_the_readme_is_given_the_tables_and_verdicts(tmp_path: Path, params) -> None:
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content["paths"] = {"data": str(tmp_path / "data"), "results": str(tmp_path)}
-    own = Params.model_validate(content)
-    for number in ("1", "2", "3", "4", "a1"):
-        path = own.layout.table(f"table{number}", "md")
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(
-            f"**Table {number}.** A caption, with 1000 and 20 labelled examples.\n\n"
-            f"| Method |\n|---|\n| {number} |\n"
-        )
-    rows = [judge(c, params, *made_up(params, lambda e, task, n: 0.0)) for c in read_claims()]
-    pd.DataFrame(rows).to_csv(own.layout.claims, index=False)
-    text = readme.replaced(f"a\n{readme.START}\nBEFORE\n{readme.END}\nb\n", readme.results(own))
-    assert text.startswith("a\n") and text.endswith("\nb\n") and "BEFORE" not in text
-    assert "A caption" not in text and "| Method |\n|---|\n| 4 |" in text
-    assert "not NSynth.** 1000 and 20 labelled examples.\n" in text
-    assert all(claim.statement in text for claim in read_claims())
-    assert "| not run |  |" in text
-    with pytest.raises(InputError, match="has not the marks"):
-        readme.replaced("nothing", "new")
-    assert readme.START in (ROOT / "README.md").read_text()

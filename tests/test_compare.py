@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from study import cli
+from study.findings import NEEDED
 from study.results import SCORES
 from tools import compare
 
@@ -108,3 +109,60 @@ def test_scores_that_make_no_table_are_told_in_one_line(tmp_path: Path, change, 
         cli.run(lambda: compare.main([str(a), str(b)]))
     assert str(stopped.value.code).startswith("error: ") and said in stopped.value.code
     assert len(stopped.value.code.splitlines()) == 1
+
+
+def with_verdicts(path: Path, verdicts: dict[str, tuple[str, str]]) -> Path:
+    """A folder of results with these verdicts, alone and among all."""
+    made = folder(path, scores())
+    rows = [
+        dict.fromkeys(NEEDED, "1") | {"claim": name, "verdict": alone, "verdict_all": among}
+        for name, (alone, among) in verdicts.items()
+    ]
+    pd.DataFrame(rows).to_csv(made / "claims.csv", index=False)
+    return made
+
+
+def said_of_verdicts(capsys) -> list[str]:
+    _, _, rest = capsys.readouterr().out.partition("Claims whose verdict differs (A, B)\n")
+    return [line.strip() for line in rest.partition("\n\n")[0].splitlines()]
+
+
+def test_claims_whose_verdict_differs_are_told(tmp_path: Path, capsys) -> None:
+    same = ("supported", "inconclusive")
+    one = {
+        "same": same,
+        "alone": ("supported", "inconclusive"),
+        "all": ("supported", "supported"),
+        "waited": ("too_few_seeds", "too_few_seeds"),
+        "gone": same,
+    }
+    other = {
+        "same": same,
+        "alone": ("inconclusive", "inconclusive"),
+        "all": ("supported", "inconclusive"),
+        "waited": ("contradicted", "contradicted"),
+        "new": ("not_run", "not_run"),
+    }
+    a, b = with_verdicts(tmp_path / "a", one), with_verdicts(tmp_path / "b", other)
+    compare.main([str(a), str(b)])
+    assert said_of_verdicts(capsys) == [
+        "alone: alone supported, inconclusive; among all inconclusive, inconclusive",
+        "all: alone supported, supported; among all supported, inconclusive",
+        "waited: alone too few seeds, contradicted; among all too few seeds, contradicted",
+        "gone: alone supported, not there; among all inconclusive, not there",
+        "new: alone not there, not run; among all not there, not run",
+    ]
+    compare.main([str(a), str(a)])
+    assert said_of_verdicts(capsys) == ["none"]
+    (b / "claims.csv").unlink()
+    compare.main([str(a), str(b)])
+    assert said_of_verdicts(capsys) == [f"cannot be told: {b} has no claims.csv"]
+
+
+def test_a_verdict_that_is_not_known_is_told_in_one_line(tmp_path: Path) -> None:
+    a = with_verdicts(tmp_path / "a", {"one": ("supported", "supported")})
+    b = with_verdicts(tmp_path / "b", {"one": ("proved", "supported")})
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(lambda: compare.main([str(a), str(b)]))
+    assert "unknown verdict proved" in str(stopped.value.code)
+    assert len(str(stopped.value.code).splitlines()) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from scored_study import (
     OTHERS,
     drawn,
@@ -21,7 +22,7 @@ from scored_study import (
 )
 
 from stages import figures, scores
-from study import names
+from study import forest, names
 from study.errors import InputError
 from study.loading import load_params
 from study.paths import EncoderKey
@@ -213,3 +214,82 @@ def test_figures_of_one_count_and_the_random_encoder_alone(tmp_path: Path) -> No
         run_all(params)
     assert "Random encoder" in text(params, "index.html")
     assert drawn(params, "pretext-video").empty
+
+
+def test_the_plot_of_the_claims_draws_every_claim_that_was_run(study: Path) -> None:
+    params = load_params(study)
+    claims = pd.read_csv(params.layout.claims).set_index("claim")
+    rows = drawn(study, "claims").set_index("claim")
+    assert set(rows.index) == set(claims.index[claims["verdict"] != "not_run"])
+    for column in ("effect", "ci_low", "ci_high", "verdict", "verdict_all", "n_seeds"):
+        pd.testing.assert_series_equal(
+            rows[column], claims.loc[rows.index, column], check_dtype=False
+        )
+    assert (rows["threshold"].abs() <= 0.02).all()
+    assert not rows.loc["few-frames-at-chance", "more"]
+    assert rows.loc["pretrained-pitch", "unit"] == "semitones²"
+    assert list(rows["section"]) == sorted(rows["section"])  # by section of the paper
+    assert rows.loc["more-bands-help", ["ci_low", "ci_high"]].isna().all()
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_the_plot_of_the_claims_shows_effects_intervals_and_thresholds(
+    study: Path, narrow: bool
+) -> None:
+    rows = drawn(study, "claims")
+    figure = forest.draw(rows, not_run=2, narrow=narrow)
+    panels = list(rows.groupby(["section", "unit"], sort=False))
+    assert len(figure.axes) == len(panels)
+    assert "2 more claims were not run." in figure.texts[-1].get_text()
+    for axis, (_, part) in zip(figure.axes, panels, strict=True):
+        effects = [line for line in axis.lines if len(line.get_xdata()) == 1]
+        np.testing.assert_allclose([line.get_xdata()[0] for line in effects], part["effect"])
+        for line, verdict in zip(effects, part["verdict"], strict=True):
+            mark = forest.MARKS[verdict]
+            assert line.get_marker() == mark.marker
+            assert (line.get_markerfacecolor() != "white") == mark.filled
+        spans = [
+            (path.vertices[0], path.vertices[-1])
+            for lines in axis.collections
+            if isinstance(lines, LineCollection)
+            for path in lines.get_paths()
+        ]
+        upright = [one[0] for one, other in spans if one[0] == other[0] and one[1] != other[1]]
+        np.testing.assert_allclose(upright, part["threshold"])
+        level = [(one[0], other[0]) for one, other in spans if one[1] == other[1]]
+        known = part.dropna(subset=["ci_low"])
+        np.testing.assert_allclose(level, known[["ci_low", "ci_high"]])
+        left, right = axis.get_xlim()
+        assert left < min(*part["effect"], *part["threshold"])
+        assert right > max(*part["effect"], *part["threshold"])
+        texts = " ".join(one.get_text().replace("\n", " ") for one in axis.texts)
+        for row in part.itertuples():
+            assert row.statement in texts and row.verdict.replace("_", " ") in texts
+        # Every word is on the picture.
+        figure.draw_without_rendering()
+        for one in (*axis.texts, *figure.texts):
+            box = one.get_window_extent()
+            assert 0 <= box.x0 and box.x1 <= figure.bbox.width
+            assert 0 <= box.y0 and box.y1 <= figure.bbox.height
+    figures.plt.close(figure)
+
+
+def test_axes_of_one_unit_have_one_scale(study: Path) -> None:
+    rows = drawn(study, "claims")
+    figure = forest.draw(rows, not_run=0)
+    units = [unit for (_, unit), _ in rows.groupby(["section", "unit"], sort=False)]
+    limits = {}
+    for axis, unit in zip(figure.axes, units, strict=True):
+        assert limits.setdefault(unit, axis.get_xlim()) == axis.get_xlim()
+    assert units.count("accuracy") > 1 and len(limits) > 2
+    figures.plt.close(figure)
+
+
+def test_a_study_that_none_of_the_claims_is_of_has_an_empty_plot(study: Path) -> None:
+    none = pd.read_csv(load_params(study).layout.claims).assign(verdict="not_run")
+    rows = forest.table(none)
+    assert rows.empty and list(rows.columns) == forest.COLUMNS
+    figure = forest.draw(rows, not_run=len(none))
+    assert not figure.axes
+    assert f"{len(none)} more claims were not run." in figure.texts[-1].get_text()
+    figures.plt.close(figure)

@@ -43,7 +43,11 @@ FIGURES = {
 }
 
 
-WIDE = {"figure3", "figure4", "video-examples", "video-frames", "images-examples"}
+FIRST = {"claims", "figure3", "video-examples", "images-examples"}
+"""The figures that the page opens with."""
+
+
+WIDE = {"claims", "figure3", "figure4", "video-examples", "video-frames", "images-examples"}
 
 
 class Page(HTMLParser):
@@ -124,7 +128,7 @@ def test_page_says_what_was_run_and_escapes(study: Path) -> None:
 def test_page_has_a_section_a_modality(study: Path) -> None:
     words = text(study, "index.html")
     parts = sections(words)
-    assert list(parts) == ["claims", "audio", "video", "images", "made"]
+    assert list(parts) == ["found", "claims", "audio", "video", "images", "made"]
     for name in parts:
         assert f'<a href="#{name}">' in words
     known = {
@@ -138,7 +142,6 @@ def test_page_has_a_section_a_modality(study: Path) -> None:
         assert f"embedded dataset {data}" in notice and "can be set beside the paper" in notice
         shown = [f"Table {number}" for number in numbers if number not in ("A2", "A3")]
         assert re.findall(r"<strong>(Table \w+)", part) == shown
-        assert "intervals over seeds" in part
         assert slicing in part and models in part
         files = {
             f"tables/table{number.lower()}.{suffix}"
@@ -148,8 +151,10 @@ def test_page_has_a_section_a_modality(study: Path) -> None:
         shown = FIGURES[name]
         files |= {f"figures/{n}.{suffix}" for n in shown for suffix in ("csv", "svg", "png")}
         assert set(re.findall(r'<a href="((?:tables|figures)/[^"]*)"', part)) == files
-        assert part.count("<svg") == len(shown) + len(WIDE.intersection(shown))
-        assert ("Figure 3." in part) == (name == "audio")
+        below = set(shown) - FIRST
+        assert part.count("<svg") == len(below) + len(WIDE.intersection(below))
+    assert parts["found"].count("<svg") == 2 * len(FIRST)
+    assert parts["found"].index("The claims.") < parts["found"].index("Figure 3.")
 
 
 def test_art_is_credited_where_it_is_shown(study: Path) -> None:
@@ -171,16 +176,17 @@ def test_page_shows_every_claim_with_its_verdict(study: Path) -> None:
         "pretrained-instrument": "supported",
         "pretrained-pitch": "contradicted",  # the random encoder's error is lower by 40
         "all-permutations-audio": "supported",
-        "pretrained-objects": "too_few_seeds",  # of pictures there are two
-        "low-data-above-supervised": "too_few_seeds",  # and of networks trained end to end
-        "more-bands-help": "too_few_seeds",  # of the ablation one
+        "low-data-above-supervised": "too_few_seeds",  # two networks are trained end to end
+        "supervised-catches-up": "too_few_seeds",
+        "more-bands-help": "too_few_seeds",  # the ablation has one seed
         "more-bands-stop-helping": "not_run",
         "grid-above-time": "not_run",
     }
     assert {name: table.loc[name, "verdict"] for name in known} == known
     part = sections(text(study, "index.html"))["claims"]
     verdicts = re.findall(r'class="verdict (\w+)"', part)
-    assert verdicts == table["verdict"].tolist()
+    assert verdicts[::2] == table["verdict"].tolist()
+    assert verdicts[1::2] == table["verdict_all"].tolist()
     for row in table.itertuples():
         assert str(row.statement) in part
         if row.verdict != "not_run":
@@ -338,7 +344,8 @@ def outputs(params: Path) -> dict[str, bytes]:
 def expected_files(modalities: Iterable[str]) -> set[str]:
     """The names of all files of the results of a study of these modalities."""
     files = {"scores.csv", "pretext.csv", "claims.csv", "index.html", "browse.html"}
-    files |= {"settings.yaml", "metrics.json"}
+    files |= {"settings.yaml", "metrics.json", "figures/claims-narrow.svg"}
+    files |= {f"figures/claims.{end}" for end in ("csv", "svg", "png")}
     for modality in modalities:
         figures = FIGURES[modality]
         tables = [plan.name for plan in study_outputs.TABLES if plan.modality == modality]
@@ -365,7 +372,7 @@ def test_a_modality_that_the_params_file_leaves_out(tmp_path: Path, left: list[s
         gathered = pd.read_csv(load_params(params).layout.results / name)
         assert set(gathered["modality"]) == set(left)
     words = text(params, "index.html")
-    assert list(sections(words)) == ["claims", *left, "made"]
+    assert list(sections(words)) == ["found", "claims", *left, "made"]
     for name in without:
         assert f"#{name}" not in words and names.MODALITIES[name] not in words
         assert (
@@ -399,3 +406,65 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
             stage.main(["--help"])
         words = capsys.readouterr().out
         assert "--params FILE" in words and "results/" in words
+
+
+def cells(words: str) -> list[dict[str, str]]:
+    """The claims' table of the page: a row's texts by the label of each cell."""
+    rows = re.findall(r"<tr>\n<th scope=\"row\">(.*?)</tr>", words, re.DOTALL)
+    found = []
+    for row in rows:
+        parts = re.findall(r'<td data-label="([^"]+)">(.*?)</td>', row, re.DOTALL)
+        texts = {label: " ".join(re.sub(r"<[^>]*>", " ", part).split()) for label, part in parts}
+        found.append(texts | {"Claim": " ".join(re.sub(r"<[^>]*>", " ", row).split())})
+    return found
+
+
+def test_a_claim_says_how_many_seeds_agree_and_what_would_decide_it(study: Path) -> None:
+    table = pd.read_csv(load_params(study).layout.claims)
+    rows = cells(sections(text(study, "index.html"))["claims"])
+    assert len(rows) == len(table)
+    seen = set()
+    for shown, row in zip(rows, table.itertuples(), strict=True):
+        assert row.statement in shown["Claim"] and row.source in shown["Claim"]
+        assert shown["Alone"] == row.verdict.replace("_", " ")
+        assert shown["Among all"] == row.verdict_all.replace("_", " ")
+        if row.verdict == "not_run":
+            assert not {"Effect", "p", "Agree", "Would decide"} & set(shown)
+            continue
+        assert shown["Agree"].startswith(f"{row.agree:.0f} of {row.n_seeds:.0f} seed")
+        decides = shown["Would decide"]
+        if row.n_seeds == 1:
+            assert decides == "at least 3 seeds" and "no interval" in shown["Effect"]
+            assert not shown["p"]
+        elif row.verdict in ("supported", "contradicted"):
+            assert decides == ""
+        elif pd.isna(row.seeds_to_decide):
+            assert decides == "more than 1,000 seeds"
+        else:
+            assert decides == f"about {max(3, row.seeds_to_decide):.0f} seeds"
+        seen.add((row.verdict, row.n_seeds))
+    assert {("too_few_seeds", 1), ("too_few_seeds", 2), ("supported", 3)} <= seen
+
+
+def test_the_page_opens_with_what_was_found(study: Path) -> None:
+    words = text(study, "index.html")
+    assert words.index('id="found"') < words.index('id="claims"')
+    part = sections(words)["found"]
+    (said,) = re.findall(r'<p class="found">(.*?)</p>', part, re.DOTALL)
+    verdicts = pd.read_csv(load_params(study).layout.claims)["verdict"].value_counts()
+    assert f"{verdicts['supported']} of the paper&#39;s {verdicts.sum()} claims are supp" in said
+    assert f"{verdicts['contradicted']} contradicted" in said
+    assert said.endswith("cannot be told: no row is without a network.")
+    assert said.count(". ") == 0 and "A forest plot" in part
+    for modality, label in (("Audio", "instrument accuracy, 1,000"), ("Video", "action accuracy")):
+        assert re.search(rf"<li>{modality} \(embedded[^<]*{label}", part)
+
+
+def test_a_missing_plot_of_the_claims_is_named(study: Path) -> None:
+    path = load_params(study).layout.figure("claims", "png")
+    aside = path.rename(path.with_suffix(".aside"))
+    try:
+        with pytest.raises(InputError, match=r"claims\.png .*run the stage figures first"):
+            site.main(["--params", str(study)])
+    finally:
+        aside.rename(path)

@@ -1,9 +1,10 @@
 """Set two studies beside each other: make compare A=results/smoke B=results.
 
-Reads settings.yaml and scores.csv of two folders of results; prints the settings that differ, and
-of every score that both have the two means and their difference, B less A, with a 95 % interval.
-Where the labelled data and their draws are the same, the difference is paired, seed by seed; where
-not, the interval is that of two unrelated samples. --csv writes the scores to a file.
+Reads settings.yaml, claims.csv and scores.csv of two folders of results; prints the settings and
+the verdicts that differ (of a claim alone, and among all claims), and of every score that both have
+the two means and their difference, B less A, with a 95 % interval. Where the labelled data and
+their draws are the same, the difference is paired, seed by seed and draw by draw; where not, the
+interval is that of two unrelated samples. --csv writes the scores to a file.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from shuffle_to_learn.evaluation.statistics import independent_difference, paire
 from study import cli
 from study.errors import InputError
 from study.files import need, read_table, reading, write_csv
+from study.findings import read_verdicts, verdict_word
 from study.results import SCORES
 
 KEYS = ["modality", "slicing", "method", "classifier", "task", "metric", "n_examples"]
@@ -62,6 +64,27 @@ def changed(a: dict[str, Any], b: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     one, other = flat(a), flat(b)
     keys = list(dict.fromkeys([*one, *other]))
     return [(k, one.get(k), other.get(k)) for k in keys if one.get(k) != other.get(k)]
+
+
+def verdicts(folder: Path) -> dict[str, tuple[str, str]]:
+    """The verdict on each claim, alone and among all, in words."""
+    table = read_verdicts(folder / "claims.csv")
+    words = (table[column].map(verdict_word) for column in ("verdict", "verdict_all"))
+    return dict(zip(table["claim"], zip(*words, strict=True), strict=True))
+
+
+def turned(a: Path, b: Path) -> list[str]:
+    """A line for every claim whose verdict differs between two folders of results."""
+    if missing := [folder for folder in (a, b) if not (folder / "claims.csv").exists()]:
+        return [f"cannot be told: {folder} has no claims.csv" for folder in missing]
+    one, other = verdicts(a), verdicts(b)
+    absent = ("not there", "not there")
+    pairs = {c: (one.get(c, absent), other.get(c, absent)) for c in {**one, **other}}
+    return [
+        f"{claim}: alone {before[0]}, {after[0]}; among all {before[1]}, {after[1]}"
+        for claim, (before, after) in pairs.items()
+        if before != after
+    ] or ["none"]
 
 
 def same_draws(a: dict[str, Any], b: dict[str, Any], modality: str) -> bool:
@@ -124,6 +147,9 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"  {key}: {one}, {other}")
     if not differing:
         print("  none")
+    print("\nClaims whose verdict differs (A, B)")
+    for line in turned(*folders):
+        print(f"  {line}")
     table = compared(a, b)
     print("\nScores, B less A with a 95 % interval; * where it does not hold 0")
     for row in table.itertuples():

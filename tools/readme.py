@@ -1,64 +1,122 @@
-"""Put the tables and verdicts of a finished study into README.md: python -m tools.readme.
+"""Put a finished study into README.md and docs/results.md: python -m tools.readme.
 
-Reads the results of params.yaml (or PARAMS) and writes what is between the two marks in README.md
-anew, and the figures that it shows to docs/images.
+Reads the results of params.yaml (or PARAMS) and writes what is between the two marks of each file
+anew: in README.md what was found, the plot of the claims and the first table; in docs/results.md
+the verdicts and all other tables. Both name the run. The figures that they show go to docs/images.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import re
 import shutil
 from pathlib import Path
 
-from study import cli
+from study import cli, findings
 from study.errors import InputError
-from study.files import need, read_table, write_text
+from study.files import need, write_text
 from study.loading import load_params
-from study.names import MODALITIES, dataset_label
-from study.outputs import TABLES
+from study.names import MODALITIES, count, dataset_label
+from study.outputs import CLAIMS, tables
 from study.params import Params
+from study.results import read_scores, under_names
 
 ROOT = Path(__file__).parent.parent
 START, END = "<!-- results: python -m tools.readme -->", "<!-- end of results -->"
-# What a first reader wants; all others are on the page.
-SHOWN = ("table1", "table2", "tablea1", "table3", "table4")
-# The figure that follows a table.
-FIGURES = {"table1": "figure3", "table2": "figure4", "table3": "video-frames"}
+# The figure that follows a table, and what it shows.
+FIGURES = {
+    "table1": ("figure3", "Scores against labelled examples, audio"),
+    "table2": ("figure4", "Scores against the number of frequency bands"),
+    "table3": ("video-frames", "Scores against the number of frames of a clip"),
+    "table4": ("images-examples", "Scores against labelled examples, images"),
+}
 
 
-def results(params: Params) -> str:
-    """The tables without their captions, and the verdicts, in Markdown."""
-    parts = []
-    for plan in sorted(TABLES, key=lambda plan: (*SHOWN, plan.name).index(plan.name)):
-        if plan.name not in SHOWN or plan.modality not in params.studies:
-            continue
-        dataset = dataset_label(params.study(plan.modality).dataset)
-        path = need(params.layout.table(plan.name, "md"), "tables")
-        caption, _, table = path.read_text(encoding="utf-8").partition("\n\n")
-        counts = re.search(r"with ([\d and]+) labelled examples", caption)
-        of = f" {counts[1]} labelled examples." if counts else ""
-        parts += [f"**{plan.title}. {MODALITIES[plan.modality]}, {dataset}.**{of}", table.strip()]
-        if name := FIGURES.get(plan.name):
-            parts.append(f"![{name}](docs/images/{name}.png)")
-    claims = read_table(params.layout.claims, "claims")
-    rows = ["| Claim of the paper | Verdict here | Effect |", "|---|---|---|"]
-    for row in claims.itertuples():
-        effect = ""
-        if not math.isnan(row.effect):
-            effect = f"{row.effect:+.3f} [{row.ci_low:+.3f}, {row.ci_high:+.3f}]"
-        rows.append(f"| {row.statement} | {str(row.verdict).replace('_', ' ')} | {effect} |")
-    return "\n\n".join([*parts, "\n".join(rows)])
+def first(params: Params) -> str:
+    """What README shows: what was found, the plot of the claims and the first table."""
+    verdicts = findings.read_verdicts(params.layout.claims)
+    gains = findings.worth_of_all(params, under_names(params, read_scores(params)))
+    plan = tables(params)[0]
+    caption, _, table = _table(params, plan.name).partition("\n\n")
+    dataset = dataset_label(params.study(plan.modality).dataset)
+    counts = re.search(r"with ([\d and]+) labelled examples", caption)
+    of = f" {counts[1]} labelled examples." if counts else ""
+    parts = [
+        f"**{findings.sentence(verdicts, gains)}**",
+        "\n".join(f"* {line}" for line in findings.lines(params, gains)),
+        "![The claims: effects, intervals, thresholds and verdicts, by section of the paper]"
+        f"(docs/images/{CLAIMS}.png)",
+        f"**{plan.title}. {MODALITIES[plan.modality]}, {dataset}.**{of}",
+        table.strip(),
+        _figure(plan.name, "docs/images"),
+        "The verdicts one by one and the other tables: [docs/results.md](docs/results.md). "
+        + run(params),
+    ]
+    return "\n\n".join(filter(None, parts))
 
 
-def replaced(text: str, new: str) -> str:
-    """The text with what is between the marks replaced."""
-    head, start, rest = text.partition(START)
+def others(params: Params) -> str:
+    """What docs/results.md shows: the run, the verdicts and the tables but the first."""
+    parts = [run(params), "## The claims", _claims(params), "## The tables"]
+    for plan in tables(params)[1:]:
+        text = _table(params, plan.name).strip()
+        if "\n|---" in text:  # else a caption alone: nothing of it was run
+            parts += [text, _figure(plan.name, "images")]
+    return "\n\n".join(filter(None, parts))
+
+
+def run(params: Params) -> str:
+    """Which run the results are of, in a sentence or two."""
+    page = need(params.layout.site, "site").read_text(encoding="utf-8")
+    found = re.search(r'<span id="commit">([^<]*)</span>', page)
+    if not found:
+        raise InputError(f"{params.layout.site} names no commit: run the stage site again")
+    seeds = [
+        f"{MODALITIES[modality].lower()} {count(len(study.seeds), 'upstream seed')} "
+        f"({', '.join(map(str, study.seeds))}) and {count(study.downstream.replicates, 'draw')}"
+        for modality, study in params.studies.items()
+    ]
+    return f"From one run, at commit {found[1]}: {'; '.join(seeds)}."
+
+
+def _table(params: Params, name: str) -> str:
+    return need(params.layout.table(name, "md"), "tables").read_text(encoding="utf-8")
+
+
+def _figure(table: str, folder: str) -> str:
+    if table not in FIGURES:
+        return ""
+    name, about = FIGURES[table]
+    return f"![{about}]({folder}/{name}.png)"
+
+
+def _claims(params: Params) -> str:
+    rows = [
+        "| Claim | Alone | Among all | Effect | Claimed | p | Agree | Would decide |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in findings.read_verdicts(params.layout.claims).itertuples():
+        note = f" *{row.note}*" if isinstance(row.note, str) else ""
+        cells = [f"{row.statement}{note} ({row.source})"]
+        cells += [findings.verdict_word(word) for word in (row.verdict, row.verdict_all)]
+        if row.effect == row.effect:
+            effect = findings.with_interval((row.effect, row.ci_low, row.ci_high))
+            known = row.ci_low == row.ci_low
+            cells += [effect, row.threshold, findings.p_value(row.p) if known else "1 seed"]
+            cells += [findings.agreeing(row), findings.would_decide(row)]
+        else:
+            cells += [""] * 5
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def replaced(path: Path, new: str) -> str:
+    """The text of a file with what is between the marks replaced."""
+    head, start, rest = path.read_text(encoding="utf-8").partition(START)
     _, end, tail = rest.partition(END)
     if not (start and end):
-        raise InputError(f"README.md has not the marks {START} and {END}")
+        raise InputError(f"{path} has not the marks {START} and {END}")
     return f"{head}{START}\n\n{new}\n\n{END}{tail}"
 
 
@@ -67,13 +125,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
     params = load_params(os.environ.get("PARAMS", "params.yaml"))
-    readme = ROOT / "README.md"
-    text = replaced(readme.read_text(encoding="utf-8"), results(params))
-    for plan in TABLES:
-        if (name := FIGURES.get(plan.name)) and plan.modality in params.studies:
-            figure = need(params.layout.figure(name, "png"), "figures")
-            shutil.copyfile(figure, ROOT / "docs/images" / f"{name}.png")
-    write_text(readme, text)
+    # Read everything before anything is written: both files are of one run.
+    files = {ROOT / "README.md": first(params), ROOT / "docs/results.md": others(params)}
+    texts = {path: replaced(path, new) for path, new in files.items()}
+    names = [FIGURES[plan.name][0] for plan in tables(params) if plan.name in FIGURES]
+    figures = [need(params.layout.figure(name, "png"), "figures") for name in (CLAIMS, *names)]
+    for figure in figures:
+        shutil.copyfile(figure, ROOT / "docs/images" / figure.name)
+    for path, text in texts.items():
+        write_text(path, text)
 
 
 if __name__ == "__main__":
