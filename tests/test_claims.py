@@ -160,7 +160,7 @@ def test_slicings_are_compared_over_the_seeds_that_both_have(params) -> None:
     changes = {"kind": "slicings", "slicings": ["frequency-10", "time-10"], "second": None}
     row = judge(claim(**changes, first=["perturbed_fy"]), own, scores, pretext)
     assert row["effect"] == pytest.approx(0, abs=0.002)
-    assert (row["n_seeds"], row["n_replicates"]) == (1, 5)
+    assert (row["n_seeds"], row["n_replicates"]) == (1, 3)
     row = judge(claim(**changes), own, scores, pretext)
     assert "the method fast_soft_ranking of the slicing time-10" in row["comparison"]
 
@@ -235,9 +235,9 @@ def test_among_all_claims_fewer_are_decided() -> None:
 
 
 def test_the_claims_of_the_paper_are_all_there(params) -> None:
-    given = read_claims()
+    given = [c for c in read_claims() if c.source != "Ours"]
     assert {c.modality for c in given} == {"audio", "video", "images"}
-    tasks = {(c.modality, c.task) for c in given if c.claim.startswith("pretrained-")}
+    tasks = {(c.modality, c.task) for c in read_claims() if c.claim.startswith("pretrained-")}
     assert tasks == {(m, task) for m, s in params.studies.items() for task in s.metrics}
     scores, pretext = made_up(params, lambda e, task, n: 0.0, lambda e: len(e.method) + e.seed)
     rows = [judge(c, params, scores, pretext) for c in given]
