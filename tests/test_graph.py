@@ -43,14 +43,18 @@ def test_both_runners_have_the_same_jobs(jobs, tmp_path, monkeypatch) -> None:
     assert jobs == theirs
 
 
-@pytest.mark.parametrize("preset", ["smoke", "methods"])  # methods: without video and images
+@pytest.mark.parametrize("preset", ["smoke", "methods", "sound"])  # sound: one modality
 def test_both_runners_have_the_same_jobs_of_a_preset(preset, tmp_path, monkeypatch) -> None:
     file = f"presets/{preset}.yaml"
+    if preset == "sound":
+        file = str(tmp_path / "sound.yaml")
+        base = ROOT / "presets/methods.yaml"
+        Path(file).write_text(f"base: {base}\nvideo: null\nimages: null\n")
     wanted = snakemake_jobs(ROOT, file)
     found = by_dvc(tmp_path, monkeypatch, file)
     assert len(wanted) > 40
     assert found == wanted
-    assert any("video" in job.command for job in found) == (preset == "smoke")
+    assert any("video" in job.command for job in found) == (preset != "sound")
 
 
 def test_dvc_yaml_is_current() -> None:

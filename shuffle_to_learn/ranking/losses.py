@@ -129,8 +129,7 @@ def rank_net(ranks: tf.Tensor, scores: tf.Tensor, epsilon: float = 1.0) -> tf.Te
         TypeError: where scores are not floating.
         ValueError: where epsilon is not above 0, n is 0 or unknown, or the shapes differ.
 
-    Source: Burges et al. 2005, "Learning to rank using gradient descent", section 3 (there epsilon
-    is 1, and the probability that a pair is in the true order is 1).
+    Source: Burges et al. 2005, "Learning to rank using gradient descent" (there epsilon is 1, and the probability that a pair is in the true order is 1).
     """
     epsilon = positive(epsilon)
     ranks, scores = _matched(ranks, scores)
@@ -171,8 +170,8 @@ def list_mle(ranks: tf.Tensor, scores: tf.Tensor, epsilon: float = 1.0) -> tf.Te
         TypeError: where scores are not floating.
         ValueError: where epsilon is not above 0, n is 0 or unknown, or the shapes differ.
 
-    Source: Xia et al. 2008, "Listwise approach to learning to rank: theory and algorithm",
-    section 4.2 (there epsilon is 1).
+    Source: Xia et al. 2008, "Listwise approach to learning to rank: theory and algorithm"
+    (there epsilon is 1).
     """
     epsilon = positive(epsilon)
     ranks, scores = _matched(ranks, scores)
