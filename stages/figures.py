@@ -54,7 +54,7 @@ from study.names import (
     slicing_label,
 )
 from study.outputs import CLAIMS, CONFUSED, EXAMPLES, PATCHES, confused_task
-from study.params import Params
+from study.params import Params, orders_patches
 from study.paths import EncoderKey
 from study.results import (
     crossed_values,
@@ -129,6 +129,8 @@ def by_patches(
             what = {"task": task, "metric": study.metrics[task][0]}
             values = crossed_values(scores, design, modality=modality, n_examples=n, **who, **what)
             rows.append(_summary(values, **who, **patches, **what))
+        if not orders_patches(method):
+            continue
         what = {"metric": "partial_ranks"}
         values = crossed_values(pretext, design, modality=modality, **who, **what)
         rows.append(_summary(values, **who, patches=patches["patches"], task="pretext", **what))
@@ -142,7 +144,9 @@ def by_epoch(params: Params, modality: str) -> pd.DataFrame:
     parts = [
         history(params, e).assign(slicing=e.slicing, method=e.method)
         for e in params.encoder_keys(modality)
-        if e.method not in UNTRAINED and e.slicing in params.study(modality).slicings
+        if e.method not in UNTRAINED
+        and orders_patches(e.method)
+        and e.slicing in params.study(modality).slicings
     ]
     columns = ["slicing", "method", "epoch", "mean", "lowest", "highest", "n_seeds"]
     if not parts:
