@@ -225,7 +225,11 @@ def test_the_claims_of_the_paper_are_all_there(params) -> None:
     given = read_claims()
     assert {c.modality for c in given} == {"audio", "video", "images"}
     tasks = {(c.modality, c.task) for c in given if c.claim.startswith("pretrained-")}
-    assert tasks == {(m, task) for m, s in params.studies.items() for task in s.metrics}
+    # Pitch as classes is ours: what the paper claims of pitch is judged by its squared error.
+    own = {
+        (m, task) for m, s in params.studies.items() for task in s.metrics.keys() - s.columns.keys()
+    }
+    assert tasks == own
     rows = [judge(c, params, *made_up(params, lambda e, task, n: 0.0)) for c in given]
     missing = {row["claim"] for row in rows if row["verdict"] == "not_run"}
     assert missing == {"low-data-above-supervised", "supervised-catches-up"}

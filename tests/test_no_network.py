@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +140,15 @@ def test_they_lead_each_block_and_have_no_pretext(tmp_path: Path) -> None:
     assert lines["frames-5", "summary"] == lines["frames-20", "raw"] == 2
     pretext = pd.read_csv(load_params(params).layout.all_pretext)
     assert not set(pretext["method"]) & set(BARE)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["raw", "pixels"], r"audio\.no_network\.1: .*given 'pixels'"),
+        (["raw", "raw"], r"audio\.no_network: lists an entry twice"),
+    ],
+)
+def test_a_wrong_list_is_told(tiny_study: TinyStudy, names: list[str], said: str) -> None:
+    tiny_study.change(lambda content: content["audio"].update(no_network=names))
+    assert re.search(said, tiny_study.refusal(downstream))
