@@ -46,6 +46,7 @@ from study.errors import InputError
 from study.files import write_csv
 from study.names import RESOURCES, measure_of
 from study.params import Params
+from study.paths import slicing_of
 from study.results import (
     Design,
     crossed_values,
@@ -170,12 +171,14 @@ class Data(NamedTuple):
         """The methods' mean score, the greater the better: seeds x draws."""
         fixed: dict[str, Any] = {
             "modality": self.claim.modality,
-            "slicing": self.slicings[slicing],
             "n_examples": self.n_examples[n],
             "task": self.claim.task,
             "metric": self.metric,
         }
-        tables = [crossed_values(self.scores, self.design, **fixed, method=m) for m in methods]
+        tables = []
+        for method in methods:
+            who = {"method": method, "slicing": slicing_of(method, self.slicings[slicing])}
+            tables.append(crossed_values(self.scores, self.design, **fixed, **who))
         return self.sign * np.mean(tables, axis=0)
 
 

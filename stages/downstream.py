@@ -5,6 +5,9 @@ probes are the study's own, whose answers are counted beside the right ones, and
 params file lists: of another kind, or the study's own on another layer. Replicate r of seed s is a
 draw of its own, the same for every method, so that methods can be compared pair by pair and seeds
 are independent.
+
+Without a network: --slicing whole --method raw scores the features themselves, and --method summary
+their means and deviations, in place of embeddings.
 """
 
 from __future__ import annotations
@@ -14,10 +17,13 @@ from functools import partial
 
 import numpy as np
 
+from shuffle_to_learn.features.summary import of_bands, of_pixels, of_tiles
+from shuffle_to_learn.slicing import Slicing
 from study import cli
 from study.errors import InputError
+from study.features import read_features
 from study.files import read_array, write_csv
-from study.params import Params
+from study.params import Params, Study
 from study.paths import EncoderKey
 from study.tasks import (
     ANSWERS,
@@ -32,13 +38,13 @@ from study.tasks import (
 
 
 def main(arguments: list[str] | None = None) -> None:
-    args, params, key = cli.open_encoder(__doc__, "threads", arguments=arguments)
+    args, params, key = cli.open_encoder(
+        __doc__, "threads", arguments=arguments, needs_network=False
+    )
     paths, study = params.layout, params.study(key.modality)
     tasks = read_tasks(params, key.modality)
     probes = [name for name in params.classifiers(key) if name != "end_to_end"]
-    inputs = {
-        layer: read_embeddings(params, key, layer, tasks) for layer in map(study.layer, probes)
-    }
+    inputs = {layer: read_inputs(params, key, layer, tasks) for layer in map(study.layer, probes)}
     check_sizes(args.params, params, key.modality, tasks)
     threads = cli.threads(args, params.threads.downstream)
 
@@ -59,15 +65,32 @@ def main(arguments: list[str] | None = None) -> None:
     write_csv(paths.scores(key), as_table(params, key, rows))
 
 
-def read_embeddings(
-    params: Params, key: EncoderKey, layer: str, tasks: list[Task]
-) -> list[np.ndarray]:
-    """The embeddings of a layer, memory-mapped: those to fit on and those to score on."""
-    splits = "train", params.study(key.modality).downstream.evaluate_on
-    files = {split: params.layout.embeddings(key, split, layer) for split in splits}
-    found = {split: read_array(file, "embed") for split, file in files.items()}
-    check_lengths(params, key.modality, tasks, found, files, "run the stage embed again")
-    return list(found.values())
+def read_inputs(params: Params, key: EncoderKey, layer: str, tasks: list[Task]) -> list[np.ndarray]:
+    """What probes are given, shape (N, d) each: the inputs to fit on and those to score on.
+
+    Embeddings of a layer, and features as they are, are memory-mapped.
+    """
+    paths, study = params.layout, params.study(key.modality)
+    splits = "train", study.downstream.evaluate_on
+    if key.network:
+        again = "run the stage embed again"
+        files = {split: paths.embeddings(key, split, layer) for split in splits}
+        found = {split: read_array(file, "embed") for split, file in files.items()}
+    else:
+        again = f"run the stages {study.extraction} and join again"
+        files = {split: paths.features(study.dataset, split) for split in splits}
+        found = {split: read_features(params, key.modality, split) for split in splits}
+    check_lengths(params, key.modality, tasks, found, files, again)
+    if key.method == "summary":
+        return [summary(study, features) for features in found.values()]
+    return [array.reshape(len(array), -1) for array in found.values()]
+
+
+def summary(study: Study, features: np.ndarray) -> np.ndarray:
+    """Means and deviations of features, float32, shape (N, d)."""
+    if study.summarised == "tiles":
+        return of_tiles(features, Slicing.parse(study.slicings[0]))
+    return of_bands(features) if study.summarised == "bands" else of_pixels(features)
 
 
 def predict(
@@ -104,6 +127,12 @@ def predict(
             neighbors=settings.others.neighbors,
             progress=partial(show, total=len(subsets), unit="draws"),
         )
+    study, paths = params.study(key.modality), params.layout
+    looked_at = (
+        paths.embeddings(key, "train", study.layer(probe))
+        if key.network
+        else paths.features(study.dataset, "train")
+    )
     fit = settings.model_dump(include=set(Settings.__dataclass_fields__) - {"hidden"})
     hidden = tuple(settings.hidden) if probe.partition("-")[0] == "mlp" else ()
     try:
@@ -119,8 +148,7 @@ def predict(
     except FloatingPointError as error:
         raise InputError(
             f"{task.name} of {key}: {error}: lower "
-            f"{key.modality}.downstream.learning_rate in {args.params}, or look at "
-            f"{params.layout.embeddings(key, 'train', params.study(key.modality).layer(probe))}"
+            f"{key.modality}.downstream.learning_rate in {args.params}, or look at {looked_at}"
         ) from error
 
 

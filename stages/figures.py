@@ -55,7 +55,7 @@ from study.names import (
 )
 from study.outputs import CLAIMS, CONFUSED, EXAMPLES, PATCHES, confused_task
 from study.params import Params, orders_patches
-from study.paths import EncoderKey
+from study.paths import EncoderKey, slicing_of
 from study.results import (
     crossed_values,
     designs,
@@ -97,7 +97,8 @@ def by_examples(params: Params, modality: str, scores: pd.DataFrame) -> pd.DataF
                 what = {"slicing": slicing, "task": task, "metric": metric, "n_examples": n}
                 for method in (method for method in methods if n in known[method].counts):
                     keys = what | {"method": method}
-                    rows.append(_summary(crossed_values(scores, known[method], **keys), **keys))
+                    found = keys | {"slicing": slicing_of(method, slicing)}
+                    rows.append(_summary(crossed_values(scores, known[method], **found), **keys))
     return pd.DataFrame(rows).round(8)
 
 

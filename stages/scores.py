@@ -99,6 +99,8 @@ def listed_files(params: Params) -> set[Path]:
                 key = EncoderKey(modality, *names)
                 files |= {paths.scores(key), paths.answers(key)}
                 files |= {paths.pretext(key), paths.history(key)}
+        for key in params.without_network(modality):
+            files |= {paths.scores(key), paths.answers(key)}
         trained = study.end_to_end
         for names in product(study.slicings, trained.methods, trained.seeds):
             files.add(paths.end_to_end(EncoderKey(modality, *names)))
@@ -107,10 +109,12 @@ def listed_files(params: Params) -> set[Path]:
 
 def main(arguments: list[str] | None = None) -> None:
     _, params = cli.open_stage(__doc__, arguments=arguments)
-    keys = params.encoder_keys()
     # Read everything before anything is written: both files are of one state of the study.
-    scores = pd.concat([encoder_scores(params, key) for key in keys], ignore_index=True)
-    pretext = pd.concat([pretext_scores(params, key) for key in keys], ignore_index=True)
+    scores = pd.concat(
+        [encoder_scores(params, key) for key in params.scored_keys()], ignore_index=True
+    )
+    trained = [pretext_scores(params, key) for key in params.encoder_keys()]
+    pretext = pd.concat(trained, ignore_index=True)
     if "DVC_ROOT" in os.environ:  # set by DVC for its stages
         remove_others(params)
     write_csv(params.layout.all_scores, scores)

@@ -311,7 +311,7 @@ def section(params: Params, modality: str) -> dict[str, Any]:
             for slicing in study.all_slicings
             if slicing not in study.slicings
         ],
-        "methods": [look.label for look in looks(study.methods).values()],
+        "methods": [look.label for look in looks([*study.no_network, *study.methods]).values()],
         "study": study,
         "models": len(params.encoder_keys(modality)),
         "main": plans[0],

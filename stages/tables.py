@@ -37,6 +37,7 @@ from study.files import write_csv, write_json, write_text
 from study.names import (
     CLASSIFIERS,
     MODALITIES,
+    SUMMARISED,
     caution,
     count,
     dataset_label,
@@ -47,6 +48,7 @@ from study.names import (
 )
 from study.outputs import Table, tables
 from study.params import Params, Study, orders_patches
+from study.paths import slicing_of
 from study.results import (
     PRETEXT_METRICS,
     Design,
@@ -59,6 +61,7 @@ from study.results import (
     shared_design,
 )
 
+NO_VALUE = "\N{EN DASH}"
 COLUMNS = [
     "slicing",
     "method",
@@ -80,10 +83,6 @@ COLUMNS = [
     "n_seeds",
     "n_replicates",
 ]
-
-
-EMPTY = {"mean": "", "interval": "", "best": False, "unsure": False, "rows": ""}
-"""The cell of what a method cannot be asked."""
 
 
 def shown(params: Params, plan: Table) -> list[int]:
@@ -120,16 +119,18 @@ class Row(NamedTuple):
 def blocks(study: Study, plan: Table) -> list[list[Row]]:
     """The rows of each block of a table."""
     probe, others = study.downstream.probe, study.downstream.others
-    methods = list(looks(study.methods))
+    methods, without = list(looks(study.methods)), list(looks(study.no_network))
     if plan.blocks == "slicing":
-        return [[Row(slicing, method, probe) for method in methods] for slicing in study.slicings]
+        shown = [*without, *methods]
+        return [[Row(slicing, method, probe) for method in shown] for slicing in study.slicings]
     slicing = study.slicings[0]
     if plan.blocks == "classifier":
         names = [*study.on_layers, *others.probes, "end_to_end"]
         run = {
-            m: [n for s in study.seeds for n in study.classifiers(slicing, m, s)] for m in methods
+            m: [n for s in study.seeds for n in study.classifiers(slicing_of(m, slicing), m, s)]
+            for m in [*without, *methods]
         }
-        found = [[Row(slicing, m, name) for m in methods if name in run[m]] for name in names]
+        found = [[Row(slicing, m, name) for m in run if name in run[m]] for name in names]
         return [rows for rows in found if rows]
     patches = Slicing.parse(slicing).patches
     alike = [other for other in study.all_slicings if Slicing.parse(other).patches == patches]
@@ -156,7 +157,7 @@ def summarise(
                 if task == "pretext" and not orders_patches(row.method):
                     continue  # an empty cell
                 fixed: dict[str, Any] = {"modality": plan.modality, "metric": metric}
-                fixed |= {"slicing": row.slicing, "method": row.method}
+                fixed |= {"slicing": slicing_of(row.method, row.slicing), "method": row.method}
                 if task != "pretext":
                     fixed |= {"classifier": row.classifier, "task": task, "n_examples": examples}
                 source = pretext if task == "pretext" else scores
@@ -195,6 +196,8 @@ def caption(params: Params, plan: Table) -> list[str]:
         blocks=plan.blocks,
         modality=MODALITIES[plan.modality],
         dataset=dataset_label(study.dataset),
+        without=[look.label for look in looks(study.no_network).values()],
+        summarised=SUMMARISED[study.summarised],
         probe={1: "a linear classifier"}.get(layers, f"a {layers}-layer MLP"),
         examples=shown(params, plan),
         split=down.evaluate_on,
@@ -235,10 +238,7 @@ def cells(table: pd.DataFrame, plan: Table) -> list[dict[str, Any]]:
                 "rows": [
                     {
                         "label": label,
-                        "cells": [
-                            _cell(by_key[key, c], plan.modality) if (key, c) in by_key else EMPTY
-                            for c in columns
-                        ],
+                        "cells": [_cell(by_key.get((key, c)), plan.modality) for c in columns],
                     }
                     for key, label in labels.items()
                 ],
@@ -274,11 +274,17 @@ def _heading(task: str, metric: str, examples: int | None, several: bool) -> dic
 
 
 def _cell(row: Any, modality: str) -> dict[str, Any]:
-    """A cell as it is shown, and the rows of the page of all scores that it is the mean of."""
+    """A cell as it is shown, and the rows of the page of all scores that it is the mean of.
+
+    None, of what has no such value, is shown as a dash.
+    """
+    if row is None:
+        return {"mean": NO_VALUE, "interval": "", "best": False, "unsure": False, "rows": ""}
     places = measure_of(row.task, row.metric).decimals
     known = pd.notna(row.ci_low)
     kind = "pretext" if row.task == "pretext" else "scores"
-    of = {"modality": modality, "slicing": row.slicing, "method": row.method, "metric": row.metric}
+    of = {"modality": modality, "slicing": slicing_of(row.method, row.slicing)}
+    of |= {"method": row.method, "metric": row.metric}
     if kind == "scores":
         of |= {"classifier": row.classifier, "task": row.task, "n_examples": int(row.n_examples)}
     return {
@@ -359,7 +365,7 @@ def _split(column: dict[str, str]) -> tuple[str, str]:
 
 
 def _tex_mean(cell: dict[str, Any]) -> str:
-    mean = f"\\textbf{{{cell['mean']}}}" if cell["best"] else cell["mean"]
+    mean = f"\\textbf{{{cell['mean']}}}" if cell["best"] else _tex(cell["mean"])
     # Without width, so that marks do not shift the figures of a column.
     return mean + ("\\rlap{$^\\dagger$}" if cell["unsure"] else "")
 
@@ -371,6 +377,7 @@ TEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "†": r"$^\dagger$",
+    NO_VALUE: "--",
     "²": r"$^2$",
 } | {c: f"\\{c}" for c in "&%$#_"}
 

@@ -99,15 +99,21 @@ def open_stage(
 
 
 def open_encoder(
-    description: str | None, *names: str, arguments: list[str] | None = None
+    description: str | None,
+    *names: str,
+    arguments: list[str] | None = None,
+    needs_network: bool = True,
 ) -> tuple[argparse.Namespace, Params, EncoderKey]:
     """As :func:`open_stage`, for a stage that is about one encoder; its key as well.
+
+    Where it needs no network, its options may name features without one, too.
 
     Raises:
         InputError: where the params file is wrong, or the options name no encoder.
     """
     args, params = open_stage(description, *ENCODER, *names, arguments=arguments)
-    return args, params, params.encoder_key(args.modality, args.slicing, args.method, args.seed)
+    key = params.encoder_key if needs_network else params.scored_key
+    return args, params, key(args.modality, args.slicing, args.method, args.seed)
 
 
 def run(main: Callable[[], None]) -> None:

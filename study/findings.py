@@ -17,6 +17,7 @@ from study.files import read_table
 from study.names import MODALITIES, count, dataset_label, looks, measure_of
 from study.outputs import TABLES
 from study.params import Params
+from study.paths import WHOLE
 from study.results import nearest
 
 WORDS = {
@@ -33,8 +34,6 @@ NEEDED = ("claim", "source", "statement", "kind", "modality", "task", "metric", 
 NEEDED += ("effect", "ci_low", "ci_high", "verdict", "verdict_all", "p", "sign_flip_p")
 NEEDED += ("n_seeds", "agree", "seeds_to_decide", "comparison", "note")
 
-WHOLE = "whole"
-"""The slicing of what no network has seen."""
 NO_NETWORK = {"raw": "the features themselves", "summary": "mean and deviation"}
 """The rows without a network, in words."""
 

@@ -42,7 +42,7 @@ PROBED = ("tasks", "evaluate_on", "validation_share", "probe", "hidden", "dropou
 """What training end to end takes from the settings of the probes."""
 TRAINED = tuple(key for key in EndToEnd.model_fields if key not in ("methods", "seeds"))
 COMPARED = (
-    *("dataset", "slicings", "methods", "seeds", "ablation", "downstream", "shown"),
+    *("dataset", "slicings", "methods", "no_network", "seeds", "ablation", "downstream", "shown"),
     *(f"end_to_end.{key}" for key in ("methods", "seeds", "n_examples", "replicates")),
 )
 """What the results are of: every score has a place in them by these."""
@@ -52,6 +52,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "pretrain": ("{modality}.pretrain", "{modality}.method.{method}"),
     "embed": ("{modality}.pretrain.gap",),
     "downstream": ("{modality}.downstream", "{modality}.embed"),
+    "no_network": ("{modality}.downstream",),
     "end_to_end": (
         *(f"{{modality}}.downstream.{key}" for key in PROBED),
         *(f"{{modality}}.end_to_end.{key}" for key in TRAINED),
@@ -61,7 +62,9 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         f"{{modality}}.{key}" for key in ("slicings", "seeds", "shown", "pretrain.gap")
     ),
 }
-"""The sections that a stage of one dataset, modality or encoder reads."""
+"""The sections that a stage of one dataset, modality or encoder reads.
+
+no_network is the stage downstream on features in place of embeddings."""
 
 
 def sections(params: Params, stage: str, **identity: str) -> list[str]:
@@ -92,6 +95,8 @@ def sections(params: Params, stage: str, **identity: str) -> list[str]:
     if stage == "pretrain" and study.method.fixed_permutations is not None:
         # Every network is asked to tell these orders apart.
         names.append(f"{modality}.method.fixed_permutations.permutations")
+    if stage == "no_network" and study.summarised == "tiles":
+        names.append(f"{modality}.slicings")
     if stage == "join" and hasattr(study.features, "max_rejected"):
         names.append(f"{modality}.{study.extraction}.max_rejected")
     return names

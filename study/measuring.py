@@ -23,7 +23,8 @@ from shuffle_to_learn.slicing import Slicing
 from study.cli import LIBRARIES
 from study.pace import LIKE, PLAIN, TENSORFLOW, Folder, Paces
 from study.params import Params, Study
-from study.work import CLASSES, Job, Work, features_of, multiply_adds_of, probe, steps_taken, work
+from study.paths import WHOLE
+from study.work import CLASSES, Job, Work, multiply_adds_of, probe, probed, steps_taken, work
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 10.0
@@ -268,11 +269,11 @@ def network(study: Study, slicing: Slicing, seconds: float) -> Measurement:
     return first + time.perf_counter() - start, each
 
 
-def probing(study: Study, slicing: Slicing, seconds: float) -> Measurement:
+def probing(study: Study, features: int) -> Measurement:
     """How long a multiply-add of the study's probe takes, in a fit of half the expected steps."""
     from shuffle_to_learn.evaluation.probes import Settings, predict_with_probes
 
-    down, features = study.downstream, features_of(study, slicing)
+    down = study.downstream
     fit = down.model_dump(include=set(Settings.__dataclass_fields__) - {"hidden"})
     looks = max(1, round(steps_taken(down) / down.evaluate_every / 2))
     fit |= {"steps": looks * down.evaluate_every, "patience": looks + 1}
@@ -301,10 +302,10 @@ def _measure_one(params: Params, job: Job, seconds: float) -> Measurement:
         return rendering(params, study, seconds)
     if job.rule == study.extraction:
         return extraction(params, study, seconds)
-    slicing = Slicing.parse(job.wildcards["slicing"])
+    slicing = job.wildcards.get("slicing", WHOLE)
     if job.rule == "downstream":
-        return probing(study, slicing, seconds)
-    return network(study, slicing, seconds)
+        return probing(study, probed(study, slicing, job.wildcards["method"]))
+    return network(study, Slicing.parse(slicing), seconds)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shuffle_to_learn.slicing import Slicing
+from study.paths import WHOLE
 
 RESOURCES = Path(__file__).parent / "resources"
 
@@ -35,6 +36,8 @@ class Measure(NamedTuple):
 # In order of the paper's tables: from no pretraining to differentiable ranking.
 LOOKS = {
     "supervised": Look("Supervised, end to end", "#0072B2", "P", (8, 2)),
+    "raw": Look("The features themselves", "#87874b", "h", (1, 1)),
+    "summary": Look("Mean and deviation", "#785a87", "8", (5, 1, 1, 1, 1, 1)),
     "random": Look("Random encoder", "#000000", "s", (1, 1.5)),
     "fixed_permutations": Look("Fixed permutations", "#E69F00", "^", (4, 1.5)),
     "position_classification": Look("Position classification", "#EE0055", "h", (5, 1, 1, 1, 1, 1)),
@@ -146,6 +149,11 @@ DATASETS = {
 }
 
 MODALITIES = {"audio": "Audio", "video": "Video", "images": "Images"}
+SUMMARISED = {
+    "bands": "band over time",
+    "pixels": "pixel over the frames",
+    "tiles": "colour in each tile",
+}
 CLASSIFIERS = {
     "mlp": "MLP on the frozen embedding",
     "mlp-tiles": "MLP on the layer before it (tiles)",
@@ -196,6 +204,8 @@ def dataset_about(name: str) -> str:
 
 def slicing_label(name: str) -> str:
     """A slicing in words."""
+    if name == WHOLE:
+        return "the whole input"
     slicing = Slicing.parse(name)
     kind = name.partition("-")[0]
     if slicing.frames:

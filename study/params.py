@@ -15,7 +15,7 @@ from shuffle_to_learn.features.spectrogram import frame_count
 from shuffle_to_learn.pretext.methods import METHODS
 from shuffle_to_learn.slicing import Slicing
 from study.errors import InputError
-from study.paths import SPLITS, EncoderKey, Paths
+from study.paths import NO_NETWORK, SPLITS, WHOLE, EncoderKey, Paths
 from study.sections import (
     Ablation,
     Downstream,
@@ -65,7 +65,7 @@ NSYNTH = Recording(16_000, 4.0)
 
 def orders_patches(method: str) -> bool:
     """Whether a method puts patches in order, so that its network can be asked to."""
-    return METHODS[method].ordering
+    return method in METHODS and METHODS[method].ordering
 
 
 class Study(Section):
@@ -79,6 +79,8 @@ class Study(Section):
     """What its inputs are called."""
     known: ClassVar[dict[str, tuple[str, ...]]]
     """The tasks of the embedded dataset and what each is scored by."""
+    summarised: ClassVar[str]
+    """What a summary without a network is of: bands, pixels or tiles."""
     columns: ClassVar[dict[str, str]] = {}
     """The columns of the labels that these tasks are read from, where they have other names."""
 
@@ -87,6 +89,8 @@ class Study(Section):
     """Your folder, for the dataset folder; otherwise empty."""
     slicings: Annotated[list[str], Field(min_length=1)]
     methods: Annotated[list[str], Field(min_length=1)]
+    no_network: list[Literal["raw", "summary"]]
+    """What the probes are fitted on beside embeddings."""
     seeds: Annotated[list[Seed], Field(min_length=1)]
     shards: Annotated[list[int], Field(min_length=1)]
     """The jobs that features are extracted in, numbered."""
@@ -143,14 +147,18 @@ class Study(Section):
 
     def crossed(self, slicing: str) -> tuple[list[str], list[int]]:
         """The methods and the seeds that a slicing is run with, each with each."""
+        if slicing == WHOLE:
+            return list(self.no_network), self.seeds
         part = self if slicing in self.slicings else self.ablation
         return part.methods, part.seeds
 
     def classifiers(self, slicing: str, method: str, seed: int) -> list[str]:
         """What an encoder is scored with: the study's probe first."""
+        trained, others = self.end_to_end, self.downstream.others
+        if slicing == WHOLE:
+            return [self.downstream.probe, *(others.probes if others.n_examples else [])]
         if slicing not in self.slicings:
             return [self.downstream.probe]
-        trained, others = self.end_to_end, self.downstream.others
         end_to_end = method in trained.methods and seed in trained.seeds and trained.n_examples
         beside = [*self.on_layers, *others.probes] if others.n_examples else []
         return [self.downstream.probe, *beside, *(["end_to_end"] if end_to_end else [])]
@@ -202,7 +210,7 @@ class Study(Section):
             raise ValueError("is a list of numbers from 0 on: [0, 1, 2] for three jobs")
         return shards
 
-    @field_validator("slicings", "methods", "seeds")
+    @field_validator("slicings", "methods", "no_network", "seeds")
     @classmethod
     def _all_distinct(cls, values: list) -> list:
         return distinct(values)
@@ -312,7 +320,7 @@ class Study(Section):
 class Audio(Study):
     """The audio study."""
 
-    extraction, unit = "spectrograms", "notes"
+    extraction, unit, summarised = "spectrograms", "notes", "bands"
     known: ClassVar = {
         "instrument": ("accuracy",),
         "family": ("accuracy",),
@@ -328,7 +336,7 @@ class Audio(Study):
 class Video(Study):
     """The video study."""
 
-    extraction, unit = "frames", "clips"
+    extraction, unit, summarised = "frames", "clips", "pixels"
     known: ClassVar = {"action": ("accuracy",)}
 
     dataset: Literal["motions", "folder", "something_something_v2"]
@@ -339,7 +347,7 @@ class Images(Study):
     """The image study; it pretrains on other pictures than the probes are fitted on."""
 
     upstream = ("pretrain", "pretrain_valid")
-    extraction, unit = "pictures", "pictures"
+    extraction, unit, summarised = "pictures", "pictures", "tiles"
     known: ClassVar = {"objects": ("auc",)}
 
     dataset: Literal["scenes", "folder", "imagenet_voc"]
@@ -465,6 +473,15 @@ class Params(Section):
             )
         return study
 
+    def scored_key(self, modality: str, slicing: str, method: str, seed: int) -> EncoderKey:
+        """As :meth:`encoder_key`, or of features without a network."""
+        if method not in NO_NETWORK:
+            return self.encoder_key(modality, slicing, method, seed)
+        self.study(modality)
+        if slicing != WHOLE:
+            raise InputError(f"--slicing {slicing}: without a network there is only {WHOLE}")
+        return EncoderKey(modality, slicing, method, _seed(seed))
+
     def encoder_key(self, modality: str, slicing: str, method: str, seed: int) -> EncoderKey:
         """One encoder, its identity checked; it need not be in the study's lists."""
         study = self.study(modality)
@@ -473,13 +490,11 @@ class Params(Section):
             raise InputError(f"--method {method}: unknown method, use one of {known}")
         if getattr(study.method, method) is None:
             raise InputError(f"{modality}.method.{method}: missing: --method asks for the method")
-        if not 0 <= seed < 2**31:
-            raise InputError(f"--seed {seed}: use a number from 0 to 2147483647")
         try:
             Slicing.parse(slicing).tile_shape(study.shape, study.pretrain.gap)
         except ValueError as error:
             raise InputError(f"--slicing {slicing}: {error}") from None
-        return EncoderKey(modality, slicing, method, seed)
+        return EncoderKey(modality, slicing, method, _seed(seed))
 
     def identity(self, key: EncoderKey) -> dict[str, str | int]:
         """What every table says of an encoder: column and value."""
@@ -501,6 +516,24 @@ class Params(Section):
             for method, seed in product(*study.crossed(slicing))
         ]
 
+    def without_network(self, *modalities: str) -> list[EncoderKey]:
+        """What is scored without a network of these modalities (none: of all)."""
+        return [
+            EncoderKey(modality, WHOLE, name, seed)
+            for modality, study in self.studies.items()
+            if not modalities or modality in modalities
+            for name, seed in product(*study.crossed(WHOLE))
+        ]
+
+    def scored_keys(self, *modalities: str) -> list[EncoderKey]:
+        """All that is scored of these modalities (none: of all): features, then encoders."""
+        return [
+            key
+            for modality in modalities or self.studies
+            for keys in (self.without_network, self.encoder_keys)
+            for key in keys(modality)
+        ]
+
     def trained_end_to_end(self, *modalities: str) -> list[EncoderKey]:
         """The encoders of these modalities (none: of all) that are trained on end to end."""
         keys = self.encoder_keys(*modalities)
@@ -514,3 +547,9 @@ class Params(Section):
     def classifiers(self, key: EncoderKey) -> list[str]:
         """See :meth:`Study.classifiers`."""
         return self.study(key.modality).classifiers(key.slicing, key.method, key.seed)
+
+
+def _seed(seed: int) -> int:
+    if not 0 <= seed < 2**31:
+        raise InputError(f"--seed {seed}: use a number from 0 to 2147483647")
+    return seed

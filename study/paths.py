@@ -8,11 +8,15 @@ from pathlib import Path
 SPLITS = ("train", "valid", "test")
 LAYERS = ("joined", "tiles")
 """The layers of a CFN that are embeddings; tiles is what joined is made of."""
+NO_NETWORK = ("raw", "summary")
+"""What stands where a method does and has no network: the features themselves, and a summary."""
+WHOLE = "whole"
+"""What stands where their slicing would."""
 
 
 @dataclass(frozen=True)
 class EncoderKey:
-    """The identity of one pretrained (or random) encoder."""
+    """The identity of one pretrained (or random) encoder, or of features without one."""
 
     modality: str
     slicing: str
@@ -21,6 +25,16 @@ class EncoderKey:
 
     def __str__(self) -> str:
         return f"{self.modality} {self.slicing} {self.method} {self.seed}"
+
+    @property
+    def network(self) -> bool:
+        """Whether there is an encoder."""
+        return self.method not in NO_NETWORK
+
+
+def slicing_of(method: str, slicing: str) -> str:
+    """The slicing under which a method's scores are, where those of a slicing are shown."""
+    return WHOLE if method in NO_NETWORK else slicing
 
 
 def downloaded(data_dir: str, dataset: str) -> Path:

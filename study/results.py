@@ -94,7 +94,7 @@ def nearest(counts: Sequence[int], wanted: int) -> int:
 def read_scores(params: Params) -> pd.DataFrame:
     """``scores.csv``, checked to be that of this params file."""
     path = params.layout.all_scores
-    encoders = {key: params.classifiers(key) for key in params.encoder_keys()}
+    encoders = {key: params.classifiers(key) for key in params.scored_keys()}
     return check_scores(read_table(path, "scores"), params, encoders, path, "scores")
 
 
@@ -118,9 +118,14 @@ def design_of(study: Study, slicing: str, classifier: str) -> Design:
 
 
 def designs(study: Study, slicing: str) -> dict[str, Design]:
-    """What was run on a slicing: the design of each name that :func:`under_names` gives."""
+    """What was run on a slicing: the design of each name that :func:`under_names` gives.
+
+    What has no network is beside each of the study's slicings, see
+    :func:`study.paths.slicing_of`.
+    """
     probed = design_of(study, slicing, study.downstream.probe)
-    result = dict.fromkeys(study.crossed(slicing)[0], probed)
+    beside = study.no_network if slicing in study.slicings else []
+    result = dict.fromkeys([*beside, *study.crossed(slicing)[0]], probed)
     trained = study.end_to_end
     if slicing in study.slicings and trained.seeds and trained.n_examples:
         names = map(end_to_end_name, trained.methods)

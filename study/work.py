@@ -13,7 +13,7 @@ from shuffle_to_learn.datasets import public
 from shuffle_to_learn.models.alexnet import MultiplyAdds, multiply_adds
 from shuffle_to_learn.slicing import Slicing
 from study.params import PUBLIC, Params, Study
-from study.paths import LAYERS, SPLITS, EncoderKey
+from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey
 
 WIDTH = {"audio": 2, "video": 1, "images": 1}  # bytes of a pixel and channel
 CLASSES = 20
@@ -71,6 +71,9 @@ def jobs(params: Params) -> Iterator[Job]:
                 if stage != "end_to_end" or stage in params.classifiers(key):
                     identity = {"modality": modality, "slicing": key.slicing}
                     yield job(stage, stage, **identity, method=key.method, seed=str(key.seed))
+        for key in params.without_network(modality):
+            who = {"modality": modality, "method": key.method, "seed": str(key.seed)}
+            yield job("no_network", "downstream", **who)
         yield job("examples", "examples", modality=modality)
     for stage in RESULTS:
         yield job(stage, stage)
@@ -101,18 +104,14 @@ def work(params: Params, job: Job) -> Work:
     if job.rule == study.extraction:
         kind = (job.rule, study.dataset, _words(study.features.model_dump()))
         return Work(kind, sum(counts.values()) / len(study.shards))
-    slicing = job.wildcards["slicing"]
-    amount = {
-        "pretrain": _pretraining,
-        "embed": _embedding,
-        "downstream": _probes,
-        "end_to_end": _end_to_end,
-    }[job.rule]
+    slicing = job.wildcards.get("slicing", WHOLE)
     key = EncoderKey(modality, slicing, job.wildcards["method"], int(job.wildcards["seed"]))
-    if job.rule == "downstream":
-        told = _probed(study, Slicing.parse(slicing))
-    else:
-        told = f"{slicing} of {'x'.join(map(str, study.shape))}, {_network(study)}"
+    if job.rule in ("downstream", "no_network"):
+        settings = study.downstream.model_dump(include={"probe", "hidden", "batch_size"})
+        told = _words({"features": probed(study, slicing, key.method), **settings})
+        return Work(("downstream", modality, told), _probes(study, key, counts))
+    told = f"{slicing} of {'x'.join(map(str, study.shape))}, {_network(study)}"
+    amount = {"pretrain": _pretraining, "embed": _embedding, "end_to_end": _end_to_end}[job.rule]
     return Work((job.rule, modality, told), amount(study, key, counts))
 
 
@@ -159,6 +158,17 @@ def features_of(study: Study, slicing: Slicing, layer: str = "") -> int:
     if (layer or study.embed.layer) == "tiles":
         return slicing.patches * network.tile_features
     return network.joined_features
+
+
+def probed(study: Study, slicing: str, method: str, layer: str = "") -> int:
+    """How many numbers a probe is given of an input: of an embedding, features or their summary."""
+    if slicing != WHOLE:
+        return features_of(study, Slicing.parse(slicing), layer)
+    if method == "raw":
+        return prod(study.shape)
+    if study.summarised == "tiles":
+        return 2 * Slicing.parse(study.slicings[0]).patches * study.shape[-1]
+    return 2 * (study.shape[0] if study.summarised == "bands" else prod(study.shape[1:]))
 
 
 def multiply_adds_of(study: Study, slicing: Slicing) -> MultiplyAdds:
@@ -222,13 +232,12 @@ def _embedding(study: Study, key: EncoderKey, counts: Mapping[str, int]) -> floa
 
 
 def _probes(study: Study, key: EncoderKey, counts: Mapping[str, int]) -> float:
-    slicing = Slicing.parse(key.slicing)
     queries = counts[study.downstream.evaluate_on]
     total = 0.0
     for classifier in study.classifiers(key.slicing, key.method, key.seed):
         if classifier != "end_to_end":
             examples, replicates = study.draws(key.slicing, classifier)
-            features = features_of(study, slicing, study.layer(classifier))
+            features = probed(study, key.slicing, key.method, study.layer(classifier))
             each = (probe(study, features, n, queries, classifier) for n in examples)
             total += replicates * sum(each)
     return len(study.downstream.tasks) * total
@@ -246,11 +255,6 @@ def _end_to_end(study: Study, key: EncoderKey, counts: Mapping[str, int]) -> flo
 
 def _network(study: Study) -> str:
     return _words({"gap": study.pretrain.gap, **study.pretrain.network})
-
-
-def _probed(study: Study, slicing: Slicing) -> str:
-    settings = study.downstream.model_dump(include={"probe", "hidden", "batch_size"})
-    return _words({"features": features_of(study, slicing), **settings})
 
 
 def _words(settings: Mapping[str, Any]) -> str:

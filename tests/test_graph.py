@@ -81,7 +81,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[Job], Path]:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("    - audio.embed\n", ""),
+        ("      - audio.embed\n", ""),
         ("    - shuffle_to_learn/models/cfn.py\n", ""),
         ("methods/${item.method}.py", "methods/mse.py"),
         ("python -m stages.tables", "python -m stages.tables --now yes"),

@@ -148,7 +148,9 @@ def test_a_method_that_orders_no_patches_has_its_loss_alone(tiny_study: TinyStud
     tiny_study.run(pretrain, "contrastive")
     key = tiny_study.encoder("contrastive")
     history = pd.read_csv(tiny_study.layout.history(key))
-    assert history[["partial_ranks", "valid_partial_ranks", "valid_kendall_tau"]].isna().all(axis=None)
+    assert (
+        history[["partial_ranks", "valid_partial_ranks", "valid_kendall_tau"]].isna().all(axis=None)
+    )
     assert history["valid_loss"].notna().all() and list(history["epoch"]) == [0, 1, 2, 3]
     metrics = json.loads(tiny_study.layout.pretext(key).read_text())["metrics"]
     assert metrics == {"loss": pytest.approx(history["valid_loss"].iloc[-1])}

@@ -27,7 +27,7 @@ from study.graph import code, sections
 from study.loading import load_params, merged, starts_from_another
 from study.outputs import CONFUSED, figures, tables, wide_figures
 from study.params import PUBLIC, Params, Study
-from study.paths import LAYERS, SPLITS, EncoderKey, Paths
+from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey, Paths
 
 Stages = dict[str, dict[str, Any]]
 PATHS = Paths(Path("${paths.data}"), Path("${paths.results}"))
@@ -142,6 +142,17 @@ def encoder_stages(params: Params, modality: str) -> Stages:
     )
     result = {
         f"{name}-{modality}": {"matrix": matrix(modality), **parts} for name, parts in each.items()
+    }
+    bare = EncoderKey(modality, WHOLE, ITEM["method"], ITEM["seed"])  # type: ignore[arg-type]
+    result[f"no_network-{modality}"] = {
+        "matrix": {"method": f"${{{modality}.no_network}}", "seed": f"${{{modality}.seeds}}"},
+        **stage(
+            "downstream",
+            f"--modality {modality} --slicing {WHOLE} --method {bare.method} --seed {bare.seed}",
+            deps=[*code("downstream"), *features(*scored), *labels],
+            params=sections(params, "no_network", **who),
+            outs=[PATHS.scores(bare), PATHS.answers(bare)],
+        ),
     }
     result[f"end_to_end-{modality}"] = {"matrix": matrix(modality, "end_to_end"), **end_to_end}
     for name, parts in each.items():

@@ -19,6 +19,8 @@ from shuffle_to_learn.evaluation.targets import EarlyStopping, Target
 CLIP = 5.0
 
 _PREDICTED = 250  # queries at a time
+MEMORY = 2**30
+"""Bytes of inputs, float32, that the probes which are fitted together may have."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,11 @@ def predict_with_probes(
 ) -> np.ndarray:
     """Fit an MLP on each subset of the examples and predict the queries with each MLP.
 
-    Subsets of one size are fitted side by side: nothing but the end of their training is common.
-    Subsets of other sizes do not affect them. Inputs (and real-valued targets) are standardised by
-    the mean and deviation of the subset, and inputs are clipped to 5 deviations. Features that
-    are constant in the subset are left out. Each MLP keeps the weights with the lowest loss on the
-    validation part of its subset.
+    Subsets of one size are fitted side by side, as many at a time as :data:`MEMORY` has room for:
+    nothing but the end of their training is common. Others do not affect them. Inputs (and
+    real-valued targets) are standardised by the mean and deviation of the subset, and inputs are
+    clipped to 5 deviations. Features that are constant in the subset are left out. Each MLP keeps
+    the weights with the lowest loss on the validation part of its subset.
 
     Args:
         embeddings: float, shape (N, d); may be memory-mapped: only rows in a subset are read.
@@ -129,24 +131,31 @@ def predict_with_probes(
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         for size in progress(sorted({len(subset) for subset in subsets})):
             places = [place for place, subset in enumerate(subsets) if len(subset) == size]
-            probes = [
-                _Probe(
-                    np.asarray(embeddings[subsets[place]], np.float32),
-                    targets[subsets[place]],
-                    classes,
-                    validation_share,
-                    settings,
-                    np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number]))),
-                )
-                for number, place in enumerate(places)
-            ]
-            stopping = EarlyStopping(settings.patience)
-            for _ in range(settings.steps // settings.evaluate_every):
-                improved = list(pool.map(_Probe.train, probes))
-                if stopping.stops(any(improved)):
-                    break
-            answers = pool.map(lambda probe: probe.predict(queries), probes)
-            predictions.update(zip(places, answers, strict=True))
+            together = max(1, MEMORY // (4 * size * embeddings.shape[1]))
+            for first in range(0, len(places), together):
+                group = range(first, min(first + together, len(places)))
+                probes = [
+                    _Probe(
+                        np.asarray(embeddings[subsets[places[number]]], np.float32),
+                        targets[subsets[places[number]]],
+                        classes,
+                        validation_share,
+                        settings,
+                        np.random.Generator(
+                            np.random.Philox(np.random.SeedSequence([seed, number]))
+                        ),
+                    )
+                    for number in group
+                ]
+                stopping = EarlyStopping(settings.patience)
+                for _ in range(settings.steps // settings.evaluate_every):
+                    improved = list(pool.map(_Probe.train, probes))
+                    if stopping.stops(any(improved)):
+                        break
+                answers = pool.map(lambda probe: probe.predict(queries), probes)
+                answered = zip(group, answers, strict=True)
+                predictions.update((places[number], answer) for number, answer in answered)
+                del probes  # before those of the next group are made
     return np.stack([predictions[place] for place in range(len(subsets))])
 
 

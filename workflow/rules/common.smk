@@ -15,7 +15,7 @@ from study.errors import InputError
 from study.loading import load_params, merged
 from study.outputs import CONFUSED, figures, tables, wide_figures
 from study.params import PUBLIC
-from study.paths import LAYERS, SPLITS, EncoderKey
+from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey
 from study.work import Job
 
 PARAMS_FILE = os.environ.get("PARAMS", "params.yaml")
@@ -55,6 +55,7 @@ wildcard_constraints:
 # The identity of an encoder as wildcards, to write its paths once in study/paths.py.
 ENCODER = EncoderKey("{modality}", "{slicing}", "{method}", "{seed}")
 IDENTITY = "{modality}/{slicing}/{method}/{seed}"
+FEATURES = EncoderKey("{modality}", WHOLE, "{method}", "{seed}")
 
 
 def settings(stage, modality="{modality}"):
@@ -157,9 +158,9 @@ def scored(modality):
         return lambda wildcards: sys.exit(
             f"error: {PARAMS_FILE} has no section {modality}"
         )
-    encoders = PARAMS.encoder_keys(modality)
     return [
-        *(path(key) for key in encoders for path in (PATHS.scores, PATHS.pretext)),
+        *(PATHS.scores(key) for key in PARAMS.scored_keys(modality)),
+        *(PATHS.pretext(key) for key in PARAMS.encoder_keys(modality)),
         *(PATHS.end_to_end(key) for key in PARAMS.trained_end_to_end(modality)),
     ]
 

@@ -1,4 +1,4 @@
-# Low-data classifiers: on the frozen embeddings, and trained end to end with the network.
+# Low-data classifiers: on the frozen embeddings, on the features themselves, and trained end to end.
 
 
 rule downstream:
@@ -25,6 +25,30 @@ rule downstream:
     shell:
         "python -m stages.downstream --modality {wildcards.modality} "
         "--slicing {wildcards.slicing} --method {wildcards.method} --seed {wildcards.seed} "
+        "--threads {threads}{OPTION} 2>&1 | tee {log}"
+
+
+rule no_network:
+    input:
+        features=lambda wildcards: features(*labelled(wildcards))(wildcards),
+        labels=labels,
+        code=graph.code("downstream"),
+    output:
+        scores=PATHS.scores(FEATURES),
+        answers=PATHS.answers(FEATURES),
+    log:
+        LOGS / "no_network/{modality}/{method}/{seed}.log",
+    benchmark:
+        BENCHMARKS / "no_network/{modality}/{method}/{seed}.tsv"
+    threads: cores(PARAMS.threads.downstream)
+    resources:
+        mem_mb=memory(4000),
+    params:
+        settings=settings("no_network"),
+        slicing=WHOLE,
+    shell:
+        "python -m stages.downstream --modality {wildcards.modality} "
+        "--slicing {params.slicing} --method {wildcards.method} --seed {wildcards.seed} "
         "--threads {threads}{OPTION} 2>&1 | tee {log}"
 
 

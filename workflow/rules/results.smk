@@ -4,7 +4,7 @@
 rule scores:
     input:
         scores=[
-            *(PATHS.scores(encoder) for encoder in ENCODERS),
+            *(PATHS.scores(key) for key in PARAMS.scored_keys()),
             *(PATHS.end_to_end(encoder) for encoder in PARAMS.trained_end_to_end()),
         ],
         pretext=[PATHS.pretext(encoder) for encoder in ENCODERS],
