@@ -129,7 +129,8 @@ def rank_net(ranks: tf.Tensor, scores: tf.Tensor, epsilon: float = 1.0) -> tf.Te
         TypeError: where scores are not floating.
         ValueError: where epsilon is not above 0, n is 0 or unknown, or the shapes differ.
 
-    Source: Burges et al. 2005, "Learning to rank using gradient descent" (there epsilon is 1, and the probability that a pair is in the true order is 1).
+    Source: Burges et al. 2005, "Learning to rank using gradient descent" (there epsilon is 1,
+    and the chance that a pair is in its true order can be below 1: here it is 1).
     """
     epsilon = positive(epsilon)
     ranks, scores = _matched(ranks, scores)
