@@ -36,8 +36,8 @@ class Measure(NamedTuple):
 # In order of the paper's tables: from no pretraining to differentiable ranking.
 LOOKS = {
     "supervised": Look("Supervised, end to end", "#0072B2", "P", (8, 2)),
-    "raw": Look("The features themselves", "#87874b", "h", (1, 1)),
-    "summary": Look("Mean and deviation", "#785a87", "8", (5, 1, 1, 1, 1, 1)),
+    "raw": Look("The features themselves", "#004499", (8, 1, 0), (1, 1)),
+    "summary": Look("Mean and deviation", "#785A87", (4, 1, 45), (3, 1, 3, 1, 1, 1)),
     "random": Look("Random encoder", "#000000", "s", (1, 1.5)),
     "fixed_permutations": Look("Fixed permutations", "#E69F00", "^", (4, 1.5)),
     "position_classification": Look("Position classification", "#EE0055", "h", (5, 1, 1, 1, 1, 1)),
@@ -51,7 +51,7 @@ LOOKS = {
     "rank_net": Look("RankNet", "#8899FF", (4, 1, 0), (7, 1)),
     "list_mle": Look("ListMLE", "#550044", (3, 1, 0), (2, 2, 6, 2)),
     "diffsort": Look("DiffSort", "#77FF55", (6, 1, 0), (1, 1, 1, 4)),
-    "lap_sum": Look("LapSum", "#1100EE", (5, 0, 180), (12, 3, 3, 3)),
+    "lap_sum": Look("LapSum", "#88CC99", (5, 0, 180), (12, 3, 3, 3)),
 }
 # For methods that have no entry yet, in turn.
 SPARE = (("#553311", "<", (8, 2, 1, 2)), ("#DDCC77", ">", (10, 4)), ("#002266", "d", (3, 1, 3, 4)))

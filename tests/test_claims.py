@@ -37,6 +37,8 @@ def params() -> Params:
 def with_seeds(params: Params, seeds: Iterable[int]) -> Params:
     content = params.model_dump(exclude_none=True)
     content["audio"] |= {"seeds": list(seeds)}
+    for part in ("ablation", "end_to_end"):
+        content["audio"][part] |= {"methods": [], "seeds": [], "n_examples": []}
     return Params.model_validate(content)
 
 
