@@ -111,7 +111,7 @@ def trial(
                     "seed": seed,
                     "layer": layer,
                     "train_seconds": round(seconds),
-                    "partial_ranks": round(ranks["partial_ranks"], 3),
+                    "partial_ranks": round(ranks.get("partial_ranks", float("nan")), 3),
                     "task": task,
                     "n_examples": n,
                     "metric": metric,

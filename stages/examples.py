@@ -22,7 +22,7 @@ from study import cli
 from study.drawing import rc, save
 from study.features import read_features
 from study.files import need, write_csv
-from study.mosaic import colours, draw
+from study.mosaic import colours, draw, need_order
 from study.names import dataset_label, looks
 from study.tensorflow import load_model, start_tensorflow
 
@@ -33,6 +33,7 @@ COLUMNS = ["input", "place", "patch", "rank", "predicted_rank"]
 def main(arguments: list[str] | None = None) -> None:
     _, params, key = cli.open_encoder(__doc__, arguments=arguments)
     paths, study = params.layout, params.study(key.modality)
+    need_order(key.method)
     inputs = read_features(params, key.modality, study.upstream[1])
     need(paths.model(key), "pretrain")
 

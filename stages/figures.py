@@ -48,7 +48,7 @@ from study.names import (
     slicing_label,
 )
 from study.outputs import CONFUSED, EXAMPLES, PATCHES, confused_task
-from study.params import Params
+from study.params import Params, orders_patches
 from study.paths import EncoderKey
 from study.results import (
     crossed_values,
@@ -123,6 +123,8 @@ def by_patches(
             what = {"task": task, "metric": study.metrics[task][0]}
             values = crossed_values(scores, design, modality=modality, n_examples=n, **who, **what)
             rows.append(_summary(values, **who, **patches, **what))
+        if not orders_patches(method):
+            continue
         what = {"metric": "partial_ranks"}
         values = crossed_values(pretext, design, modality=modality, **who, **what)
         rows.append(_summary(values, **who, patches=patches["patches"], task="pretext", **what))
@@ -136,7 +138,9 @@ def by_epoch(params: Params, modality: str) -> pd.DataFrame:
     parts = [
         history(params, e).assign(slicing=e.slicing, method=e.method)
         for e in params.encoder_keys(modality)
-        if e.method not in UNTRAINED and e.slicing in params.study(modality).slicings
+        if e.method not in UNTRAINED
+        and orders_patches(e.method)
+        and e.slicing in params.study(modality).slicings
     ]
     columns = ["slicing", "method", "epoch", "mean", "lowest", "highest", "n_seeds"]
     if not parts:

@@ -7,8 +7,9 @@ method is saturated, raise its epsilon) and pretext.json (how the network does o
 the end). Held-out partial ranks and Kendall's tau are over all n! orders for every method, and
 fixed_set is the share of inputs told right where every network picks among the same orders, those
 of the fixed permutations; the loss and the spread, and all of training, are on the method's own
-orders. After each epoch the state is kept in a checkpoint: a run that was killed continues
-from it, to the same result. TensorBoard: tensorboard --logdir data/tensorboard.
+orders. A method that orders no patches has the loss alone. After each epoch the state is kept in a
+checkpoint: a run that was killed continues from it, to the same result. TensorBoard: tensorboard
+--logdir data/tensorboard.
 """
 
 from __future__ import annotations
@@ -83,6 +84,11 @@ def build(args: Namespace, params: Params, key: EncoderKey, inputs: int) -> Pret
             f"{batch} cannot be shared evenly by {strategy.num_replicas_in_sync} GPUs: change it, "
             "or hide some with CUDA_VISIBLE_DEVICES"
         )
+    if settings.batch_size % (strategy.num_replicas_in_sync * method.crops):
+        raise InputError(
+            f"{batch} is not {method.crops} crops of each of some inputs for every GPU, which "
+            f"{key.method} takes"
+        )
     tile = slicing.tile_shape(study.shape, settings.gap)
     with strategy.scope():
         model = build_cfn(slicing.patches, tile, method.outputs, seed=key.seed, **settings.network)
@@ -151,21 +157,20 @@ def write(
 ) -> None:
     """Write the network, its history and its held-out metrics; the checkpoint goes."""
     paths, last, study = params.layout, history[-1], params.study(key.modality)
-    metrics = {name: last[f"valid_{name}"] for name in ("partial_ranks", "kendall_tau")}
-    slicing = pretraining.slicing
-    orders = max_hamming_permutations(slicing.patches, study.fixed_orders(slicing))
-    metrics["fixed_set"] = pretraining.told_among(valid, orders)
+    metrics, said = {}, f"loss {last['valid_loss']:.3f} on held-out inputs"
+    if pretraining.method.ordering:
+        slicing = pretraining.slicing
+        orders = max_hamming_permutations(slicing.patches, study.fixed_orders(slicing))
+        metrics = {name: last[f"valid_{name}"] for name in ("partial_ranks", "kendall_tau")}
+        metrics["fixed_set"] = pretraining.told_among(valid, orders)
+        said = f"partial ranks {metrics['partial_ranks']:.3f} on held-out inputs "
+        said += f"(chance {1 / slicing.patches:.3f})"
     metrics["loss"] = last["valid_loss"]
     save_model(paths.model(key), pretraining.model)
     write_rows(paths.history(key), COLUMNS, history)
     write_json(paths.pretext(key), {**params.identity(key), "metrics": metrics})
     shutil.rmtree(paths.checkpoint(key), ignore_errors=True)
-    print(
-        f"pretrain {key}: {pretraining.epochs} epochs, partial ranks "
-        f"{last['valid_partial_ranks']:.3f} on held-out inputs "
-        f"(chance {1 / slicing.patches:.3f})",
-        file=sys.stderr,
-    )
+    print(f"pretrain {key}: {pretraining.epochs} epochs, {said}", file=sys.stderr)
 
 
 def say_what_is_cut_off(slicing: Slicing, shape: tuple[int, ...]) -> None:

@@ -45,7 +45,7 @@ from study.names import (
     slicing_label,
 )
 from study.outputs import Table, tables
-from study.params import Params, Study
+from study.params import Params, Study, orders_patches
 from study.results import (
     PRETEXT_METRICS,
     Design,
@@ -76,6 +76,10 @@ COLUMNS = [
     "best",
     "indistinguishable",
 ]
+
+
+EMPTY = {"mean": "", "interval": "", "best": False, "unsure": False, "rows": ""}
+"""The cell of what a method cannot be asked."""
 
 
 def shown(params: Params, plan: Table) -> list[int]:
@@ -145,12 +149,16 @@ def summarise(
         for task, metric, examples in measures(params, plan):
             values = {}
             for row in rows:
+                if task == "pretext" and not orders_patches(row.method):
+                    continue  # an empty cell
                 fixed: dict[str, Any] = {"modality": plan.modality, "metric": metric}
                 fixed |= {"slicing": row.slicing, "method": row.method}
                 if task != "pretext":
                     fixed |= {"classifier": row.classifier, "task": task, "n_examples": examples}
                 source = pretext if task == "pretext" else scores
                 values[row] = crossed_values(source, run, **fixed)
+            if not values:
+                continue
             better = measure_of(task, metric).higher_is_better
             for row, result in compare(values, higher_is_better=better).items():
                 cells = (
@@ -205,9 +213,9 @@ def cells(table: pd.DataFrame, plan: Table) -> list[dict[str, Any]]:
     result = []
     several = table.groupby(["task", "metric"])["n_examples"].nunique().max() > 1
     by = "slicing" if plan.blocks == "method" else "method"
+    columns = list(dict.fromkeys(_column(row) for row in table.itertuples()))
     for name, rows in table.groupby(plan.blocks, sort=False):
         by_key = {(getattr(row, by), _column(row)): row for row in rows.itertuples()}
-        columns = list(dict.fromkeys(column for _, column in by_key))
         keys = list(dict.fromkeys(rows[by]))
         if by == "slicing":
             labels = {slicing: slicing_label(slicing) for slicing in keys}
@@ -223,7 +231,10 @@ def cells(table: pd.DataFrame, plan: Table) -> list[dict[str, Any]]:
                 "rows": [
                     {
                         "label": label,
-                        "cells": [_cell(by_key[key, c], plan.modality) for c in columns],
+                        "cells": [
+                            _cell(by_key[key, c], plan.modality) if (key, c) in by_key else EMPTY
+                            for c in columns
+                        ],
                     }
                     for key, label in labels.items()
                 ],

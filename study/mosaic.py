@@ -8,6 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from shuffle_to_learn.slicing import Slicing
+from study.errors import InputError
+from study.params import orders_patches
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,6 +17,16 @@ if TYPE_CHECKING:
 SIDE = 32  # pixels that a patch has at least along its shorter side, enlarged where it has fewer
 FRAME = 2  # pixels; there are as many around it
 WRONG = (0.84, 0.15, 0.16)
+
+
+def need_order(method: str) -> None:
+    """Make sure that a method puts patches in order.
+
+    Raises:
+        InputError: where it does not.
+    """
+    if not orders_patches(method):
+        raise InputError(f"{method} puts no patches in order: there is nothing to show")
 
 
 def mosaic(patches: np.ndarray, slicing: Slicing, wrong: np.ndarray) -> np.ndarray:

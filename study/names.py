@@ -39,6 +39,7 @@ LOOKS = {
     "random": Look("Random encoder", "#000000", "s", (1, 1.5)),
     "fixed_permutations": Look("Fixed permutations", "#E69F00", "^", (4, 1.5)),
     "position_classification": Look("Position classification", "#EE0055", "h", (5, 1, 1, 1, 1, 1)),
+    "contrastive": Look("Contrastive", "#0000FF", "8", (12, 2)),
     "mse": Look("MSE on ranks", "#56B4E9", "D", (4, 1.5, 1, 1.5)),
     "fast_soft_ranking": Look("Fast Soft Ranking", "#009E73", "v", (2, 1)),
     "perturbed_fy": Look("Perturbed Fenchel-Young", "#D55E00", "o", ()),

@@ -63,6 +63,11 @@ NSYNTH = Recording(16_000, 4.0)
 """NSynth's protocol, which the embedded notes follow."""
 
 
+def orders_patches(method: str) -> bool:
+    """Whether a method puts patches in order, so that its network can be asked to."""
+    return METHODS[method].ordering
+
+
 class Study(Section):
     """The study of one modality: what all modalities have alike."""
 
@@ -219,6 +224,8 @@ class Study(Section):
     def _one_of_the_methods(cls, shown: str, info: ValidationInfo) -> str:
         if shown not in info.data.get("methods", [shown]):
             raise ValueError("is not among the study's methods")
+        if shown in METHODS and not orders_patches(shown):
+            raise ValueError(f"{shown} puts no patches in order: choose a method that does")
         return shown
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from study.errors import InputError
 from study.files import read_table
-from study.params import Params, Study
+from study.params import Params, Study, orders_patches
 from study.paths import EncoderKey
 
 IDENTITY = ["modality", "dataset", "slicing", "method", "upstream_seed"]
@@ -75,7 +75,8 @@ def check_pretext(
     for key in encoders:
         who = identity(params, key)
         metrics = [row[-1] for row in present if row[:-1] == who]
-        expected += [(*who, metric) for metric in dict.fromkeys([*PRETEXT_METRICS, *metrics])]
+        needed = PRETEXT_METRICS if orders_patches(key.method) else ("loss",)
+        expected += [(*who, metric) for metric in dict.fromkeys([*needed, *metrics])]
     unasked = sorted(set(present) - set(expected), key=str)
     if unasked:
         raise InputError(

@@ -174,12 +174,16 @@ def _make_encoder(params: Params, e: EncoderKey) -> None:
     ranks = expected_ranks(e)
     metrics = {"partial_ranks": ranks, "kendall_tau": ranks - 0.1, "fixed_set": ranks / 2}
     metrics["loss"] = 1.5
+    if e.method == "contrastive":
+        metrics = {"loss": 1.5}
     layout.pretext(e).parent.mkdir(parents=True, exist_ok=True)
     layout.pretext(e).write_text(json.dumps(identity | {"metrics": metrics}))
     if e.method != "random":
         epochs = np.arange(study.pretrain.epochs + 1)
         curve = ranks * (1 - np.exp(-epochs / 3))
         history = {"epoch": epochs, "valid_loss": 1.5, "valid_partial_ranks": curve}
+        if e.method == "contrastive":
+            del history["valid_partial_ranks"]
         _write_csv(layout.history(e), pd.DataFrame(history))
 
 

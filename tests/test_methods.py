@@ -56,6 +56,8 @@ def name(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch) -> str:
 
 
 every_method = pytest.mark.parametrize("name", [*METHODS, DOCUMENTED], indirect=True)
+ORDERING = [name for name in METHODS if name != "contrastive"]
+every_ordering = pytest.mark.parametrize("name", [*ORDERING, DOCUMENTED], indirect=True)
 
 
 def make(name: str, n: int = N):
@@ -95,6 +97,7 @@ def test_the_params_file_has_every_methods_settings_and_no_others() -> None:
         "random": set(),
         "fixed_permutations": {"learning_rate", "permutations"},
         "position_classification": {"learning_rate"},
+        "contrastive": {"learning_rate", "temperature"},
         "mse": {"learning_rate"},
         "fast_soft_ranking": {"learning_rate", "epsilon"},
         "perturbed_fy": {"learning_rate", "epsilon", "num_samples"},
@@ -122,7 +125,7 @@ def test_the_settings_and_commands_of_the_page_are_those_of_its_method(name: str
     assert f"/{name}/0.csv" in block("", "snakemake")
 
 
-@every_method
+@every_ordering
 def test_ranking_with_perfect_scores_undoes_the_shuffle(name: str) -> None:
     method = make(name)
     pictures = np.random.default_rng(0).normal(size=(50, N, 3))
@@ -137,7 +140,7 @@ def test_ranking_with_perfect_scores_undoes_the_shuffle(name: str) -> None:
     assert np.array_equal(restored, pictures)
 
 
-@every_method
+@every_ordering
 def test_perfect_scores_have_the_least_loss(name: str) -> None:
     method = make(name)
     orders = method.sample(50, SEED)
@@ -159,7 +162,7 @@ def test_samples_are_permutations(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*(n for n in METHODS if n != "fixed_permutations"), DOCUMENTED], indirect=True
+    "name", [*(n for n in ORDERING if n != "fixed_permutations"), DOCUMENTED], indirect=True
 )
 def test_all_permutations_are_equally_likely(name: str) -> None:
     assert make(name).all_orders
@@ -177,7 +180,7 @@ def test_the_fixed_permutations_are_equally_likely() -> None:
     assert chisquare(counts).pvalue > 0.001
 
 
-@every_method
+@every_ordering
 def test_the_seed_decides(name: str) -> None:
     method = make(name, 5)
     first, again, other, next_step = (
@@ -189,7 +192,7 @@ def test_the_seed_decides(name: str) -> None:
     assert len(np.unique(first, axis=0)) > 5  # each example has its own
 
 
-@every_method
+@every_ordering
 def test_following_the_gradient_leads_to_the_ranks(name: str) -> None:
     method = make(name)
     orders = method.sample(30, SEED)
@@ -203,7 +206,7 @@ def test_following_the_gradient_leads_to_the_ranks(name: str) -> None:
     assert losses.partial_ranks(orders + 1, method.predict(scores)).numpy().mean() > 0.95
 
 
-@every_method
+@every_ordering
 def test_an_order_is_told_among_a_set(name: str) -> None:
     """By perfect scores; and by any scores it is that of a search through the whole set."""
     method, orders = make(name), max_hamming_permutations(N, 12)
@@ -263,6 +266,7 @@ def test_scores_are_measured_in_epsilon() -> None:
         "random": 1,
         "fixed_permutations": 1,
         "position_classification": 1,
+        "contrastive": 1,
         "mse": 1,
         "fast_soft_ranking": METHODS["fast_soft_ranking"].epsilon,
         "perturbed_fy": METHODS["perturbed_fy"].epsilon,
@@ -301,7 +305,7 @@ def test_fixed_permutations_is_cross_entropy() -> None:
 
 
 def test_outputs_are_one_a_patch_or_one_a_class() -> None:
-    classes = {"fixed_permutations": 12, "position_classification": N * N}
+    classes = {"fixed_permutations": 12, "position_classification": N * N, "contrastive": 64}
     assert {name: make(name).outputs for name in METHODS} == {
         name: classes.get(name, N) for name in METHODS
     }
@@ -360,6 +364,44 @@ def test_places_of_logits_that_are_no_numbers_are_a_permutation() -> None:
     method, logits = make("position_classification", 3), places(4, 9)
     logits[0, 2], logits[1, 0], logits[2, 4], logits[3] = np.nan, np.inf, -np.inf, np.nan
     assert (np.sort(method.predict(tf.constant(logits)), axis=1) == [1, 2, 3]).all()
+
+
+# The contrastive reference
+
+
+def nt_xent_in_numpy(z: np.ndarray, temperature: float) -> np.ndarray:
+    """Equation 1 of SimCLR, crop by crop."""
+    cosines = z @ z.T / np.outer(np.linalg.norm(z, axis=1), np.linalg.norm(z, axis=1))
+    losses = []
+    for i in range(len(z)):
+        j = i + 1 if i % 2 == 0 else i - 1
+        others = [k for k in range(len(z)) if k != i]
+        losses.append(logsumexp(cosines[i, others] / temperature) - cosines[i, j] / temperature)
+    return np.array(losses)
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.1, 2.0])
+def test_the_contrastive_loss_is_that_of_numpy(temperature: float) -> None:
+    method = METHODS["contrastive"](N, temperature=temperature)
+    z = values(12, 64).astype(np.float32)
+    orders = method.sample(12, SEED)
+    assert np.array_equal(orders, np.tile(np.arange(N), (12, 1)))  # nothing is shuffled
+    found = method.loss(orders, tf.constant(z), SEED).numpy()
+    assert np.allclose(found, nt_xent_in_numpy(z.astype(float), temperature), rtol=1e-4, atol=1e-4)
+    longer = z * np.arange(1, 13, dtype=np.float32)[:, None]
+    assert np.allclose(method.loss(orders, tf.constant(longer), SEED), found, atol=1e-3)
+    alike = np.repeat(
+        np.eye(6, 64, dtype=np.float32), 2, axis=0
+    )  # crops of one input, and only they
+    best = np.log1p(10 * np.exp(-1 / temperature))
+    assert np.allclose(method.loss(orders, tf.constant(alike), SEED), best, atol=1e-5)
+
+
+def test_a_method_orders_patches_or_has_nothing_to_predict_with() -> None:
+    for name, method in METHODS.items():
+        has = [hasattr(method, part) for part in ("predict", "among")]
+        assert has == [method.ordering] * 2 == [name in ORDERING] * 2
+        assert (method.crops > 1) == hasattr(method, "crop")
 
 
 # Sinkhorn ranking

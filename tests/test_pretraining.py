@@ -31,7 +31,7 @@ SETTINGS = {
 }
 FIXED = max_hamming_permutations(4, 8)
 """The orders of the fixed permutations."""
-TRAINED = [name for name in METHODS if name != "random"]
+TRAINED = [name for name in METHODS if name not in ("random", "contrastive")]
 
 
 def pictures(count: int, seed: int = 0) -> np.ndarray:
@@ -177,6 +177,63 @@ def test_bytes_are_shares_of_255(slicing: str) -> None:
         assert mine == pytest.approx(right, rel=1e-3)
 
 
+def striped(count: int, seed: int = 0) -> np.ndarray:
+    """Spectrograms whose bands have levels of their own, that last."""
+    levels = np.random.default_rng(seed).normal(size=(count, 16, 1))
+    return np.repeat(levels, 6, axis=2).astype(np.float16)
+
+
+@pytest.mark.parametrize("slicing", ["frequency-4", *BYTES])
+def test_crops_are_told_apart(slicing: str) -> None:
+    """Of inputs that each have levels of their own: bands, colours, the brightness of a clip."""
+
+    def inputs(count: int, seed: int) -> np.ndarray:
+        if slicing == "frequency-4":
+            return striped(count, seed)
+        shape = BYTES[slicing](1).shape[1:]
+        levels = np.random.default_rng(seed).integers(10, 245, (count, shape[-1]))
+        levels = levels.reshape(count, *[1] * (len(shape) - 1), -1)
+        return np.broadcast_to(levels, (count, *shape)).astype(np.uint8)
+
+    train, held_out = inputs(128, 0), inputs(50, 1)
+    training = make("contrastive", slicing=Slicing.parse(slicing), shape=train.shape[1:])
+    before = training.evaluate(held_out)
+    records = [training.run_epoch(train) for _ in range(8)]
+    assert set(before) == {"loss"}
+    assert set(records[0]) == {"loss", "zero_gradients", "learning_rate"}
+    assert records[-1]["loss"] < 0.9 * records[0]["loss"]
+    after = training.evaluate(held_out)
+    assert after["loss"] < (0.3 if slicing == "frequency-4" else 0.9) * before["loss"]
+    assert training.evaluate(held_out) == after
+
+
+def test_crops_take_the_network_as_long_as_whole_inputs() -> None:
+    """A step has half the inputs, an epoch as many steps; all inputs are seen in the end."""
+    asked, steps = Asked(TRAIN), []
+    training = make("contrastive")
+    for _ in range(6):
+        training.run_epoch(asked, lambda steps_of: (steps.append(s) or s for s in steps_of))
+    assert len(steps) == 6 * len(TRAIN) // 16
+    assert {len(rows) for rows in asked.rows} == {8}
+    assert len(set(np.concatenate(asked.rows))) > 0.9 * len(TRAIN)
+    first = np.concatenate(asked.rows[:8])
+    assert len(set(first)) == len(first) == 64
+
+
+def test_held_out_crops_are_told_apart_among_as_many_as_in_training() -> None:
+    training = make("contrastive")
+    _, scores = watched(training)
+    found = training.evaluate(HELD_OUT)["loss"]
+    assert [len(rows) for rows in scores] == [16] * 6  # 48 of the 50 inputs
+    each = [training.method.loss(None, tf.constant(rows), None) for rows in scores]
+    assert found == pytest.approx(np.mean(each), rel=1e-6)
+
+
+def test_crops_that_no_whole_inputs_make_are_refused() -> None:
+    with pytest.raises(ValueError, match="15 is no whole number of inputs of 2 crops each"):
+        make("contrastive", batch_size=15)
+
+
 ALL_AT_ONCE = {
     "cfn": {"batch_normalization": True, "precision": "mixed_bfloat16"},
     "gap": 2,
@@ -190,13 +247,19 @@ ALL_AT_ONCE = {
     [
         ("perturbed_fy", {}, (TRAIN, HELD_OUT)),
         ("fixed_permutations", ALL_AT_ONCE, (TRAIN, HELD_OUT)),
+        ("contrastive", {"gap": 2}, (TRAIN, HELD_OUT)),
         (
             "perturbed_fy",
             {"gap": 2, "channel_shift": 1, "grey_share": 0.4, "slicing": Slicing.parse("grid-2x2")},
             (coloured(128), coloured(50, 1)),
         ),
     ],
-    ids=["plain", "batch normalisation, bfloat16, gap, cosine, warmup", "gap, colours, bytes"],
+    ids=[
+        "plain",
+        "batch normalisation, bfloat16, gap, cosine, warmup",
+        "contrastive",
+        "gap, colours, bytes",
+    ],
 )
 def test_a_restored_training_goes_on_bit_by_bit(tmp_path, name, options: dict, inputs) -> None:
     train, held_out = inputs
@@ -216,8 +279,9 @@ def test_a_restored_training_goes_on_bit_by_bit(tmp_path, name, options: dict, i
     assert records[2]["loss"] < records[0]["loss"]
 
 
-def test_the_seed_decides_the_training() -> None:
-    first, again, other = (make(epochs=1, seed=seed) for seed in (1, 1, 2))
+@pytest.mark.parametrize("name", ["mse", "contrastive"])
+def test_the_seed_decides_the_training(name: str) -> None:
+    first, again, other = (make(name, epochs=1, seed=seed) for seed in (1, 1, 2))
     records = [training.run_epoch(TRAIN) for training in (first, again, other)]
     assert same(first.state(), again.state())
     assert records[0] == records[1] != records[2]
@@ -248,7 +312,7 @@ def test_the_seed_decides_the_permutations() -> None:
 def test_patches_jitter_in_training_only(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def watch(inputs, slicing, gap, seed):
+    def watch(inputs, slicing, gap, seed=None):
         seen.append((gap, seed is not None))
         return cut(inputs, slicing, gap, seed)
 

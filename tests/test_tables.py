@@ -139,6 +139,34 @@ def test_methods_alike_are_marked(fresh: Path) -> None:
     assert "†" in text(fresh, "tables/table1.md")
 
 
+def test_a_method_that_orders_no_patches_has_empty_cells(tmp_path: Path) -> None:
+    """And is in no figure of partial ranks; what it is scored on stands with the others'."""
+    audio = {"methods": [*METHODS, "contrastive"], "slicings": ["frequency-10", "time-10"]}
+    params = make_study(tmp_path, audio=audio, without=["video", "images"])
+    run_all(params)
+    for number in (1, 2):
+        rows = table(params, number)
+        asked = rows[rows["method"] == "contrastive"]
+        assert set(asked["task"]) == {"instrument", "family", "pitch"}
+        assert set(rows[rows["task"] == "pretext"]["method"]) == set(METHODS)
+        for block in tables.cells(rows, plan(number)):
+            assert [column["label"] for column in block["columns"]][-3:] == PRETEXT
+            assert {len(row["cells"]) for row in block["rows"]} == {7}
+        lines = text(params, f"tables/table{number}.md").splitlines()
+        assert sum(line.endswith("|  |  |  |") for line in lines) == 2  # of two slicings
+        fragment = text(params, f"tables/table{number}.html")
+        assert fragment.count('↑"></td>') == 6
+        tex = text(params, f"tables/table{number}.tex").splitlines()
+        cells = {len(re.findall(r"(?<!\\)&", line)) for line in tex if line.endswith(r"\\")}
+        assert cells <= {0, 7}
+    for name in ("pretext-audio", "figure4"):
+        points = drawn(params, name)
+        if "task" in points:
+            assert "contrastive" in set(points["method"])
+            points = points[points["task"] == "pretext"]
+        assert set(points["method"]) - {"random"} == set(METHODS) - {"random"}
+
+
 @pytest.mark.parametrize(("number", "modality"), [(1, "audio"), (3, "video"), (4, "images")])
 def test_one_seed_claims_no_best_partial_ranks(fresh: Path, number: int, modality: str) -> None:
     change(fresh, modality, seeds=[0])

@@ -20,7 +20,9 @@ from shuffle_to_learn.pretext.methods import METHODS
 from shuffle_to_learn.pretext.permutations import max_hamming_permutations
 from shuffle_to_learn.pretext.pretraining import Pretraining
 from shuffle_to_learn.slicing import Slicing
-from stages import pretrain
+from stages import embed, examples, pretrain
+from study.errors import InputError
+from tools import reorder
 
 
 def test_the_outputs_are_those_of_the_design(outputs: dict[str, bytes]) -> None:
@@ -136,6 +138,29 @@ def test_a_method_has_its_length_and_its_outputs(tiny_study: TinyStudy, method: 
     assert pretext["method"] == method
     model = keras.saving.load_model(tiny_study.layout.model(tiny_study.encoder(method)))
     assert model.output_shape == (None, 10 if method == "fixed_permutations" else 5)
+
+
+def test_a_method_that_orders_no_patches_has_its_loss_alone(tiny_study: TinyStudy) -> None:
+    tiny_study.run(pretrain, "contrastive")
+    key = tiny_study.encoder("contrastive")
+    history = pd.read_csv(tiny_study.layout.history(key))
+    ranks = history[["partial_ranks", "valid_partial_ranks", "valid_kendall_tau"]]
+    assert ranks.isna().all(axis=None)
+    assert history["valid_loss"].notna().all() and list(history["epoch"]) == [0, 1, 2, 3]
+    metrics = json.loads(tiny_study.layout.pretext(key).read_text())["metrics"]
+    assert metrics == {"loss": pytest.approx(history["valid_loss"].iloc[-1])}
+    assert keras.saving.load_model(tiny_study.layout.model(key)).output_shape == (None, 64)
+    tiny_study.run(embed, "contrastive")
+    assert np.load(tiny_study.layout.embeddings(key, "test")).shape == (40, 16)
+    line = tiny_study.refusal(examples, "contrastive")
+    said = "contrastive puts no patches in order: there is nothing to show"
+    assert line == f"error: {said}"
+    model = str(tiny_study.layout.model(key))
+    with pytest.raises(InputError, match=f"^{said}$"):
+        reorder.main(["--params", str(tiny_study.params), "--model", model, "--input", "a.wav"])
+    tiny_study.change(settings("pretrain", batch_size=15))
+    line = tiny_study.refusal(pretrain, "contrastive")
+    assert "audio.pretrain.batch_size: 15 is not 2 crops of each of some inputs" in line
 
 
 @pytest.mark.half

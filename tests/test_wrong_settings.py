@@ -231,6 +231,17 @@ def test_a_study_of_one_modality_needs_no_other(tmp_path: Path) -> None:
     assert study.layout.model(study.encoder("random")).exists()
 
 
+def test_what_is_shown_puts_patches_in_order(tiny_study: TinyStudy) -> None:
+    def change(content: dict) -> None:
+        content["audio"]["methods"] = ["random", "mse", "contrastive"]
+        content["audio"]["shown"] = "contrastive"
+
+    tiny_study.change(change)
+    line = tiny_study.refusal(pretrain, "random")
+    said = "audio.shown: contrastive puts no patches in order: choose a method that does"
+    assert line.startswith(f"error: {tiny_study.params}: {said}")
+
+
 def test_only_the_methods_that_are_run_need_settings(tiny_study: TinyStudy) -> None:
     def change(content: dict) -> None:
         content["audio"] |= {"methods": ["random"], "method": {"random": {}}, "shown": "random"}

@@ -19,7 +19,7 @@ from study import cli
 from study.drawing import rc, save
 from study.errors import InputError
 from study.loading import load_params
-from study.mosaic import colours, draw
+from study.mosaic import colours, draw, need_order
 from study.names import looks
 from study.tensorflow import load_model, start_tensorflow
 from tools.encoder import encoder_key, parser, reader
@@ -39,6 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise InputError(f"--output {args.output}: name a file that ends in .png or .svg")
     params = load_params(args.params)
     key = encoder_key(args, params)
+    need_order(key.method)
     if not args.input.is_file():
         raise InputError(f"--input {args.input}: there is no such file")
     study, slicing = params.study(key.modality), Slicing.parse(key.slicing)

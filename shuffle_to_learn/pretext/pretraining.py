@@ -18,7 +18,6 @@ from shuffle_to_learn.ranking import losses
 from shuffle_to_learn.slicing import Slicing
 
 _EVALUATION_SEED = 2**31 - 1  # one for all encoders, so that they see the same shuffles
-_TRAINING_MEANS = ("loss", "partial_ranks", "score_spread", "zero_gradients")
 _EVALUATION_MEANS = ("loss", "score_spread", "partial_ranks", "kendall_tau")
 
 
@@ -41,17 +40,20 @@ class Pretraining:
         schedule: ``constant``, or ``cosine`` down to 0 at the last step.
         warmup_epochs: epochs in which the learning rate rises linearly from 0.
         epochs: the number of epochs in all.
-        batch_size: inputs a step. The inputs left over at the end of an epoch are dropped (each
-            epoch has another order).
+        batch_size: inputs of the network a step. Of a method that makes several crops of an input,
+            a step has so many times fewer inputs, so that every method's epoch takes the network
+            the same time. The inputs left over at the end of an epoch are dropped (each epoch has
+            another order).
         seed: decides all that is random: the order of the inputs, the permutations, the changes of
             places and colours, and the noise.
         strategy: shares each batch evenly between devices; the model has to be built in its scope.
-            The training equals that of one device up to rounding, with two exceptions: batch
-            normalisation takes its statistics over a device's part of the batch, and sampled noise
-            differs.
+            The training equals that of one device up to rounding, with three exceptions: batch
+            normalisation takes its statistics over a device's part of the batch, a contrastive loss
+            tells the crops of a device's part apart, and sampled noise differs.
 
     Raises:
-        ValueError: where the devices cannot share a batch evenly.
+        ValueError: where the devices cannot share a batch evenly, or a part is no whole number of
+            inputs.
     """
 
     def __init__(
@@ -76,6 +78,11 @@ class Pretraining:
         if batch_size % self._replicas:
             raise ValueError(
                 f"a batch of {batch_size} cannot be shared evenly by {self._replicas} devices"
+            )
+        if batch_size % (self._replicas * method.crops):
+            raise ValueError(
+                f"a batch of {batch_size} is no whole number of inputs of {method.crops} crops each"
+                f" for {self._replicas} devices"
             )
         self.model = model
         self.method = method
@@ -119,16 +126,17 @@ class Pretraining:
             progress: a progress callback, wrapped around the iteration over the steps.
 
         Returns:
-            The means over the epoch of ``loss``, ``partial_ranks`` (of the method's own orders) and
+            The means over the epoch of ``loss``;
 
+            * ``partial_ranks``, on the method's own orders;
             * ``score_spread``: the largest score of an example less its smallest, in units of the
               method's ``scale`` (the scores of a method that classifies are its logits);
             * ``zero_gradients``: the share of exact zeros in the gradient of the loss with respect
               to the scores, in [0, 1];
 
-            and the last ``learning_rate``. A score whose gradient is 0 teaches the network nothing.
-            Either its rank is right, or the operator is saturated there: that takes a large spread,
-            and a larger epsilon cures it.
+            and the last ``learning_rate``. A method that orders no patches lacks the first two. A
+            score whose gradient is 0 teaches the network nothing. Either its rank is right, or the
+            operator is saturated there: that takes a large spread, and a larger epsilon cures it.
 
         Raises:
             FloatingPointError: where the loss is no longer finite.
@@ -136,16 +144,19 @@ class Pretraining:
         steps = self.steps_per_epoch(inputs)
         rng = np.random.Generator(np.random.Philox(key=[self.seed, self.epoch]))
         order = rng.permutation(len(inputs))[: steps * self.batch_size].reshape(steps, -1)
-        totals = np.zeros(len(_TRAINING_MEANS))
+        names = ["loss", *(["partial_ranks", "score_spread"] if self.method.ordering else [])]
+        names.append("zero_gradients")
+        totals = np.zeros(len(names))
         rate = 0.0
         for index in progress(range(steps)):
             step = self.epoch * steps + index
             rate = self._rate(step, steps)
             self.optimizer.learning_rate = rate
-            batch = inputs[np.sort(order[index])]  # a memory map reads faster in order
+            chosen = order[index][: self.batch_size // self.method.crops]
+            batch = inputs[np.sort(chosen)]  # a memory map reads faster in order
             totals += self._train_step(tf.constant(batch), tf.constant([self.seed, step])).numpy()
         self.epoch += 1
-        record = dict(zip(_TRAINING_MEANS, (totals / steps).tolist(), strict=True))
+        record = dict(zip(names, (totals / steps).tolist(), strict=True))
         if not math.isfinite(record["loss"]):
             raise FloatingPointError(f"the loss is {record['loss']} in epoch {self.epoch}")
         return {**record, "learning_rate": rate}
@@ -163,8 +174,11 @@ class Pretraining:
         Returns:
             The means of ``loss`` and ``score_spread``, as in :meth:`run_epoch`, on the method's own
             orders; and of ``partial_ranks`` and ``kendall_tau``, the rank correlation of true and
-            predicted ranks in [-1, 1], on orders drawn from all n!, whatever the method.
+            predicted ranks in [-1, 1], on orders drawn from all n!, whatever the method. Of a
+            method that orders no patches the loss alone, over whole batches of training's size.
         """
+        if not self.method.ordering:
+            return {"loss": self._crops_loss(inputs)}
         totals = np.zeros(len(_EVALUATION_MEANS))
         for batch, seeds in _batches(inputs, batch_size):
             orders = self.method.sample(len(batch), seeds[1])
@@ -226,6 +240,17 @@ class Pretraining:
             rate *= 0.5 * (1.0 + math.cos(math.pi * step / total))
         return rate
 
+    def _crops_loss(self, inputs: np.ndarray) -> float:
+        """The mean loss of held-out inputs' crops, told apart within a batch as in training."""
+        size = self.batch_size // self.method.crops
+        found = []
+        for batch, seeds in _batches(inputs[: len(inputs) // size * size or len(inputs)], size):
+            crops = self.method.crop(batch, seeds[0])
+            orders = self.method.sample(len(crops), seeds[1])
+            scores = self._shuffled_scores(crops, orders)
+            found.append(float(tf.reduce_mean(self.method.loss(orders, scores, seeds[2]))))
+        return float(np.mean(found))
+
     def _spread(self, scores: tf.Tensor) -> tf.Tensor:
         """The spread of each example's scores, in units of the method's scale."""
         spread = tf.reduce_max(scores, axis=-1) - tf.reduce_min(scores, axis=-1)
@@ -238,8 +263,10 @@ class Pretraining:
         return forward(self.model, shuffled, training=False)
 
     def _forward(self, inputs: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """The scores of a training step, and the first three of the means in _TRAINING_MEANS."""
+        """The scores of a training step, and the means that :meth:`run_epoch` names."""
         seeds = tf.unstack(tf.random.split(seed, 3))
+        if self.method.crops > 1:
+            inputs = self.method.crop(inputs, seeds[0] + 103)
         x = patches.with_channels(inputs)
         if self.grey_share:
             x = patches.some_grey(patches.as_images(x), self.grey_share, seeds[0] + 101)
@@ -257,9 +284,11 @@ class Pretraining:
             noise = noise + replica
         shuffled = patches.as_images(patches.reorder(x, orders))
         scores = forward(self.model, shuffled, training=True)
-        loss = self.method.loss(orders, scores, noise)
-        right = losses.partial_ranks(orders + 1, self.method.predict(scores))
-        return scores, [tf.reduce_mean(values) for values in (loss, right, self._spread(scores))]
+        means = [self.method.loss(orders, scores, noise)]
+        if self.method.ordering:
+            right = losses.partial_ranks(orders + 1, self.method.predict(scores))
+            means += [right, self._spread(scores)]
+        return scores, [tf.reduce_mean(values) for values in means]
 
     def _distributed_step(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         if self._replicas == 1:

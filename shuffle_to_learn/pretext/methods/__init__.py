@@ -7,6 +7,7 @@ not import TensorFlow. docs/adding-a-method.md says how to add a method.
 
 from __future__ import annotations
 
+from shuffle_to_learn.pretext.methods.contrastive import Contrastive
 from shuffle_to_learn.pretext.methods.fast_soft_ranking import FastSoftRanking
 from shuffle_to_learn.pretext.methods.fixed_permutations import FixedPermutations
 from shuffle_to_learn.pretext.methods.mse import MeanSquaredError
@@ -21,6 +22,7 @@ METHODS: dict[str, type] = {  # a method has the name of its file
     "random": Random,
     "fixed_permutations": FixedPermutations,
     "position_classification": PositionClassification,
+    "contrastive": Contrastive,
     "mse": MeanSquaredError,
     "fast_soft_ranking": FastSoftRanking,
     "perturbed_fy": PerturbedFenchelYoung,

@@ -25,8 +25,13 @@ class Method(Protocol):
     n: int
     trained: ClassVar[bool]
     """Whether the method trains the network; if so, its settings come with a learning rate."""
+    ordering: ClassVar[bool]
+    """Whether the method puts patches in order; if not, it has neither ``predict`` nor ``among``,
+    and ``sample`` leaves patches in order."""
     all_orders: ClassVar[bool]
     """Whether ``sample`` draws from all n! permutations, each as likely as another."""
+    crops: ClassVar[int]
+    """How many crops of each input the network is given; 1: the input as it is."""
 
     @property
     def outputs(self) -> int:
@@ -35,6 +40,9 @@ class Method(Protocol):
     @property
     def scale(self) -> float:
         """The unit of the scores, above 0: a spread of many units saturates the loss."""
+
+    def crop(self, inputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The crops of each input one after another, where there are several; else not called."""
 
     def sample(self, batch: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """A fresh order for each example, shape (batch, n)."""
@@ -63,7 +71,9 @@ class RankingMethod:
 
     n: int
     trained: ClassVar[bool] = True
+    ordering: ClassVar[bool] = True
     all_orders: ClassVar[bool] = True
+    crops: ClassVar[int] = 1
 
     @property
     def outputs(self) -> int:

@@ -26,7 +26,9 @@ class FixedPermutations:
     permutations: Annotated[int, Ge(2), Le(10_000)] = 100
     seed: int = field(default=0, kw_only=True)
     trained: ClassVar[bool] = True
+    ordering: ClassVar[bool] = True
     all_orders: ClassVar[bool] = False
+    crops: ClassVar[int] = 1
 
     @cached_property
     def _set(self) -> np.ndarray:
