@@ -236,15 +236,15 @@ def _worth(gains: Sequence[Worth]) -> str:
     return f"against no network at all, {text}"
 
 
-def lines(params: Params, gains: Iterable[Worth]) -> list[str]:
+def lines(params: Params, gains: Iterable[Worth]) -> dict[str, str]:
     """The scores behind the sentence, a line a modality."""
-    result = []
+    result = {}
     for one in gains:
         names = looks(list(one.means))
         words = NO_NETWORK | {"random": "the same network untrained"}
         best, *others = one.means
         scores = [f"{one.means[m]:.{one.decimals}f} {words[m]}" for m in others]
-        result.append(
+        result[one.modality] = (
             f"{MODALITIES[one.modality]} ({dataset_label(params.study(one.modality).dataset)}), "
             f"{one.measure}, {one.n_examples:,} labelled examples, {count(one.seeds, 'seed')}: "
             f"{one.means[best]:.{one.decimals}f} {names[best].label}"

@@ -457,7 +457,7 @@ def test_the_page_opens_with_what_was_found(study: Path) -> None:
     assert said.endswith("cannot be told: no row is without a network.")
     assert said.count(". ") == 0 and "A forest plot" in part
     for modality, label in (("Audio", "instrument accuracy, 1,000"), ("Video", "action accuracy")):
-        assert re.search(rf"<li>{modality} \(embedded[^<]*{label}", part)
+        assert re.search(rf'<p class="behind">{modality} \(embedded[^<]*{label}', part)
 
 
 def test_a_missing_plot_of_the_claims_is_named(study: Path) -> None:

@@ -44,7 +44,7 @@ def first(params: Params) -> str:
     of = f" {counts[1]} labelled examples." if counts else ""
     parts = [
         f"**{findings.sentence(verdicts, gains)}**",
-        "\n".join(f"* {line}" for line in findings.lines(params, gains)),
+        "\n".join(f"* {line}" for line in findings.lines(params, gains).values()),
         "![The claims: effects, intervals, thresholds and verdicts, by section of the paper]"
         f"(docs/images/{CLAIMS}.png)",
         f"**{plan.title}. {MODALITIES[plan.modality]}, {dataset}.**{of}",
