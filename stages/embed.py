@@ -1,7 +1,8 @@
 """Embed the inputs with a pretrained (or random) CFN, their patches in order, weights frozen.
 
-Reads cfn.keras and the features of the dataset; writes one float32 array a layer and split: the
-layer after the patches are joined (joined), and what that is made of (tiles).
+Reads cfn.keras and the features of the dataset; writes one float16 array a layer and split: the
+layer after the patches are joined (joined), and what that is made of (tiles). Probes standardise
+what they are given, so that 11 bits are enough.
 
 For files of your own: python -m tools.embed_files --help
 """
@@ -11,8 +12,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 
+import numpy as np
+
 from shuffle_to_learn.slicing import Slicing
 from study import cli
+from study.errors import InputError
 from study.features import read_features
 from study.files import atomic, growing_array, need
 from study.paths import LAYERS, SPLITS
@@ -43,12 +47,17 @@ def main(arguments: list[str] | None = None) -> None:
             temporary = [outputs.enter_context(atomic(file)) for file in files]
             with ExitStack() as arrays:
                 adds = [
-                    arrays.enter_context(growing_array(file, "<f4", shape))
+                    arrays.enter_context(growing_array(file, "<f2", shape))
                     for file, shape in zip(temporary, shapes, strict=True)
                 ]
                 for batch in embed_batches(model, inputs, slicing, LAYERS, gap=gap, progress=show):
                     for add, embedded in zip(adds, batch, strict=True):
-                        add(embedded)
+                        if not (abs(embedded) < np.finfo(np.float16).max).all():
+                            raise InputError(
+                                f"{paths.model(key)}: an embedding of {split} is too large to be "
+                                f"of use: lower the learning_rate of {key.method} in {args.params}"
+                            )
+                        add(embedded.astype("<f2"))
 
 
 if __name__ == "__main__":

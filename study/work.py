@@ -129,7 +129,7 @@ def disk(params: Params, job: Job) -> dict[str, float]:
     if job.rule == "embed":
         slicing = Slicing.parse(job.wildcards["slicing"])
         width = sum(features_of(study, slicing, layer) for layer in LAYERS)
-        return {"embeddings": 4 * width * sum(counts[split] for split in SPLITS)}
+        return {"embeddings": 2 * width * sum(counts[split] for split in SPLITS)}
     if job.rule == "pretrain":
         tiles = Slicing.parse(job.wildcards["slicing"]).patches * study.pretrain.tile_features
         return {"networks": 4 * tiles * study.pretrain.joined_features}

@@ -82,12 +82,12 @@ def test_the_embeddings_are_the_frozen_layers_of_patches_in_order(done: TinyStud
     widths, counts = {"joined": 16, "tiles": 5 * 8}, {"train": 80, "valid": 30, "test": 40}
     for (layer, width), (split, count) in product(widths.items(), counts.items()):
         embeddings = np.load(done.layout.embeddings(done.encoder(), split, layer))
-        assert embeddings.dtype == np.float32
+        assert embeddings.dtype == np.float16
         assert embeddings.shape == (count, width)
         features = np.load(done.layout.features("notes", split)).astype(np.float32)
         whole = keras.Model(model.input, model.get_layer(layer).output)
         expected = whole(features.reshape(count, 5, 4, 12, 1))  # bands from low to high
-        assert np.allclose(embeddings, expected, atol=1e-5)
+        assert np.allclose(embeddings, expected, rtol=2**-10, atol=1e-5)
 
 
 def test_the_scores_are_tidy(done: TinyStudy) -> None:
@@ -252,3 +252,14 @@ def test_help_ends_with_status_0() -> None:
         with pytest.raises(SystemExit) as stopped:
             stage.main(["--help"])
         assert stopped.value.code == 0
+
+
+def test_an_embedding_that_half_a_float_cannot_hold_is_one_line(tiny_study: TinyStudy) -> None:
+    tiny_study.run(pretrain, "random")
+    path = tiny_study.layout.model(tiny_study.encoder("random"))
+    model = keras.saving.load_model(path)
+    layer = model.get_layer("joined")
+    layer.set_weights([1e9 * weights for weights in layer.get_weights()])
+    model.save(path)
+    line = tiny_study.refusal(embed, "random")
+    assert str(path) in line and "too large to be of use" in line
