@@ -68,7 +68,7 @@ def ended(folder: Folder, name: str, job: Work, seconds: float, threads: int = 1
     [
         ("downstream", {"audio__downstream": {"replicates": lambda old: 3 * old}}, 3),
         ("downstream", {"audio__downstream": {"tasks": lambda old: old[:1]}}, 1 / 4),
-        ("end_to_end", {"audio__end_to_end": {"replicates": lambda old: old - 1}}, 2 / 3),
+        ("end_to_end", {"audio__end_to_end": {"replicates": lambda old: 3 * old}}, 3),
         ("spectrograms", {"audio": {"shards": lambda old: [0, 1]}}, 1 / 2),
         ("dataset", {"notes": {"pitch_step": lambda old: 2}}, 1 / 2),
         ("dataset", {"motions": {"size": lambda old: 2 * old}}, 4),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 from stages import downstream
 from study.loading import load_params
+from study.paths import LAYERS
 from study.tasks import Task, mean_auc, read_tasks, seed_of
 
 LEVELS = st.integers(-3, 3).map(float)  # few, so that there are ties
@@ -60,8 +62,9 @@ def test_every_seed_has_its_own_draws(tmp_path: Path, monkeypatch) -> None:
     study = TinyStudy(tmp_path)
     for seed in (0, 1):
         for method in ("random", "mse"):
-            for split in ("train", "test"):
-                path = study.layout.embeddings(replace(study.encoder(method), seed=seed), split)
+            for split, layer in product(("train", "test"), LAYERS):
+                key = replace(study.encoder(method), seed=seed)
+                path = study.layout.embeddings(key, split, layer)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 np.save(path, np.random.default_rng(0).random((SIZES[split], 8), np.float32))
     drawn: list[tuple] = []

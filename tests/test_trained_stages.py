@@ -156,7 +156,7 @@ def test_a_method_that_orders_no_patches_has_its_loss_alone(tiny_study: TinyStud
     assert metrics == {"loss": pytest.approx(history["valid_loss"].iloc[-1])}
     assert keras.saving.load_model(tiny_study.layout.model(key)).output_shape == (None, 64)
     tiny_study.run(embed, "contrastive")
-    assert np.load(tiny_study.layout.embeddings(key, "test")).shape == (40, 16)
+    assert np.load(tiny_study.layout.embeddings(key, "test", "joined")).shape == (40, 16)
     line = tiny_study.refusal(examples, "contrastive")
     said = "contrastive puts no patches in order: there is nothing to show"
     assert line == f"error: {said}"

@@ -171,8 +171,8 @@ def largest_file(size: int) -> Iterator[None]:
     [
         (pretrain, 0, "data/tensorboard/audio/frequency-5/mse/0"),
         (pretrain, 20_000, "data/checkpoints/audio/frequency-5/mse/0/state.npz"),
-        (embed, 0, "data/embeddings/audio/frequency-5/mse/0/train.npy"),
-        (embed, 3000, "data/embeddings/audio/frequency-5/mse/0/train.npy"),
+        (embed, 0, "data/embeddings/audio/frequency-5/mse/0/tiles/train.npy"),
+        (embed, 3000, "data/embeddings/audio/frequency-5/mse/0/tiles/train.npy"),
         (downstream, 500, "data/answers/audio/frequency-5/mse/0.csv"),
         (end_to_end, 500, "data/scores/audio/frequency-5/mse/0-end-to-end.csv"),
     ],
