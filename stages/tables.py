@@ -279,7 +279,8 @@ def _cell(row: Any, modality: str) -> dict[str, Any]:
     None, of what has no such value, is shown as a dash.
     """
     if row is None:
-        return {"mean": NO_VALUE, "interval": "", "best": False, "unsure": False, "rows": ""}
+        empty = dict.fromkeys(("interval", "beside", "rows"), "")
+        return {"mean": NO_VALUE, "best": False, "unsure": False, **empty}
     places = measure_of(row.task, row.metric).decimals
     known = pd.notna(row.ci_low)
     kind = "pretext" if row.task == "pretext" else "scores"
@@ -290,10 +291,21 @@ def _cell(row: Any, modality: str) -> dict[str, Any]:
     return {
         "mean": f"{row.mean:.{places}f}",
         "interval": f"[{row.ci_low:.{places}f}, {row.ci_high:.{places}f}]" if known else "1 seed",
+        "beside": beside_best(row),
         "best": bool(row.best),
         "unsure": bool(row.indistinguishable),
         "rows": urlencode({"table": kind, **of}),
     }
+
+
+def beside_best(row: Any) -> str:
+    """How a score compares with the best of its column, in words; of the best itself nothing."""
+    if row.best or row.n_seeds == 1:
+        return ""
+    return (
+        f"the best is better in {row.agree} of {row.n_seeds} seeds; "
+        f"p = {row.sign_flip_p:.3f} by sign-flips, {row.holm_p:.3f} by Student's t with Holm"
+    )
 
 
 def markdown(blocks: list[dict[str, Any]], sentences: list[str], plan: Table) -> str:

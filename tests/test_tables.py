@@ -58,6 +58,14 @@ def test_table1_marks_the_best_and_those_alike(study: Path) -> None:
     accuracy = rows[rows["task"] == "instrument"]
     assert not accuracy["indistinguishable"].any()
     assert (rows["task"] == "pitch").sum() == 5  # 5 methods, 1 metric
+    beside = re.findall(
+        r'title="the best is better in (\d) of 3 seeds; p = ([\d.]+) by sign',
+        text(study, "tables/table1.html"),
+    )
+    others = rows[~rows["best"]]
+    assert sorted(beside) == sorted(
+        (str(row.agree), f"{row.sign_flip_p:.3f}") for row in others.itertuples()
+    )
 
 
 @pytest.mark.parametrize(
