@@ -45,7 +45,7 @@ from study import cli
 from study.errors import InputError
 from study.files import write_csv
 from study.names import RESOURCES, measure_of
-from study.params import Params
+from study.params import Params, orders_patches
 from study.paths import slicing_of
 from study.results import (
     Design,
@@ -303,11 +303,13 @@ def correlation_effect(data: Data) -> Effect:
     """Spearman's correlation of partial ranks with the score, over encoders.
 
     Raises:
-        Missing: where there are fewer than three seeds or two methods.
+        Missing: where there are fewer than three seeds or two methods, or one orders no patches.
     """
     claim, design = data.claim, data.design
     if len(design.seeds) < FEWEST_SEEDS or len(claim.first) < 2:
         raise Missing(f"{FEWEST_SEEDS} seeds at least")
+    if bare := [method for method in claim.first if not orders_patches(method)]:
+        raise Missing(f"partial ranks, and {bare[0]} has none")
     ranks, values = [], []
     for method in claim.first:
         fixed = {"modality": claim.modality, "slicing": data.slicings[0], "method": method}

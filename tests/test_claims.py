@@ -201,6 +201,8 @@ def test_correlation_of_pretext_and_score(params, sign: int, verdict: str) -> No
     assert abs(row["effect"]) > 0.5 and np.sign(row["effect"]) == sign
     few = judge(claim(kind="correlation", second=None, first=["mse"]), params, scores, pretext)
     assert few["verdict"] == "not_run"
+    bare = judge(own.model_copy(update={"first": ["mse", "contrastive"]}), params, scores, pretext)
+    assert bare["verdict"] == "not_run" and "contrastive has none" in bare["comparison"]
 
 
 def test_fewer_than_three_seeds_give_no_verdict_but_the_effect(params) -> None:
