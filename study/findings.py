@@ -17,7 +17,7 @@ from study.files import read_table
 from study.names import MODALITIES, count, dataset_label, looks, measure_of
 from study.outputs import TABLES
 from study.params import Params
-from study.paths import WHOLE
+from study.paths import NO_NETWORK, WHOLE
 from study.results import nearest
 
 WORDS = {
@@ -33,9 +33,6 @@ OURS = "Ours"
 NEEDED = ("claim", "source", "statement", "kind", "modality", "task", "metric", "threshold")
 NEEDED += ("effect", "ci_low", "ci_high", "verdict", "verdict_all", "p", "sign_flip_p")
 NEEDED += ("n_seeds", "agree", "seeds_to_decide", "comparison", "note")
-
-NO_NETWORK = {"raw": "the features themselves", "summary": "mean and deviation"}
-"""The rows without a network, in words."""
 
 
 def read_verdicts(path: Path) -> pd.DataFrame:
@@ -171,7 +168,7 @@ def worth(params: Params, modality: str, scores: pd.DataFrame) -> Worth | None:
         gain = seed_interval(sign * (by_seed[[best]].to_numpy() - by_seed[[rival]].to_numpy()))
     return Worth(
         modality,
-        measure.label[:1].lower() + measure.label[1:],
+        _within(measure.label),
         n,
         {method: float(means[method]) for method in (best, *others)},
         len(pretrained),
@@ -241,8 +238,9 @@ def lines(params: Params, gains: Iterable[Worth]) -> dict[str, str]:
     result = {}
     for one in gains:
         names = looks(list(one.means))
-        words = NO_NETWORK | {"random": "the same network untrained"}
         best, *others = one.means
+        words = {method: _within(names[method].label) for method in others}
+        words |= {"random": "the same network untrained"}
         scores = [f"{one.means[m]:.{one.decimals}f} {words[m]}" for m in others]
         result[one.modality] = (
             f"{MODALITIES[one.modality]} ({dataset_label(params.study(one.modality).dataset)}), "
@@ -252,6 +250,11 @@ def lines(params: Params, gains: Iterable[Worth]) -> dict[str, str]:
             f"{''.join(f'; {score}' for score in scores)}."
         )
     return result
+
+
+def _within(label: str) -> str:
+    """A label as it stands within a sentence."""
+    return label[:1].lower() + label[1:]
 
 
 def listed(words: Sequence[str]) -> str:

@@ -25,6 +25,16 @@ class Mark(NamedTuple):
     filled: bool
     colour: str
 
+    @property
+    def style(self) -> dict[str, Any]:
+        """What Matplotlib's lines take, but for the size."""
+        return {
+            "marker": self.marker,
+            "color": self.colour,
+            "markerfacecolor": self.colour if self.filled else "white",
+            "markeredgewidth": 0.6 if self.filled else 1.3,
+        }
+
 
 MARKS = {
     "supported": Mark("o", True, "#0072B2"),
@@ -161,10 +171,8 @@ def _panel(
         axis.plot(
             row.effect,
             middle,
-            mark.marker,
-            color=mark.colour,
-            markerfacecolor=mark.colour if mark.filled else "white",
-            markeredgewidth=1.3 if not mark.filled else 0.6,
+            linestyle="",
+            **mark.style,
             markersize=7 if mark.marker in "oX" else 5.5,
             zorder=4,
         )
@@ -206,17 +214,7 @@ def _legend(
     from matplotlib.patches import Patch
 
     handles: list[Any] = [
-        Line2D(
-            [],
-            [],
-            color=mark.colour,
-            marker=mark.marker,
-            linewidth=1.6,
-            markerfacecolor=mark.colour if mark.filled else "white",
-            markeredgewidth=1.3 if not mark.filled else 0.6,
-            markersize=6,
-        )
-        for mark in MARKS.values()
+        Line2D([], [], linewidth=1.6, markersize=6, **mark.style) for mark in MARKS.values()
     ]
     labels = [verdict_word(verdict) for verdict in MARKS]
     handles += [Patch(facecolor=CLAIMED, edgecolor="#333333", linewidth=1)]
