@@ -32,7 +32,7 @@ from study.loading import load_params, merged
 from study.params import Params
 
 COLUMNS = ["settings", "modality", "slicing", "method", "seed", "layer", "train_seconds"]
-COLUMNS += ["partial_ranks", "task", "n_examples", "metric", "mean", "sd_of_draws"]
+COLUMNS += ["partial_ranks", "kendall_tau", "task", "n_examples", "metric", "mean", "sd_of_draws"]
 
 
 def main() -> None:
@@ -112,6 +112,7 @@ def trial(
                     "layer": layer,
                     "train_seconds": round(seconds),
                     "partial_ranks": round(ranks.get("partial_ranks", float("nan")), 3),
+                    "kendall_tau": round(ranks.get("kendall_tau", float("nan")), 3),
                     "task": task,
                     "n_examples": n,
                     "metric": metric,

@@ -1,7 +1,8 @@
 """Show what the pretext task is: inputs shuffled, and put back in order by a trained network.
 
 Reads cfn.keras of the method that the params file has under `shown` and held-out inputs; draws some
-of them as they are, shuffled, and with each patch where the network ranks it. Writes
+of them as they are, shuffled, and with each patch where the network ranks it. Frames are shown in
+colour, from the video files: the network's own are small and grey. Writes
 results/figures/reordered-<modality>.svg, .png and .csv (place, patch and predicted rank of each
 patch). The inputs are spread evenly over the split, and the shuffles are the evaluation's own kind:
 neither is chosen by a result.
@@ -17,8 +18,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from shuffle_to_learn.slicing import Slicing
-from study import cli
+from shuffle_to_learn.slicing import Slicing, sampled
+from study import cli, clips
 from study.drawing import rc, save
 from study.features import read_features
 from study.files import need, write_csv
@@ -27,6 +28,7 @@ from study.names import dataset_label, looks
 from study.tensorflow import load_model, start_tensorflow
 
 INPUTS = 3
+SIZE = 96  # pixels along the side of a frame that is shown
 COLUMNS = ["input", "place", "patch", "rank", "predicted_rank"]
 
 
@@ -47,6 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
     patches, orders, predicted = put_back(
         model, method, np.asarray(inputs[chosen]), slicing, gap=study.pretrain.gap
     )
+    if key.modality == "video":
+        films = clips.watch(params, study.upstream[1], chosen, SIZE)
+        patches = films[:, sampled(films.shape[1], slicing.frames)] / 255
     rows = [
         (int(chosen[i]), place + 1, orders[i, place] + 1, orders[i, place] + 1, predicted[i, place])
         for i in range(len(chosen))

@@ -12,10 +12,9 @@ the order of the dataset's files,
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 from shuffle_to_learn.features.video import read_frames
-from study import cli
+from study import cli, clips
 from study.extraction import Extraction, Job, extract, folder_labels, open_job
 from study.records import Example
 
@@ -29,22 +28,11 @@ def how(job: Job) -> Extraction:
     """How a clip becomes its frames."""
     names = None if job.of_folder else job.source.labelled.names("label")
     return Extraction(
-        content=partial(_path, videos=_videos(job)),
+        content=partial(clips.path, videos=clips.videos(job.source, job.study, job.downloaded)),
         transform=partial(read_frames, **job.study.features.model_dump(exclude={"max_rejected"})),
         labels=partial(_labels, names=names) if names else folder_labels,
         dtype="|u1",
     )
-
-
-def _videos(job: Job) -> Path:
-    """The folder that the paths in a dataset start from."""
-    if job.of_folder:
-        return Path(job.study.source)
-    return job.downloaded or job.source.labelled.folder
-
-
-def _path(example: Example, videos: Path) -> Path:
-    return videos / example["video"].decode()
 
 
 def _labels(example: Example, names: list[str]) -> dict:

@@ -118,6 +118,7 @@ class Motions(HeldOut):
     valid: Positive
     test: Positive
     size: Annotated[int, Field(ge=32, le=1024, multiple_of=2)]
+    reversals: bool
     frames_min: Annotated[int, Field(ge=8, le=240)]
     frames_max: Annotated[int, Field(ge=8, le=240)]
     webm_share: Annotated[float, Field(ge=0, le=1)]

@@ -417,6 +417,24 @@ def test_a_place_that_cannot_be_written_is_an_error(tmp_path):
         motions.encode(np.zeros((2, 64, 64, 3), np.uint8), tmp_path / "none" / "a.mp4")
 
 
+def test_without_reversals_every_label_has_an_arrow_of_time(tmp_path):
+    """No motion is another one's backwards or in a mirror; the other clips stay as they are."""
+    labels = motions.one_way()
+    clips = plan(train=2 * len(labels), valid=1, test=1, labels=labels)
+    assert [clip.motion.label for clip in clips[:-2]] == 2 * list(labels)
+    kept = [motion for motion in MOTIONS if motion.label in labels]
+    assert len({(motion.path, motion.timing) for motion in kept}) == len(kept) == 11
+    assert clips[0] == plan(train=1)[0]
+    settings = dict(clips=clips, pool=Here(), progress=progress, size=64, labels=labels)
+    builder = Motions(data_dir=tmp_path, **settings)
+    builder.download_and_prepare()
+    read = tfds.builder_from_directory(builder.data_path)
+    assert read.info.features["label"].names == list(labels)
+    examples = tfds.as_numpy(read.as_dataset(split="train"))
+    told = {example["id"].decode(): labels[example["label"]] for example in examples}
+    assert told == {clip.id: clip.motion.label for clip in clips[:-2]}
+
+
 class Here:
     """Stands for a pool of processes."""
 

@@ -212,8 +212,8 @@ CHANGES = [
     (
         "the source file of one dataset",
         "study/datasets/motions.py",
-        'clips of {len(library.MOTIONS)} labels"',
-        'clips, {len(library.MOTIONS)} labels"',
+        'clips of {len(labels)} labels"',
+        'clips, {len(labels)} labels"',
         {"dataset motions", "frames motions 0", "join motions"} | VIDEO | BARE["video"] | RESULTS,
     ),
     (

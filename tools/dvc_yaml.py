@@ -57,6 +57,14 @@ def clips(study: Study) -> list[str]:
     return [study.source] if study.source and study.extraction == "frames" else []
 
 
+def watched(study: Study, modality: str) -> list[str | Path]:
+    """What the clips that are shown are read from."""
+    if modality != "video":
+        return []
+    labels = PATHS.labels(study.dataset, study.upstream[1])
+    return [PATHS.dataset(study.dataset), labels, *clips(study)]
+
+
 def data_stages(params: Params, modality: str) -> Stages:
     """From a dataset to the features of a modality."""
     study = params.study(modality)
@@ -244,6 +252,7 @@ def result_stages(params: Params) -> Stages:
                 *code("examples", method=shown.method),
                 PATHS.features(study.dataset, study.upstream[1]),
                 PATHS.model(shown),
+                *watched(study, modality),
             ],
             params=sections(params, "examples", modality=modality),
             outs=made,

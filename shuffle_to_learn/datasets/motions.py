@@ -312,6 +312,15 @@ MOTIONS = (
 LABELS = tuple(motion.label for motion in MOTIONS)
 
 
+def one_way() -> tuple[str, ...]:
+    """The labels of motions that are not another's reversal or mirror image.
+
+    With these alone every label has an arrow of time: where things go tells an order from its
+    reverse.
+    """
+    return tuple(motion.label for motion in MOTIONS if not (motion.reverse or motion.mirror))
+
+
 @dataclass(frozen=True)
 class Clip:
     """A clip to be rendered.
@@ -380,6 +389,7 @@ def plan(
     webm_share: float,
     frames: tuple[int, int],
     seed: int,
+    labels: Sequence[str] = LABELS,
 ) -> list[Clip]:
     """Plan the clips of a dataset: labels balanced, no glyph and no texture in two splits.
 
@@ -391,6 +401,7 @@ def plan(
         frames: the smallest and the largest number of frames in a clip.
         seed: of the draws. A clip depends on the seed, its split and its index, but not on the
             number of clips.
+        labels: those that clips have, some of :data:`LABELS`.
 
     Returns:
         The clips, split by split.
@@ -414,7 +425,7 @@ def plan(
                 Clip(
                     split=split,
                     index=index,
-                    label=index % len(MOTIONS),
+                    label=LABELS.index(labels[index % len(labels)]),
                     things=(small, large),
                     pictures=(str(rng.choice(parts[small])), str(rng.choice(parts[large]))),
                     texture=int(rng.choice(split_textures)),
@@ -635,9 +646,9 @@ def write(clip: Clip, folder: Path, size: int) -> Clip:
 class Motions(Rendered):
     """Clips of moving things, as video files in the dataset's folder.
 
-    To write the dataset, give the clips, the size of their pictures, a pool from :func:`workers`
-    and a progress callback. A written dataset needs none of these and is read with
-    ``tfds.builder_from_directory``. The feature ``video`` is the file's path below
+    To write the dataset, give the clips, the labels that they are of, the size of their pictures, a
+    pool from :func:`workers` and a progress callback. A written dataset needs none of these and is
+    read with ``tfds.builder_from_directory``. The feature ``video`` is the file's path below
     ``builder.data_path``.
     """
 
@@ -649,10 +660,12 @@ class Motions(Rendered):
         *,
         clips: Sequence[Clip] = (),
         size: int = 128,
+        labels: Sequence[str] = LABELS,
         **kwargs: Any,
     ) -> None:
         self._clips = clips
         self._size = size
+        self._labels = labels
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -663,7 +676,7 @@ class Motions(Rendered):
                 "order of the frames, as in Something-Something. No thing and no texture is in "
                 f"two splits. This is not Something-Something. {glyphs.CREDIT}"
             ),
-            features=features(),
+            features=features(self._labels),
             homepage="https://github.com/jdecked/twemoji",
         )
 
@@ -683,20 +696,20 @@ class Motions(Rendered):
                 {
                     "id": clip.id,
                     "video": clip.video,
-                    "label": clip.label,
+                    "label": clip.motion.label,
                     "template": clip.motion.template,
                     "placeholders": clip.placeholders,
                 },
             )
 
 
-def features() -> tfds.features.FeaturesDict:
-    """The features of a clip: id, path of the video, label, and the label's template and words."""
+def features(labels: Sequence[str]) -> tfds.features.FeaturesDict:
+    """The features of a clip: id, path of the video, label, and its template and words."""
     return tfds.features.FeaturesDict(
         {
             "id": tfds.features.Text(),
             "video": tfds.features.Text(),
-            "label": tfds.features.ClassLabel(names=LABELS),
+            "label": tfds.features.ClassLabel(names=labels),
             "template": tfds.features.Text(),
             "placeholders": tfds.features.Sequence(tfds.features.Text()),
         }

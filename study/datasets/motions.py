@@ -15,6 +15,7 @@ def make(params: Params, name: str, threads: int) -> None:
     """Render the clips, and write dataset and manifest."""
     settings = params.motions
     assert settings is not None
+    labels = library.LABELS if settings.reversals else library.one_way()
     clips = library.plan(
         {split: getattr(settings, split) for split in SPLITS},
         glyph_shares=dict(zip(SPLITS, settings.shares, strict=True)),
@@ -22,9 +23,12 @@ def make(params: Params, name: str, threads: int) -> None:
         webm_share=settings.webm_share,
         frames=(settings.frames_min, settings.frames_max),
         seed=settings.seed,
+        labels=labels,
     )
     with library.workers(threads) as pool:
-        builder = partial(library.Motions, clips=clips, size=settings.size, pool=pool)
+        builder = partial(
+            library.Motions, clips=clips, labels=labels, size=settings.size, pool=pool
+        )
         write(params, name, builder)
     manifest = [
         {
@@ -42,4 +46,4 @@ def make(params: Params, name: str, threads: int) -> None:
         for clip in clips
     ]
     describe(params, name, manifest)
-    print(f"motions: {len(clips)} clips of {len(library.MOTIONS)} labels", file=sys.stderr)
+    print(f"motions: {len(clips)} clips of {len(labels)} labels", file=sys.stderr)

@@ -132,6 +132,15 @@ def features(*splits):
     return lookup
 
 
+def watched(wildcards):
+    """What the clips that are shown are read from."""
+    study = STUDIES[wildcards.modality]
+    if wildcards.modality != "video":
+        return []
+    labels = PATHS.labels(study.dataset, study.upstream[1])
+    return [PATHS.dataset(study.dataset), labels, *([study.source] if study.source else [])]
+
+
 def labelled(wildcards):
     """The splits whose labels are used: to fit on and to score on."""
     return "train", STUDIES[wildcards.modality].downstream.evaluate_on

@@ -113,6 +113,7 @@ rule figures:
 rule examples:
     input:
         features=lambda wildcards: features()(wildcards)[1:],
+        clips=watched,
         model=lambda wildcards: PATHS.model(PARAMS.shown(wildcards.modality)),
         code=lambda wildcards: graph.code(
             "examples", method=STUDIES[wildcards.modality].shown

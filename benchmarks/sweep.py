@@ -1,0 +1,130 @@
+"""Try settings of many methods and seeds on the validation split; a second call goes on.
+
+  python -m benchmarks.sweep length --jobs 2
+  python -m benchmarks.sweep rates --modality audio
+
+benchmarks/sweeps.yaml says what a sweep tries. Each trial is a run of benchmarks/settings.py; its
+rows are appended to docs/sweeps/<name>.csv when it has ended, and a second call runs what is
+missing. The features of the params files must exist (see benchmarks/settings.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import yaml
+
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "docs/sweeps"
+
+
+class Trial(NamedTuple):
+    """One network and its scores: what is given to benchmarks/settings.py."""
+
+    params: str
+    modality: str
+    method: str
+    seed: int
+    settings: tuple[str, ...]
+
+    @property
+    def known(self) -> tuple[str, str, str, int, str]:
+        """By what the rows of a trial are found in the table."""
+        return self.params, self.modality, self.method, self.seed, " ".join(self.settings)
+
+    def rows(self) -> pd.DataFrame:
+        """Run it.
+
+        Raises:
+            subprocess.CalledProcessError: it failed; what it printed is in the error.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder) / "rows.csv"
+            command = [sys.executable, "-m", "benchmarks.settings", "--params", self.params]
+            command += ["--modality", self.modality, "--method", self.method]
+            command += ["--seed", str(self.seed), "--output", str(output)]
+            command += ["--set", *self.settings] if self.settings else []
+            subprocess.run(command, check=True, capture_output=True, text=True)
+            rows = pd.read_csv(output, keep_default_na=False)
+        rows.insert(0, "params", self.params)
+        return rows
+
+
+def trials(entry: dict) -> Iterator[Trial]:
+    """All trials of an entry of sweeps.yaml."""
+    each = entry.get("each", {})
+    for *values, method, seed in product(*each.values(), entry["methods"], entry["seeds"]):
+        yield Trial(
+            params=entry.get("params", "params.yaml"),
+            modality=entry["modality"],
+            method=method,
+            seed=seed,
+            settings=tuple(
+                f"{key.format(method=method)}={value}"
+                for key, value in zip(each, values, strict=True)
+            ),
+        )
+
+
+def planned(name: str) -> list[Trial]:
+    """The trials of a sweep, in the order of sweeps.yaml."""
+    sweeps = yaml.safe_load((HERE / "sweeps.yaml").read_text(encoding="utf-8"))
+    return [trial for entry in sweeps[name] for trial in trials(entry)]
+
+
+def done(table: Path) -> set[tuple]:
+    """The trials whose rows a table has."""
+    if not table.exists():
+        return set()
+    rows = pd.read_csv(table, keep_default_na=False)
+    return set(rows[["params", "modality", "method", "seed", "settings"]].itertuples(index=False))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", choices=["length", "rates"])
+    parser.add_argument("--modality", nargs="+", help="these alone")
+    parser.add_argument("--method", nargs="+", help="these alone")
+    parser.add_argument("--jobs", type=int, default=1, help="trials at a time")
+    args = parser.parse_args()
+
+    table = RESULTS / f"{args.name}.csv"
+    table.parent.mkdir(exist_ok=True)
+    ended = done(table)
+    left = [
+        trial
+        for trial in planned(args.name)
+        if trial.known not in ended
+        and trial.modality in (args.modality or [trial.modality])
+        and trial.method in (args.method or [trial.method])
+    ]
+    failed = 0
+    with ThreadPoolExecutor(args.jobs) as pool:
+        running = {pool.submit(trial.rows): trial for trial in left}
+        for number, future in enumerate(as_completed(running), 1):
+            trial = running[future]
+            try:
+                rows = future.result()
+            except subprocess.CalledProcessError as error:
+                failed += 1
+                print(f"{trial}: {error.stderr[-2000:]}", file=sys.stderr)
+                continue
+            rows.to_csv(table, mode="a", index=False, header=not table.exists())
+            print(f"{number} of {len(left)}: {' '.join(map(str, trial.known))}", flush=True)
+    if failed:
+        sys.exit(f"error: {failed} of {len(left)} trials failed")
+
+
+if __name__ == "__main__":
+    main()
