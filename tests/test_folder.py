@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,8 @@ import tools.embed_files
 import tools.reorder
 from shuffle_to_learn.datasets import folder as library
 from study import cli
+from study.datasets.labels import read_labels
+from study.errors import InputError
 from study.loading import load_params
 
 RATE = 8000
@@ -241,6 +244,101 @@ def test_why_a_recording_cannot_be_read(tmp_path: Path) -> None:
     assert "no numbers" in library.read_window(tmp_path / "nan.wav", 0.0, 1.0, RATE)
 
 
+# labels.csv
+
+NAMES = ["a/Robin 1.wav", "a/caf\u00e9.wav", "b/007.wav", "b/NA.wav"]
+PLAIN = "file,kind,weight\na/Robin 1.wav,robin,1\na/caf\u00e9.wav,wren,2\nb/007.wav,007,\n"
+SAYS = {
+    "a/Robin 1.wav": {"directory": "a", "kind": "robin", "weight": "1"},
+    "a/caf\u00e9.wav": {"directory": "a", "kind": "wren", "weight": "2"},
+    "b/007.wav": {"directory": "b", "kind": "007", "weight": ""},
+}
+
+
+def rows(change: Callable[[str], str]) -> str:
+    """The table, with each row but the first changed."""
+    head, *lines = PLAIN.splitlines()
+    return "\n".join([head, *map(change, lines)])
+
+
+AS_WRITTEN: dict[str, str | bytes] = {
+    "plainly": PLAIN,
+    "with a byte order mark": PLAIN.encode("utf-8-sig"),
+    "in Windows-1252": PLAIN.encode("cp1252"),
+    "in UTF-16": PLAIN.encode("utf-16"),
+    "in UTF-16 without a mark": PLAIN.encode("utf-16-le"),
+    "with another order of bytes": b"\xfe\xff" + PLAIN.encode("utf-16-be"),
+    "with semicolons": PLAIN.replace(",", ";"),
+    "with tabs": PLAIN.replace(",", "\t"),
+    "with lines of Windows": PLAIN.replace("\n", "\r\n"),
+    "with lines of old Macs": PLAIN.replace("\n", "\r"),
+    "with empty rows": PLAIN.replace("\n", "\n\n") + "\n\n",
+    "with empty rows of commas": PLAIN.replace("\n", "\n,,\n") + " , ,\n",
+    "with empty rows above": "\n,,\n" + PLAIN,
+    "with a comma too many in rows": rows(lambda line: line + ","),
+    "with a comma too many": PLAIN.replace("\n", ",\n"),
+    "with short rows": PLAIN.replace("007,\n", "007\n"),
+    "with spaces": PLAIN.replace(",", " ,  ").replace("\n", " \n "),
+    "with quotes": rows(lambda line: '"' + line.replace(",", '","') + '"'),
+    "with a column of nothing": "".join(
+        line.replace(",", ",,", 1) + "\n" for line in PLAIN.splitlines()
+    ),
+    "in two characters": unicodedata.normalize("NFD", PLAIN),
+    "in another case": PLAIN.replace("a/Robin 1", "A/robin 1").replace("caf\u00e9", "CAF\u00c9"),
+    "with backslashes": PLAIN.replace("a/", "a\\").replace("b/", "b\\"),
+    "from here": rows(lambda line: "./" + line),
+    "from the root": rows(lambda line: "{folder}/" + line),
+}
+
+
+@pytest.mark.parametrize("how", AS_WRITTEN)
+def test_labels_are_read_as_people_write_them(tmp_path: Path, how: str) -> None:
+    content = AS_WRITTEN[how]
+    if isinstance(content, str):
+        content = content.replace("{folder}", tmp_path.as_posix()).encode()
+    (tmp_path / "labels.csv").write_bytes(content)
+    assert read_labels(tmp_path, NAMES) == SAYS
+
+
+def test_a_name_as_it_is_comes_before_one_that_is_near(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,kind\nA.wav,1\na.wav,2\n")
+    found = read_labels(tmp_path, ["a.wav", "A.wav"])
+    assert {name: row["kind"] for name, row in found.items()} == {"A.wav": "1", "a.wav": "2"}
+
+
+ODD = {
+    "no name": ("file,kind\na/Robin 1.wav,x\n,wren\n", "row 3 names no file"),
+    "a cell too many": (
+        "file,kind\na/Robin 1.wav,robin, male\n",
+        "row 2 has 3 cells, and the header 2: put a cell that holds ',' in quotes",
+    ),
+    "no name of a column": ("file,,kind\na/Robin 1.wav,x,y\n", "column 2 has no name"),
+    "two columns of a name": ("file,kind,kind\n", "has two columns kind"),
+    "nearly a name": (
+        "file\na/Robin1.wav\n",
+        "row 2: a/Robin1.wav is not in {} or of another kind ",
+    ),
+    "which of two": ("file\nA.WAV\n", "A.WAV is not in"),
+    "a row twice": ("file\nb/NA.wav\n\nB\\na.wav\n", "row 4: b/NA.wav is in row 2 already"),
+    "many rows": ("file\n1\n2\n3\n4\n5\n", "; and 2 more rows"),
+    "a quote": ('file,a\nb/NA.wav,x\n"1.wav\n', "row 3: "),
+    "not text": (b"\xff\xfefile\xd8\n\x00\xd8", "is not text in utf-16"),
+    "nothing": ("", "has no column file"),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_what_is_odd_in_labels_is_told_with_its_row(tmp_path: Path, what: str) -> None:
+    content, said = ODD[what]
+    content = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        read_labels(tmp_path, [*NAMES, "a.wav", "A.wav"])
+    assert said.format(tmp_path) in str(refused.value)
+    assert str(tmp_path / "labels.csv") in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
 # the study
 
 
@@ -408,11 +506,11 @@ WRONG: dict[str, tuple[Callable[[Path, dict], None], str]] = {
     ),
     "twice": (
         lambda folder, content: (folder / "labels.csv").write_text("file\n1.wav\n./1.wav\n"),
-        "has 1.wav twice",
+        "row 3: 1.wav is in row 2 already",
     ),
     "absent file": (
         lambda folder, content: (folder / "labels.csv").write_text("file\nx/9.wav\n"),
-        "the first is x/9.wav",
+        "row 2: x/9.wav is not in",
     ),
     "not a table": (
         lambda folder, content: (folder / "labels.csv").write_text('file,a\n"1.wav\n'),
