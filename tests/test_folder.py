@@ -14,6 +14,8 @@ import pytest
 import soundfile
 import yaml
 from conftest import tiny_content
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 import stages.claims
 import stages.dataset
@@ -171,24 +173,62 @@ def test_files_are_found_in_folders_and_hidden_ones_left_out(tmp_path: Path) -> 
     assert library.files(tmp_path, "images") == ["a/e.jpg"]
 
 
-@pytest.mark.parametrize("count", [3, 4, 7, 100])
+SHARES = {"valid_share": 0.15, "test_share": 0.2}
+
+
+@pytest.mark.parametrize("count", [3, 4, 7, 400])
 def test_groups_are_in_one_split_and_every_split_has_some(count: int) -> None:
     groups = [f"group {number % count}" for number in range(3 * count)]
-    splits = library.assign(groups, valid_share=0.1, test_share=0.2, seed=0)
+    splits = library.assign(groups, [""] * len(groups), **SHARES, seed=0)
     found = {group: set() for group in groups}
     for group, split in zip(groups, splits, strict=True):
         found[group].add(split)
     assert all(len(own) == 1 for own in found.values())
     assert set(splits) == set(library.SPLITS)
-    if count == 100:
-        assert (splits.count("valid"), splits.count("test")) == (30, 60)
-        assert splits != library.assign(groups, valid_share=0.1, test_share=0.2, seed=1)
-    assert splits == library.assign(groups, valid_share=0.1, test_share=0.2, seed=0)
+    if count == 400:
+        drawn = [splits.count(split) / len(splits) for split in ("valid", "test")]
+        assert drawn == pytest.approx([0.15, 0.2], abs=0.06)  # three standard errors
+        assert splits != library.assign(groups, [""] * len(groups), **SHARES, seed=1)
+    assert splits == library.assign(groups, [""] * len(groups), **SHARES, seed=0)
 
 
 def test_fewer_than_three_groups_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 3"):
-        library.assign(["a", "b", "a"], valid_share=0.1, test_share=0.2, seed=0)
+        library.assign(["a", "b", "a"], ["", "", ""], **SHARES, seed=0)
+
+
+@given(st.integers(0, 2**31 - 1), st.integers(60, 200), st.data())
+def test_no_file_moves_when_files_come_or_go(seed: int, count: int, data: st.DataObject) -> None:
+    """So many of each class that none is drawn again."""
+    names = [f"{number}.wav" for number in range(count)]
+    classes = [str(number % 2) for number in range(count)]
+    drawn = dict(zip(names, library.assign(names, classes, **SHARES, seed=seed), strict=True))
+    kept = data.draw(st.sets(st.sampled_from(range(count)), min_size=count - 10))
+    for chosen in (sorted(kept), range(count)):
+        for own in "01":  # of the draw itself, each class is in each split
+            there = {drawn[names[i]] for i in chosen if classes[i] == own}
+            assume(there == set(library.SPLITS))
+    left = [names[i] for i in sorted(kept)]
+    again = library.assign(left, [classes[i] for i in sorted(kept)], **SHARES, seed=seed)
+    assert again == [drawn[name] for name in left]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["", "a", "b", "c", "d"])), min_size=9),
+    st.integers(0, 1000),
+)
+def test_a_class_of_three_groups_of_its_own_is_in_every_split(
+    files: list[tuple[int, str]], seed: int
+) -> None:
+    groups = [f"{own or number}{number}" for number, own in files]  # of one class each
+    assume(len(set(groups)) >= 3)
+    classes = [own for _, own in files]
+    splits = library.assign(groups, classes, **SHARES, seed=seed)
+    assert len(set(zip(groups, splits, strict=True))) == len(set(groups))
+    for own in {*classes} - {""}:
+        of = [n for n, name in enumerate(classes) if name == own]
+        if len({groups[n] for n in of}) >= 3:
+            assert {splits[n] for n in of} == set(library.SPLITS)
 
 
 @pytest.mark.parametrize(
@@ -450,9 +490,6 @@ def test_without_labels_the_directories_are_classes_and_a_column_can_give_the_sp
     source.mkdir()
     labels = recordings(source)
 
-    def by_directory(content: dict) -> None:
-        content["audio"]["downstream"]["tasks"] = {"directory": "class"}
-
     path = params_file(tmp_path, "audio", by_directory)
     call(stages.dataset, "--dataset", "folder", "--params", path)
     manifest = pd.read_parquet(load_params(path).layout.manifest("folder"))
@@ -554,20 +591,110 @@ def test_a_folder_that_will_not_do_is_told_in_one_line(tmp_path: Path, what: str
     assert not (tmp_path / "data" / "folder" / "tfds").exists()
 
 
+def by_directory(content: dict) -> None:
+    content["audio"]["downstream"]["tasks"] = {"directory": "class"}
+
+
 def test_damaged_recordings_within_the_share_are_listed(tmp_path: Path, capsys) -> None:
     source = tmp_path / "files"
     source.mkdir()
-    for number in range(1, 6):
-        soundfile.write(source / f"{number}.wav", tone(440, 1.0, RATE), RATE)
-    (source / "2.wav").write_bytes(b"x")
+    recordings(source)
+    (source / "site0/00.wav").write_bytes(b"x")
+    (source / "readme.txt").write_text("x")
+    (source / "site0/1.M4A").write_text("x")
+    path = params_file(tmp_path, "audio", by_directory)
+    call(stages.dataset, "--dataset", "folder", "--params", path)
+    said = capsys.readouterr().err
+    assert "left out: 1" in said
+    assert "folder: files of other kinds are not read (.m4a: 1, .txt: 1)" in said
+    manifest = pd.read_parquet(load_params(path).layout.manifest("folder")).set_index("file")
+    assert not manifest.loc["site0/00.wav", "kept"]
+    assert "unreadable" in manifest.loc["site0/00.wav", "reason"]
+    assert manifest.drop("site0/00.wav")["kept"].all()
+
+
+def flat(source: Path, labels: dict[str, str]) -> None:
+    for number, file in enumerate(labels):
+        (source / file).rename(source / f"{number}{Path(file).suffix}")
+
+
+def with_labels(source: Path, labels: dict[str, str], of: Callable[[int], str], **more) -> None:
+    """labels.csv with a column kind."""
+    rows = [{"file": file, "kind": of(number)} | more for number, file in enumerate(labels)]
+    pd.DataFrame(rows).to_csv(source / "labels.csv", index=False)
+
+
+TOLD_FIRST: dict[str, tuple[Callable[[Path, dict[str, str]], None], dict, list[str]]] = {
+    "a flat folder": (
+        flat,
+        {"directory": "class"},
+        ["no input of the split train has a label of directory: put the files into a folder a"],
+    ),
+    "few labels": (
+        lambda source, labels: with_labels(source, labels, lambda n: str(n % 2) if n < 9 else ""),
+        {"kind": "class"},
+        ["audio.downstream.n_examples: 16 is more than the "],
+    ),
+    "what is no number": (
+        lambda source, labels: with_labels(source, labels, lambda n: str(n) if n % 3 else "NA"),
+        {"kind": "number"},
+        [": 'NA' is not a number (and "],
+    ),
+    "no column": (
+        lambda source, labels: with_labels(source, labels, str),
+        {"colour": "class"},
+        ["has no column colour of labels: labels.csv has directory, kind ("],
+    ),
+    "an empty column": (
+        lambda source, labels: with_labels(source, labels, str, colour=""),
+        {"colour": "class"},
+        ["has a label of colour: the column colour of "],
+    ),
+    "one class": (
+        lambda source, labels: with_labels(source, labels, lambda n: "robin"),
+        {"kind": "class"},
+        ["kind is 'robin' of all inputs of the split train"],
+    ),
+    "all at once": (
+        lambda source, labels: with_labels(source, labels, lambda n: "robin"),
+        {"kind": "number", "colour": "class", "directory": "class"},
+        ["2 things are to be mended first:", "no column colour", "'robin' is not a number"],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TOLD_FIRST)
+def test_what_keeps_tasks_from_being_scored_is_told_before_anything_is_made(
+    tmp_path: Path, what: str
+) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    change, tasks, said = TOLD_FIRST[what]
+    change(source, recordings(source))
     path = params_file(
-        tmp_path, "audio", lambda content: content["folder"].update(max_rejected=0.3)
+        tmp_path, "audio", lambda content: content["audio"]["downstream"].update(tasks=tasks)
+    )
+    with pytest.raises(SystemExit) as stopped:
+        call(stages.dataset, "--dataset", "folder", "--params", path)
+    lines = str(stopped.value.code).splitlines()
+    assert len(lines) == len(said) and lines[0].startswith("error: ")
+    for line, part in zip(lines, said, strict=True):
+        assert part in line
+    assert not (tmp_path / "data").exists()
+
+
+def test_classes_that_a_split_lacks_are_named(tmp_path: Path, capsys) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    labels = recordings(source)
+    with_labels(source, labels, lambda n: "rare" if n < 2 else "common" if n % 2 else "usual")
+    path = params_file(
+        tmp_path,
+        "audio",
+        lambda content: content["audio"]["downstream"].update(tasks={"kind": "class"}),
     )
     call(stages.dataset, "--dataset", "folder", "--params", path)
-    assert "left out: 1" in capsys.readouterr().err
-    manifest = pd.read_parquet(load_params(path).layout.manifest("folder")).set_index("file")
-    assert not manifest.loc["2.wav", "kept"] and "unreadable" in manifest.loc["2.wav", "reason"]
-    assert manifest.drop("2.wav")["kept"].all()
+    assert "folder: kind: 1 classes are not in every split (rare)" in capsys.readouterr().err
 
 
 PARAMS: dict[str, tuple[Callable[[dict], None], str]] = {
@@ -617,27 +744,3 @@ def test_a_folder_has_one_modality(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(content))
     line = refusal(stages.dataset, "--dataset", "folder", "--params", path)
     assert "video.dataset: the folder is audio's" in line
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"species": "number"}, "labels.csv: species: 'species, 0' is not a number"),
-        ({"colour": "class"}, "has no column colour: the columns of labels.csv are"),
-    ],
-)
-def test_a_task_that_the_labels_do_not_suit(tmp_path: Path, change: dict, said: str) -> None:
-    source = tmp_path / "files"
-    source.mkdir()
-    write_labels(source, dict.fromkeys(recordings(source), "species, 0"))
-    path = params_file(
-        tmp_path, "audio", lambda content: content["audio"]["downstream"].update(tasks=change)
-    )
-    call(stages.dataset, "--dataset", "folder", "--params", path)
-    call(stages.spectrograms, "--dataset", "folder", "--shard", "0", "--params", path)
-    call(stages.join, "--dataset", "folder", "--params", path)
-    slicing = load_params(path).audio.slicings[0]
-    options = ["--modality", "audio", "--slicing", slicing, "--seed", "0", "--params", path]
-    for stage in (stages.pretrain, stages.embed):
-        call(stage, *options, "--method", "random")
-    assert said in refusal(stages.downstream, *options, "--method", "random")

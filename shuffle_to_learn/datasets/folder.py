@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
@@ -18,6 +19,7 @@ import tensorflow_datasets as tfds
 
 from shuffle_to_learn.datasets import builder
 from shuffle_to_learn.datasets.builder import Rendered
+from shuffle_to_learn.datasets.public import place
 
 SUFFIXES = {
     "audio": (".wav", ".flac", ".ogg", ".mp3"),
@@ -67,13 +69,37 @@ def files(folder: Path, modality: str) -> list[str]:
     )
 
 
-def assign(groups: Sequence[str], *, valid_share: float, test_share: float, seed: int) -> list[str]:
+def others(folder: Path, modality: str) -> dict[str, int]:
+    """How many files of other kinds a folder holds, by suffix; labels.csv and hidden ones apart."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return Counter(
+        path.suffix.lower() or "without a suffix"
+        for path in paths
+        if path.suffix.lower() not in SUFFIXES[modality]
+        and path.as_posix() != "labels.csv"
+        and not any(part.startswith(".") for part in path.parts)
+    )
+
+
+def assign(
+    groups: Sequence[str],
+    classes: Sequence[str],
+    *,
+    valid_share: float,
+    test_share: float,
+    seed: int,
+) -> list[str]:
     """Draw a split for each file, the same split for all files of a group.
+
+    A group's split goes by a hash of its name, so that it stays where it is when files come or go.
+    Only where a split has no file of a class that has three groups or more is one moved: the class
+    of few files is then drawn again.
 
     Args:
         groups: the group of each file.
-        valid_share: share of the groups in ``valid``, which gets at least one.
-        test_share: share of the groups in ``test``, which gets at least one.
+        classes: the class of each file; empty where it has none.
+        valid_share: share of the groups in ``valid``, about; it gets at least one.
+        test_share: share of the groups in ``test``, about; it gets at least one.
         seed: of the draw.
 
     Returns:
@@ -82,18 +108,39 @@ def assign(groups: Sequence[str], *, valid_share: float, test_share: float, seed
     Raises:
         ValueError: there are fewer than three groups.
     """
-    names = sorted(set(groups))
-    if len(names) < len(SPLITS):
+    if len(set(groups)) < len(SPLITS):
         raise ValueError(
-            f"{len(names)} to be drawn into train, valid and test: at least 3 are needed"
+            f"{len(set(groups))} to be drawn into train, valid and test: at least 3 are needed"
         )
-    valid = min(max(1, round(valid_share * len(names))), len(names) - 2)
-    test = min(max(1, round(test_share * len(names))), len(names) - valid - 1)
-    order = np.random.default_rng(seed).permutation(len(names))
-    split_of = {}
-    for place, index in enumerate(order):
-        held_out = "valid" if place < valid else "test"
-        split_of[names[index]] = held_out if place < valid + test else "train"
+    places = {group: place(group.encode(errors="surrogateescape"), seed) for group in set(groups)}
+    ordered = sorted(places, key=lambda group: (places[group], group))
+    split_of = {
+        group: "test"
+        if places[group] < test_share
+        else "valid"
+        if places[group] < test_share + valid_share
+        else "train"
+        for group in ordered
+    }
+    told = set(zip(groups, classes, strict=True))
+    of_class = {name: {g for g, own in told if own == name} for name in {*classes} - {""}}
+    together = [set(ordered), *(of_class[name] for name in sorted(of_class))]
+    together = [members for members in together if len(members) >= len(SPLITS)]
+
+    def can_go(group: str) -> bool:
+        """Whether its split keeps another group of each set that it is in."""
+        return all(
+            any(split_of[other] == split_of[group] for other in members - {group})
+            for members in together
+            if group in members
+        )
+
+    for members in together:
+        for split in SPLITS:
+            if not any(split_of[group] == split for group in members):
+                free = [group for group in ordered if group in members and can_go(group)]
+                if free:  # train is at the end of the order, and gives first
+                    split_of[free[-1]] = split
     return [split_of[group] for group in groups]
 
 

@@ -178,9 +178,19 @@ def _plain(name: str) -> str:
 
 
 def split_files(
-    settings: Folder, folder: Path, labels: dict[str, dict[str, str]]
+    settings: Folder, folder: Path, labels: dict[str, dict[str, str]], task: str | None
 ) -> dict[str, str]:
-    """The split of each labelled file: its column of labels.csv, or drawn."""
+    """The split of each labelled file: its column of labels.csv, or drawn.
+
+    Args:
+        settings: of the draw.
+        folder: of the files.
+        labels: of each labelled file.
+        task: the column whose classes each split is to have.
+
+    Raises:
+        InputError: there is no such column of groups or splits, or too few files.
+    """
     where, column, labelled = folder / LABELS, settings.group, sorted(labels)
     if column and any(column not in labels[name] for name in labelled):
         raise InputError(f"folder.group: {where} has no column {column}")
@@ -195,9 +205,11 @@ def split_files(
             raise InputError(f"{where}: no file is in the split {absent[0]}")
         return splits
     groups = [(labels[name][column] if column else "") or name for name in labelled]
+    classes = [labels[name].get(task, "") if task else "" for name in labelled]
     try:
         drawn = assign(
             groups,
+            classes,
             valid_share=settings.valid_share,
             test_share=settings.test_share,
             seed=settings.seed,
