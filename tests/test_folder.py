@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,8 +39,10 @@ import tools.reorder
 from shuffle_to_learn.datasets import folder as library
 from study import cli
 from study.datasets.labels import read_labels
+from study.drawing import rc, save
 from study.errors import InputError
 from study.loading import load_params
+from study.tasks import ANSWERS, as_table, read_tasks
 
 RATE = 8000
 SECONDS = 1.0
@@ -695,6 +699,36 @@ def test_classes_that_a_split_lacks_are_named(tmp_path: Path, capsys) -> None:
     )
     call(stages.dataset, "--dataset", "folder", "--params", path)
     assert "folder: kind: 1 classes are not in every split (rare)" in capsys.readouterr().err
+
+
+def test_classes_stay_text_to_the_last_figure(tmp_path: Path) -> None:
+    """What pandas would take for a number or for nothing, and matplotlib for mathematics."""
+    labels = ["1", "2", "3A", "007", "7", "NA", "None", "null", "nan", "$_$", "a, b", " x", "1e3"]
+    path = params_file(tmp_path, "audio", by_directory)
+    params = load_params(path)
+    study, layout = params.study("audio"), params.layout
+    table = pd.DataFrame({"id": labels, "directory": labels, "labelled": True})
+    layout.labels("folder", "train").parent.mkdir(parents=True)
+    tables = {"train": table, study.downstream.evaluate_on: table}
+    for split, rows in tables.items():
+        rows.to_parquet(layout.labels("folder", split))
+    (task,) = read_tasks(params, "audio")
+    assert list(task.classes) == sorted(labels)
+    n = max(study.downstream.n_examples)
+    counted = task.counted((np.arange(len(labels)) + 1) % len(labels))
+    assert len(counted) == len(labels)
+    for key in params.encoder_keys("audio"):
+        rows = [(task.name, n, *answer) for answer in counted]
+        layout.answers(key).parent.mkdir(parents=True, exist_ok=True)
+        as_table(params, key, rows, ANSWERS).to_csv(layout.answers(key), index=False)
+    with matplotlib.rc_context(rc()):
+        shown = stages.figures.answers(params, "audio")
+        assert set(shown["wanted"]) == set(shown["answer"]) == set(labels)
+        assert len(shown) == len(labels)
+        figure = stages.figures.confusion(params, "audio", shown)
+        save(figure, tmp_path / "confusion.png")
+        assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == sorted(labels)
+    plt.close(figure)
 
 
 PARAMS: dict[str, tuple[Callable[[dict], None], str]] = {
