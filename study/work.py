@@ -66,6 +66,8 @@ def jobs(params: Params) -> Iterator[Job]:
         for shard in study.shards:
             yield job(study.extraction, study.extraction, shard=str(shard))
         yield job(f"join_{modality}", "join")
+        if study.dataset == "folder":
+            yield job("labels", "labels")
         for key in params.encoder_keys(modality):
             for stage in ("pretrain", "embed", "downstream", "end_to_end"):
                 if stage != "end_to_end" or stage in params.classifiers(key):

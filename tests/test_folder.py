@@ -28,6 +28,8 @@ import stages.examples
 import stages.figures
 import stages.frames
 import stages.join
+import stages.labels
+import stages.listing
 import stages.pictures
 import stages.pretrain
 import stages.scores
@@ -155,6 +157,11 @@ def _tensorflow_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def call(stage, *arguments: str | Path) -> None:
     cli.run(partial(stage.main, [str(argument) for argument in arguments]))
+
+
+def make_dataset(path: Path) -> None:
+    call(stages.listing, "--params", path)
+    call(stages.dataset, "--dataset", "folder", "--params", path)
 
 
 def refusal(stage, *arguments: str | Path) -> str:
@@ -397,11 +404,11 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
     study, layout = params.study(modality), params.layout
     slicing = study.slicings[0]
 
-    call(stages.dataset, "--dataset", "folder", "--params", path)
-    assert "6 files" not in capsys.readouterr().out
+    make_dataset(path)
     for shard in map(str, study.shards):
         call(EXTRACTIONS[modality], "--dataset", "folder", "--shard", shard, "--params", path)
     call(stages.join, "--dataset", "folder", "--params", path)
+    call(stages.labels, "--params", path)
     tables = {split: pd.read_parquet(layout.labels("folder", split)) for split in study.splits}
     own = pd.concat([tables[split] for split in ("train", "valid", "test")])
     files = own["id"].str.partition("@")[0]
@@ -495,9 +502,8 @@ def test_without_labels_the_directories_are_classes_and_a_column_can_give_the_sp
     labels = recordings(source)
 
     path = params_file(tmp_path, "audio", by_directory)
-    call(stages.dataset, "--dataset", "folder", "--params", path)
+    make_dataset(path)
     manifest = pd.read_parquet(load_params(path).layout.manifest("folder"))
-    assert manifest["labelled"].all()
     assert set(manifest["directory"]) == {"site0", "site1"}
     assert manifest["kept"].all()
     # 24 recordings of 2 windows, and 24 of 2.6 s: 3
@@ -506,7 +512,7 @@ def test_without_labels_the_directories_are_classes_and_a_column_can_give_the_sp
     files = sorted(labels)
     given = [("train", "valid", "test")[number % 3] for number in range(len(files))]
     pd.DataFrame({"file": files, "split": given}).to_csv(source / "labels.csv", index=False)
-    call(stages.dataset, "--dataset", "folder", "--params", path)
+    make_dataset(path)
     manifest = pd.read_parquet(load_params(path).layout.manifest("folder"))
     assert dict(zip(manifest["file"], manifest["split"], strict=True)) == dict(
         zip(files, given, strict=True)
@@ -525,11 +531,57 @@ def test_groups_of_a_column_stay_together(tmp_path: Path) -> None:
         content["audio"]["downstream"]["tasks"] = {"bird": "class"}
 
     path = params_file(tmp_path, "audio", grouped)
-    call(stages.dataset, "--dataset", "folder", "--params", path)
+    make_dataset(path)
     manifest = pd.read_parquet(load_params(path).layout.manifest("folder"))
     birds = manifest["file"].map({row["file"]: row["bird"] for row in rows})
     assert (manifest.groupby(birds)["split"].nunique() == 1).all()
     assert manifest["split"].nunique() == 3
+
+
+def test_the_lists_change_with_contents_splits_and_labels_alone(tmp_path: Path) -> None:
+    """What the runners watch: each list is written only where it would differ."""
+    source = tmp_path / "files"
+    source.mkdir()
+    labels = recordings(source)
+    write_labels(source, labels)
+    path = params_file(tmp_path, "audio")
+    layout = load_params(path).layout
+    lists = {"files": layout.files, "labels": layout.given_labels}
+
+    def changed(change: Callable[[], object]) -> set[str]:
+        before = {name: (f.stat().st_mtime_ns, f.read_bytes()) for name, f in lists.items()}
+        change()
+        call(stages.listing, "--params", path)
+        after = {name: (f.stat().st_mtime_ns, f.read_bytes()) for name, f in lists.items()}
+        found = {name for name in lists if before[name] != after[name]}
+        assert found == {name for name in lists if before[name][1] != after[name][1]}
+        return found
+
+    def edit(said: str, right: str) -> Callable[[], object]:
+        text = (source / "labels.csv").read_text()
+        assert said in text
+        return lambda: (source / "labels.csv").write_text(text.replace(said, right))
+
+    first, *_, last = sorted(labels)
+    call(stages.listing, "--params", path)
+    assert changed(lambda: None) == set()
+    assert changed((source / last).touch) == set()
+    assert changed((source / "labels.csv").touch) == set()
+    assert changed((source / ".DS_Store").touch) == set()
+    assert changed((source / "labels.csv~").touch) == set()
+    assert changed((source / "site0/notes.txt").touch) == set()
+    assert changed(edit(".wav,", ".wav ,  ")) == set()
+    assert changed(layout.digests.unlink) == set()
+    assert changed(lambda: layout.digests.write_text("{")) == set()
+    assert changed(edit('"species, 3"', '"species, 4"')) == {"labels"}  # all of a class
+    assert changed(lambda: (source / last).write_bytes((source / first).read_bytes())) == {"files"}
+    assert changed((source / first).unlink) == {"files"}  # it has no labels
+    assert changed(lambda: (source / "new.wav").write_bytes(b"new")) == {"files"}
+    said = pd.read_csv(layout.files).set_index("file")
+    table = pd.read_csv(source / "labels.csv", skipinitialspace=True).assign(split="train")
+    table.loc[:3, "split"] = ["valid", "test", "valid", "test"]
+    assert changed(lambda: table.to_csv(source / "labels.csv", index=False)) == {"files", "labels"}
+    assert (pd.read_csv(layout.files).set_index("file")["digest"] == said["digest"]).all()
 
 
 WRONG: dict[str, tuple[Callable[[Path, dict], None], str]] = {
@@ -591,7 +643,11 @@ def test_a_folder_that_will_not_do_is_told_in_one_line(tmp_path: Path, what: str
         soundfile.write(source / f"{number}.wav", tone(440, 1.0, RATE), RATE)
     change, said = WRONG[what]
     path = params_file(tmp_path, "audio", lambda content: change(source, content) and None)
-    assert said.format(source) in refusal(stages.dataset, "--dataset", "folder", "--params", path)
+    line = refusal(stages.listing, "--params", path) if what != "damaged" else ""
+    if what == "damaged":  # that is known only when the headers are read
+        call(stages.listing, "--params", path)
+        line = refusal(stages.dataset, "--dataset", "folder", "--params", path)
+    assert said.format(source) in line
     assert not (tmp_path / "data" / "folder" / "tfds").exists()
 
 
@@ -607,7 +663,7 @@ def test_damaged_recordings_within_the_share_are_listed(tmp_path: Path, capsys) 
     (source / "readme.txt").write_text("x")
     (source / "site0/1.M4A").write_text("x")
     path = params_file(tmp_path, "audio", by_directory)
-    call(stages.dataset, "--dataset", "folder", "--params", path)
+    make_dataset(path)
     said = capsys.readouterr().err
     assert "left out: 1" in said
     assert "folder: files of other kinds are not read (.m4a: 1, .txt: 1)" in said
@@ -678,13 +734,14 @@ def test_what_keeps_tasks_from_being_scored_is_told_before_anything_is_made(
     path = params_file(
         tmp_path, "audio", lambda content: content["audio"]["downstream"].update(tasks=tasks)
     )
+    call(stages.listing, "--params", path)
     with pytest.raises(SystemExit) as stopped:
         call(stages.dataset, "--dataset", "folder", "--params", path)
     lines = str(stopped.value.code).splitlines()
     assert len(lines) == len(said) and lines[0].startswith("error: ")
     for line, part in zip(lines, said, strict=True):
         assert part in line
-    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "data" / "folder" / "tfds").exists()
 
 
 def test_classes_that_a_split_lacks_are_named(tmp_path: Path, capsys) -> None:
@@ -697,7 +754,7 @@ def test_classes_that_a_split_lacks_are_named(tmp_path: Path, capsys) -> None:
         "audio",
         lambda content: content["audio"]["downstream"].update(tasks={"kind": "class"}),
     )
-    call(stages.dataset, "--dataset", "folder", "--params", path)
+    make_dataset(path)
     assert "folder: kind: 1 classes are not in every split (rare)" in capsys.readouterr().err
 
 

@@ -52,17 +52,17 @@ def stage(name: str, options: str = "", **parts: Any) -> dict[str, Any]:
     return found
 
 
-def clips(study: Study) -> list[str]:
-    """The folder of videos that frames are read from: a dataset has only their paths."""
-    return [study.source] if study.source and study.extraction == "frames" else []
+def listed(study: Study) -> list[Path]:
+    """The list of the files of a folder of one's own, which stands for their contents."""
+    return [PATHS.files] if study.dataset == "folder" else []
 
 
-def watched(study: Study, modality: str) -> list[str | Path]:
+def watched(study: Study, modality: str) -> list[Path]:
     """What the clips that are shown are read from."""
     if modality != "video":
         return []
-    labels = PATHS.labels(study.dataset, study.upstream[1])
-    return [PATHS.dataset(study.dataset), labels, *clips(study)]
+    ids = PATHS.ids(study.dataset, study.upstream[1])
+    return [PATHS.dataset(study.dataset), ids, *listed(study)]
 
 
 def data_stages(params: Params, modality: str) -> Stages:
@@ -71,15 +71,15 @@ def data_stages(params: Params, modality: str) -> Stages:
     dataset, extraction = study.dataset, study.extraction
     files = [f"{split}.{suffix}" for split in study.splits for suffix in ("npy", "parquet")]
     files.append("rejected.csv")
+    ids = [PATHS.ids(dataset, split) for split in study.splits]
+    before, after = (_listing(), _labels(study, ids)) if dataset == "folder" else ({}, {})
     return {
+        **before,
         f"dataset-{modality}": stage(
             "dataset",
             f"--dataset {dataset}",
-            deps=[*code("dataset", dataset=dataset), *([study.source] if study.source else [])],
-            params=[
-                *sections(params, "dataset", modality=modality, dataset=dataset),
-                *([f"{modality}.downstream.tasks"] if study.stratified else []),
-            ],
+            deps=[*code("dataset", dataset=dataset), *listed(study)],
+            params=sections(params, "dataset", modality=modality, dataset=dataset),
             outs=[PATHS.dataset(dataset), PATHS.manifest(dataset)],
         ),
         extraction: {
@@ -87,7 +87,12 @@ def data_stages(params: Params, modality: str) -> Stages:
             **stage(
                 extraction,
                 f"--dataset {dataset} --shard {ITEM['shard']}",
-                deps=[*code(extraction), PATHS.dataset(dataset), *clips(study)],
+                # A dataset of videos has only their paths.
+                deps=[
+                    *code(extraction),
+                    PATHS.dataset(dataset),
+                    *(listed(study) if modality == "video" else []),
+                ],
                 params=sections(params, extraction, modality=modality),
                 outs=[PATHS.shard(dataset, ITEM["shard"], file) for file in files],
             ),
@@ -97,9 +102,31 @@ def data_stages(params: Params, modality: str) -> Stages:
             f"--dataset {dataset}",
             deps=[*code("join"), PATHS.shards(dataset)],
             params=sections(params, "join", modality=modality),
-            outs=[PATHS.features(dataset, "").parent / file for file in files],
+            outs=[
+                *(PATHS.features(dataset, split) for split in study.splits),
+                *ids,
+                PATHS.rejected(dataset),
+            ],
         ),
+        **after,
     }
+
+
+def _listing() -> Stages:
+    """What is looked at anew each time: what a folder of one's own holds."""
+    kept = [{path.as_posix(): {"persist": True}} for path in (PATHS.files, PATHS.given_labels)]
+    made = stage("listing", deps=code("listing"))
+    return {"listing": {**made, "outs": kept, "always_changed": True}}
+
+
+def _labels(study: Study, ids: list[Path]) -> Stages:
+    """The labels of a folder, which are corrected without new features."""
+    made = stage(
+        "labels",
+        deps=[*code("labels"), PATHS.given_labels, PATHS.manifest(study.dataset), *ids],
+        outs=[PATHS.labels(study.dataset, split) for split in study.splits],
+    )
+    return {"labels": made}
 
 
 def encoder_stages(params: Params, modality: str) -> Stages:
