@@ -44,6 +44,7 @@ from study.datasets.labels import read_labels
 from study.drawing import rc, save
 from study.errors import InputError
 from study.loading import load_params
+from study.results import SCORES
 from study.tasks import ANSWERS, as_table, read_tasks
 
 RATE = 8000
@@ -492,6 +493,42 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
         or "no picture" in line
         or "JPEG" in line
     )
+
+
+def test_a_study_without_a_task_pretrains_and_embeds(tmp_path: Path) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    flat(source, recordings(source))
+
+    def change(content: dict) -> None:
+        content["audio"]["downstream"]["tasks"] = {}
+
+    path = params_file(tmp_path, "audio", change)
+    params = load_params(path)
+    layout, study = params.layout, params.study("audio")
+    make_dataset(path)
+    for shard in map(str, study.shards):
+        call(stages.spectrograms, "--dataset", "folder", "--shard", shard, "--params", path)
+    call(stages.join, "--dataset", "folder", "--params", path)
+    options = ["--modality", "audio", "--slicing", study.slicings[0], "--seed", "0"]
+    for method in study.methods:
+        for stage in (stages.pretrain, stages.embed):
+            call(stage, *options, "--method", method, "--params", path)
+    call(stages.examples, *options, "--method", "mse", "--params", path)
+    for stage in (stages.scores, stages.claims, stages.tables, stages.figures, stages.site):
+        call(stage, "--params", path)
+    assert not params.scored_keys() and not params.trained_end_to_end()
+    assert list(pd.read_csv(layout.all_scores)) == SCORES and not len(
+        pd.read_csv(layout.all_scores)
+    )
+    made = {file.name for file in layout.figure("x", "csv").parent.glob("*.csv")}
+    assert made == {f"{name}.csv" for name in ("claims", "pretext-audio", "reordered-audio")}
+    assert {file.stem for file in layout.table("x", "csv").parent.iterdir()} == {"table1"}
+    table = pd.read_csv(layout.table("table1", "csv"))
+    assert set(table["task"]) == {"pretext"} and set(table["method"]) == {"random", "mse"}
+    page = (layout.results / "index.html").read_text()
+    assert "no task, so nothing is scored" in page and "Partial ranks" in page
+    assert "Labelled examples" not in page
 
 
 def test_without_labels_the_directories_are_classes_and_a_column_can_give_the_splits(

@@ -25,7 +25,7 @@ from study.errors import InputError
 from study.files import write_text
 from study.graph import code, sections
 from study.loading import load_params, merged, starts_from_another
-from study.outputs import CONFUSED, figures, tables, wide_figures
+from study.outputs import CONFUSED, figures, scored_modalities, tables, wide_figures
 from study.params import PUBLIC, Params, Study
 from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey, Paths
 
@@ -108,7 +108,7 @@ def data_stages(params: Params, modality: str) -> Stages:
                 PATHS.rejected(dataset),
             ],
         ),
-        **after,
+        **(after if study.downstream.tasks else {}),
     }
 
 
@@ -178,11 +178,14 @@ def encoder_stages(params: Params, modality: str) -> Stages:
         params=sections(params, "end_to_end", **who),
         outs=[PATHS.end_to_end(key)],
     )
+    tasks = bool(study.downstream.tasks)
+    if not tasks:
+        del each["downstream"]
     result = {
         f"{name}-{modality}": {"matrix": matrix(modality), **parts} for name, parts in each.items()
     }
     bare = EncoderKey(modality, WHOLE, ITEM["method"], ITEM["seed"])  # type: ignore[arg-type]
-    result[f"no_network-{modality}"] = {
+    without = {
         "matrix": {"method": f"${{{modality}.no_network}}", "seed": f"${{{modality}.seeds}}"},
         **stage(
             "downstream",
@@ -192,7 +195,9 @@ def encoder_stages(params: Params, modality: str) -> Stages:
             outs=[PATHS.scores(bare), PATHS.answers(bare)],
         ),
     }
-    result[f"end_to_end-{modality}"] = {"matrix": matrix(modality, "end_to_end"), **end_to_end}
+    if tasks:
+        trained = {"matrix": matrix(modality, "end_to_end"), **end_to_end}
+        result |= {f"no_network-{modality}": without, f"end_to_end-{modality}": trained}
     for name, parts in each.items():
         added = [f"{modality}.ablation.n_examples"] if name == "downstream" else []
         result[f"{name}-{modality}-ablation"] = {
@@ -230,7 +235,8 @@ def result_stages(params: Params) -> Stages:
     ]
     figure_files += [PATHS.figure(f"{name}-narrow", "svg") for name in wide_figures(params)]
     answers, labels = [], []
-    for modality in (modality for modality in CONFUSED if modality in params.studies):
+    scored = scored_modalities(params)
+    for modality in (modality for modality in CONFUSED if modality in scored):
         shown = EncoderKey(modality, f"${{{modality}.slicings[0]}}", f"${{{modality}.shown}}", 0)
         answers.append(PATHS.answers(shown).parent)
         evaluate_on = f"${{{modality}.downstream.evaluate_on}}"
@@ -238,7 +244,11 @@ def result_stages(params: Params) -> Stages:
     result = {
         "scores": stage(
             "scores",
-            deps=[*code("scores"), PATHS.data / "scores", PATHS.data / "pretext"],
+            deps=[
+                *code("scores"),
+                *([PATHS.data / "scores"] if scored else []),
+                PATHS.data / "pretext",
+            ],
             **compared,
             outs=scores,
         ),
@@ -325,9 +335,10 @@ def elsewhere(stages: Stages, settings: Path, depth: int) -> Stages:
     """The stages of a dvc.yaml in another folder: they run in the project's and name their file."""
     result = {}
     for name, parts in stages.items():
-        watched = [{settings.as_posix(): parts["params"]}]
         cmd = f"{parts['cmd']} --params {shlex.quote(settings.as_posix())}"
-        result[name] = {"wdir": "/".join([".."] * depth), **parts, "cmd": cmd, "params": watched}
+        result[name] = {"wdir": "/".join([".."] * depth), **parts, "cmd": cmd}
+        if "params" in parts:
+            result[name]["params"] = [{settings.as_posix(): parts["params"]}]
     return result
 
 

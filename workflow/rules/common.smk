@@ -13,7 +13,7 @@ from study.announce import announce
 from study.datasets import listing
 from study.errors import InputError
 from study.loading import load_params, merged
-from study.outputs import CONFUSED, figures, tables, wide_figures
+from study.outputs import CONFUSED, figures, scored_modalities, tables, wide_figures
 from study.params import PUBLIC
 from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey
 from study.work import Job
@@ -156,7 +156,7 @@ def labels(wildcards):
 def answered():
     """What the figures of answers are made of: counts, and the labels' names."""
     files = []
-    for modality in (modality for modality in CONFUSED if modality in STUDIES):
+    for modality in (m for m in CONFUSED if m in scored_modalities(PARAMS)):
         study, shown = STUDIES[modality], PARAMS.shown(modality)
         files += [PATHS.answers(replace(shown, seed=seed)) for seed in study.seeds]
         files.append(PATHS.labels(study.dataset, study.downstream.evaluate_on))
@@ -173,6 +173,18 @@ def scored(modality):
         *(PATHS.scores(key) for key in PARAMS.scored_keys(modality)),
         *(PATHS.pretext(key) for key in PARAMS.encoder_keys(modality)),
         *(PATHS.end_to_end(key) for key in PARAMS.trained_end_to_end(modality)),
+        *unscored(modality),
+    ]
+
+
+def unscored(*modalities):
+    """The embeddings of these modalities (none: of all) that have no task: no score needs them."""
+    return [
+        PATHS.embeddings(key, split, layer)
+        for key in PARAMS.encoder_keys(*modalities)
+        if not STUDIES[key.modality].downstream.tasks
+        for split in SPLITS
+        for layer in LAYERS
     ]
 
 
