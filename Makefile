@@ -29,6 +29,7 @@ help:  ## list the targets
 	@touch $@ && rm .venv/.making
 
 study: .venv/.installed  ## run the study under Snakemake
+	@python -m tools.unlock
 	snakemake --cores $(CORES)
 
 estimate: .venv/.installed  ## measure how long PARAMS would take here, and how much disk
