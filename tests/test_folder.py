@@ -36,6 +36,7 @@ import stages.scores
 import stages.site
 import stages.spectrograms
 import stages.tables
+import tools.check
 import tools.embed_files
 import tools.reorder
 from shuffle_to_learn.datasets import folder as library
@@ -779,6 +780,38 @@ def test_what_keeps_tasks_from_being_scored_is_told_before_anything_is_made(
     for line, part in zip(lines, said, strict=True):
         assert part in line
     assert not (tmp_path / "data" / "folder" / "tfds").exists()
+
+
+def test_a_folder_is_looked_at_before_anything_is_run(tmp_path: Path, capsys) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    labels = recordings(source)
+    write_labels(source, labels)
+    (source / "bad.wav").write_bytes(b"x")
+    (source / "a.m4a").write_bytes(b"x")
+    path = params_file(tmp_path, "audio")
+    call(tools.check, "--params", path)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == (f"{source}: 49 files (.wav 13, .flac 12, .ogg 12, .mp3 12), 42 with labels")
+    assert said[1].startswith("sample rates: ") and said[1].count(" Hz 16") == 3
+    assert said[2] == "lengths: 2.00 to 2.60 s, half of them below 2.30 s"
+    assert said[3] == "windows of 1 s: 120"
+    assert said[5:7] == ["left out: 1", "  bad.wav: unreadable: Format not recognised"]
+    found = pd.read_csv(load_params(path).layout.files).set_index("file")["split"]
+    test = [file for file in labels if found[file] == "test"]
+    windows = sum(2 + int(file[-6:-4]) % 2 for file in test)
+    row = next(line for line in said if line.startswith("species: "))
+    assert row.endswith(f"{windows} in test")
+    assert sum(int(line.split()[-1]) for line in said if "  species, " in line) == windows
+    assert any("files of other kinds are not read (.m4a: 1)" in line for line in said)
+    assert " jobs to run" in said[-1]
+    assert not (tmp_path / "data" / "folder" / "tfds").exists()
+
+    (source / "labels.csv").unlink()  # a column is missing now
+    with pytest.raises(SystemExit) as stopped:
+        call(tools.check, "--params", path)
+    assert "no column species" in str(stopped.value.code)
+    assert " jobs to run" in capsys.readouterr().out
 
 
 def test_classes_that_a_split_lacks_are_named(tmp_path: Path, capsys) -> None:
