@@ -799,7 +799,7 @@ def test_a_folder_is_looked_at_before_anything_is_run(tmp_path: Path, capsys) ->
     assert said[5:7] == ["left out: 1", "  bad.wav: unreadable: Format not recognised"]
     found = pd.read_csv(load_params(path).layout.files).set_index("file")["split"]
     test = [file for file in labels if found[file] == "test"]
-    windows = sum(2 + int(file[-6:-4]) % 2 for file in test)
+    windows = sum(2 + int(Path(file).stem) % 2 for file in test)
     row = next(line for line in said if line.startswith("species: "))
     assert row.endswith(f"{windows} in test")
     assert sum(int(line.split()[-1]) for line in said if "  species, " in line) == windows

@@ -1,7 +1,7 @@
 """Look before you run: make check PARAMS=my.yaml.
 
 Of a folder of your own it reads names, headers and labels, and says what a study would do with
-them: the files by kind, sample rates and lengths, what is left out and why, the labels of each split.
+them: files by kind, sample rates and lengths, what is left out and why, the labels of each split.
 Of every study it says how many jobs there are, and roughly how long they take and how much disk.
 Ends with what is to be mended, if anything is, and exit status 1. Makes no features and no network.
 """
