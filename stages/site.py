@@ -27,7 +27,7 @@ from markupsafe import Markup
 from study import cli, findings
 from study.errors import InputError
 from study.files import need, read_table, write_text
-from study.interactive import COLUMNS, datatable, library
+from study.interactive import COLUMNS, GROUPS, datatable, library
 from study.names import (
     MODALITIES,
     caution,
@@ -407,6 +407,7 @@ def browse(params: Params) -> str:
         cells=datatable(pd.concat(parts, ignore_index=True), "cells"),
         scores=datatable(scores, "scores"),
         pretext=datatable(read_table(params.layout.all_pretext, "scores"), "pretext"),
+        groups=GROUPS,
         encoder=params.layout.data / "encoders" / one / "cfn.keras",
         log=params.layout.data / "logs/<stage>" / f"{one}.log",
         commit=commit(),
