@@ -59,8 +59,8 @@ class Job(NamedTuple):
 
     @property
     def of_folder(self) -> bool:
-        """Whether the inputs are files of a user's own."""
-        return self.study.dataset == "folder"
+        """Whether the inputs are of files, with labels that are texts."""
+        return self.study.of_files
 
 
 class Extraction(NamedTuple):
@@ -111,7 +111,7 @@ def open_job(description: str | None, stage: str, arguments: list[str] | None) -
 
 
 def folder_labels(example: Example) -> dict:
-    """The labels of a user's own file: a text a column, as labels.csv has them."""
+    """The labels of a file: a text a column, as labels.csv or the name of the file has them."""
     return {
         **json.loads(example["labels"]),
         "id": example["id"].decode(),

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -192,6 +192,7 @@ class Folder(Rendered):
 
     VERSION = tfds.core.Version("1.0.0")
     UNIT = "inputs"
+    DESCRIPTION: ClassVar[str] = "Files of a folder."
 
     def __init__(
         self,
@@ -224,7 +225,7 @@ class Folder(Rendered):
         }[self._modality]()
         return tfds.core.DatasetInfo(
             builder=self,
-            description="Files of a folder.",
+            description=self.DESCRIPTION,
             features=tfds.features.FeaturesDict(
                 {
                     "id": tfds.features.Text(),

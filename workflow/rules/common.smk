@@ -84,12 +84,17 @@ def study_of(wildcards):
     return PARAMS.of_dataset(wildcards.dataset)[1]
 
 
+def source_of(wildcards):
+    """The folder of the files that a dataset is made of; empty where of none."""
+    return PARAMS.source(PARAMS.of_dataset(wildcards.dataset)[0])
+
+
 def listing(wildcards):
-    """A digest of the names, sizes and times of the files in your own folder."""
-    study = study_of(wildcards)
-    if study.dataset != "folder":
+    """A digest of the names, sizes and times of the files that a dataset is made of."""
+    source = source_of(wildcards)
+    if not source:
         return None
-    found = sorted(path for path in Path(study.source).rglob("*") if path.is_file())
+    found = sorted(path for path in Path(source).rglob("*") if path.is_file())
     lines = [f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in found]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

@@ -4,7 +4,12 @@
 
 rule dataset:
     input:
-        source=lambda wildcards: study_of(wildcards).source or [],
+        # One that is not there is told by the stage, in a line.
+        source=lambda wildcards: [
+            source
+            for source in [source_of(wildcards)]
+            if source and Path(source).is_dir()
+        ],
         code=lambda wildcards: graph.code("dataset", dataset=wildcards.dataset),
     output:
         tfds=directory(PATHS.dataset("{dataset}")),
