@@ -62,7 +62,7 @@ def make(params: Params, name: str, threads: int) -> None:
     groups = len({item.labels[package.group] for item in items})
     print(
         f"{name}: kept {kept} of {len(items)} recordings, of {groups} {package.group}s; "
-        f"the others are the same as one of these",
+        f"identical to one of these: {len(items) - kept}",
         file=sys.stderr,
     )
 
