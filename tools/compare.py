@@ -25,8 +25,9 @@ from study import cli
 from study.errors import InputError
 from study.files import need, read_table, reading, write_csv
 from study.findings import read_verdicts, verdict_word, with_interval
-from study.loading import load_params
+from study.params import Params
 from study.results import SCORES, under_names
+from study.sections import Threads
 
 KEYS = ["modality", "slicing", "method", "classifier", "task", "metric", "n_examples"]
 COLUMNS = [*KEYS, "a", "b", "difference", "ci_low", "ci_high", "paired"]
@@ -116,10 +117,16 @@ def on_task(claim: claims.Claim, folder: Path, task: str) -> tuple[str, np.ndarr
 
     None where the study has not what it takes.
     """
-    tasks = read_settings(folder).get(claim.modality, {}).get("downstream", {}).get("tasks", ())
-    if task not in tasks:
+    settings = read_settings(folder)
+    if task not in settings.get(claim.modality, {}).get("downstream", {}).get("tasks", ()):
         return None
-    params = load_params(folder / "settings.yaml")
+    # Where a study wrote, and on how many cores, is no part of its settings.
+    elsewhere = {
+        "paths": {"data": "data", "results": "results"},
+        "threads": dict.fromkeys(Threads.model_fields, 1),
+    }
+    with reading(folder / "settings.yaml", "site"):
+        params = Params.model_validate(elsewhere | settings)
     scores = under_names(params, read_scores(folder))
     alone = claim.model_copy(update={"kind": "slicings", "task": task, "control": ""})
     try:
