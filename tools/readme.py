@@ -74,7 +74,9 @@ def speech(params: Params) -> str:
     dataset = params.study("audio").dataset
     home = load_params(ROOT / "params.yaml").layout.results
     own, there = params.layout.results, (home / "settings.yaml").is_file()
-    beside = compare.between(home, own) if there else [f"The claims on both studies: {home} is empty"]
+    beside = (
+        compare.between(home, own) if there else [f"The claims on both studies: {home} is empty"]
+    )
     parts = [
         run(params),
         _claims(params, run_alone=True),

@@ -58,16 +58,17 @@ def words(folder: Path) -> list[Item]:
             thing = file[: -len(match[0])] + match["thing"]
             names.setdefault(thing, _written(folder / f"{thing}.txt"))
             found.append((file, thing, match["language"] or "en"))
-    first: dict[bytes, str] = {}
-    seen: dict[tuple[str, str], str] = {}
+    first: dict[bytes, tuple[str, str]] = {}
+    named: dict[tuple[str, str], str] = {}
     same: list[tuple[str, str]] = []
     items = []
     for file, thing, language in found:
         name = names[thing].get(language, "")
         digest = blake2b((folder / file).read_bytes()).digest()
-        same.append((thing, seen.setdefault(("", digest.hex()), thing)))
+        before, its_thing = first.setdefault(digest, (file, thing))
+        same.append((thing, its_thing))
         if name:
-            same.append((thing, seen.setdefault((language, name.casefold().strip(" .")), thing)))
+            same.append((thing, named.setdefault((language, name.casefold().strip(" .")), thing)))
         told = {
             "language": language if language in LANGUAGES else "",
             "category": file.partition("/")[0],
@@ -75,7 +76,6 @@ def words(folder: Path) -> list[Item]:
             "name": name,
             "thing": thing,
         }
-        before = first.setdefault(digest, file)
         reason = f"identical to {before}" if before != file else ""
         items.append(Item(file, file, "", told, reason=reason))
     one = _merged(same)
