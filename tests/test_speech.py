@@ -298,7 +298,7 @@ def failed(call: Callable[[], None]) -> str:
 def test_recordings_that_are_not_there_name_make_speech(name: str, tmp_path: Path) -> None:
     path = params_file(tmp_path, name)
     shutil.rmtree(tmp_path / "package")
-    chosen = ["--dataset", name, "--params", str(path)]
+    chosen = ["--dataset", name, "--params", str(path), "--threads", "1"]
     said = failed(lambda: stages.dataset.main(chosen))
     assert f"{name}.source" in said and "does not exist: run make speech" in said
     (tmp_path / "package").mkdir()
@@ -313,7 +313,8 @@ def test_a_damaged_recording_is_named(tmp_path: Path) -> None:
     path = params_file(tmp_path, "syllables")
     file = tmp_path / "package/ㄅㄚ/3.ogg"
     file.write_bytes(file.read_bytes()[:40])
-    said = failed(lambda: stages.dataset.main(["--dataset", "syllables", "--params", str(path)]))
+    chosen = ["--dataset", "syllables", "--params", str(path), "--threads", "1"]
+    said = failed(lambda: stages.dataset.main(chosen))
     assert "ㄅㄚ/3.ogg: unreadable" in said and "run make speech" in said
     assert not load_params(path).layout.dataset("syllables").exists()
 
