@@ -13,7 +13,7 @@ unexport PARAMS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help study check estimate settings test test-all lint browse compare benchmarks dvc adopt slurm s3 moto lock clean
+.PHONY: help study check speech estimate settings test test-all lint browse compare benchmarks dvc adopt slurm s3 moto lock clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [PARAMS=presets/smoke.yaml] [CORES=2]"
@@ -34,6 +34,9 @@ study: .venv/.installed  ## run the study under Snakemake
 
 check: .venv/.installed  ## look at PARAMS and its data, before anything is run
 	@python -m tools.check
+
+speech: .venv/.installed  ## fetch the recorded speech that PARAMS is on (presets/speech.yaml, syllables.yaml)
+	python -m tools.speech
 
 estimate: .venv/.installed  ## measure how long PARAMS would take here, and how much disk
 	python -m tools.estimate

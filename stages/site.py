@@ -75,6 +75,7 @@ REASONS = {
     "pitch": "not heard at its pitch",
     "duplicate": "the same as another instrument's note",
     "instrument": "too few good notes of its instrument",
+    "identical": "the same recording as another thing's",
 }
 
 # What a dataset's inputs are called, the column that they are counted by (of its manifest, or of a
@@ -84,6 +85,8 @@ COUNTED = {
     "motions": ("clips", "label", "label"),
     "scenes": ("pictures", "drawn", "kind of things drawn"),
     "folder": ("inputs", "directory", "directory"),
+    "words": ("names", "language", "language"),
+    "syllables": ("syllables", "initial", "initial"),
     "nsynth_full": ("notes", "family_name", "family"),
     "nsynth_gansynth_subset": ("notes", "family_name", "family"),
     "imagenet_voc": ("pictures", "objects_names", "category"),

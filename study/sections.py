@@ -162,6 +162,15 @@ class Folder(HeldOut):
     max_rejected: Annotated[float, Field(ge=0, lt=1)]
 
 
+class Speech(HeldOut):
+    """Recorded speech, `words` or `syllables`; the shares are of the things or the syllables."""
+
+    source: Annotated[str, Field(pattern=r"^[^~\s]")]
+    """Where the recordings are."""
+    sample_rate: Annotated[int, Field(ge=2000, le=192_000)]
+    seconds: Annotated[float, Field(ge=0.1, le=600)]
+
+
 class Public(Section):
     """One of the paper's datasets, as TFDS prepared it."""
 

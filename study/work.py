@@ -9,10 +9,10 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shuffle_to_learn.datasets import public
+from shuffle_to_learn.datasets import packages, public
 from shuffle_to_learn.models.alexnet import MultiplyAdds, multiply_adds
 from shuffle_to_learn.slicing import Slicing
-from study.params import PUBLIC, Params, Study
+from study.params import PUBLIC, SPEECH, Params, Study
 from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey
 
 WIDTH = {"audio": 2, "video": 1, "images": 1}  # bytes of a pixel and channel
@@ -148,6 +148,9 @@ def inputs(params: Params, modality: str) -> dict[str, int]:
     if study.dataset in public.SPLITS:
         return _of_public(params, study)
     dataset = getattr(params, study.dataset)
+    if study.dataset in SPEECH:
+        number = packages.PACKAGES[study.dataset].recordings
+        return {s: int(share * number) for s, share in zip(SPLITS, dataset.shares, strict=True)}
     if modality == "audio":
         # The checks keep 93 of the soundfont's 128 instruments, and four in five of their notes.
         kept = 0.8 * _candidates(dataset) * min(dataset.instruments, 93) / dataset.instruments

@@ -89,6 +89,11 @@ def listed(study):
     return [PATHS.files] if study.dataset == "folder" else []
 
 
+def recordings(study):
+    """The folder of the recordings that a dataset is made of; one that is absent the stage tells."""
+    return [path for path in PARAMS.recordings(study.dataset) if Path(path).is_dir()]
+
+
 if workflow.is_main_process and any(map(listed, STUDIES.values())):
     try:
         listing.refresh(PARAMS)

@@ -5,6 +5,7 @@
 rule dataset:
     input:
         files=lambda wildcards: listed(study_of(wildcards)),
+        recordings=lambda wildcards: recordings(study_of(wildcards)),
         code=lambda wildcards: graph.code("dataset", dataset=wildcards.dataset),
     output:
         tfds=directory(PATHS.dataset("{dataset}")),
