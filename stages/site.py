@@ -73,6 +73,7 @@ REASONS = {
     "clipped": "clipped",
     "pitch": "not heard at its pitch",
     "duplicate": "the same as another instrument's note",
+    "velocity": "the same at another velocity",
     "instrument": "too few good notes of its instrument",
 }
 
@@ -304,7 +305,7 @@ def section(params: Params, modality: str) -> dict[str, Any]:
         "title": MODALITIES[modality],
         "patches": WHAT_A_PATCH_IS[modality],
         "data": dataset_label(study.dataset),
-        "about": dataset_about(study.dataset),
+        "about": dataset_about(params, study.dataset),
         "slicings": [slicing_label(slicing) for slicing in study.slicings],
         "ablation": [
             slicing_label(slicing)

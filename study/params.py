@@ -464,6 +464,13 @@ class Params(Section):
             f"dataset {dataset}: the params file has {has} (if dvc.yaml asks for it: make dvc)"
         )
 
+    def files_of(self, dataset: str) -> list[str]:
+        """The files of your own that a dataset is made of: a folder, or soundfonts."""
+        _, study = self.of_dataset(dataset)
+        if study.dataset == "notes" and self.notes:
+            return self.notes.files
+        return [study.source] if study.source else []
+
     def extracted_by(self, dataset: str, extraction: str) -> Study:
         """The study whose features a stage extracts from a dataset."""
         _, study = self.of_dataset(dataset)

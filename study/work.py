@@ -12,10 +12,15 @@ from typing import Any, NamedTuple
 from shuffle_to_learn.datasets import public
 from shuffle_to_learn.models.alexnet import MultiplyAdds, multiply_adds
 from shuffle_to_learn.slicing import Slicing
+from study.errors import InputError
 from study.params import PUBLIC, Params, Study
 from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey
+from study.sections import Notes
+from study.soundfonts import instruments
 
 WIDTH = {"audio": 2, "video": 1, "images": 1}  # bytes of a pixel and channel
+KEPT = 0.8
+"""The share of notes that pass the checks: of TimGM6mb all but the same."""
 CLASSES = 20
 """Outputs that a probe is taken to have: how many there are, the labels say."""
 RESULTS = ("scores", "tables", "claims", "figures", "site")
@@ -145,8 +150,7 @@ def inputs(params: Params, modality: str) -> dict[str, int]:
         return _of_public(params, study)
     dataset = getattr(params, study.dataset)
     if modality == "audio":
-        # The checks keep 93 of the soundfont's 128 instruments, and four in five of their notes.
-        kept = 0.8 * _candidates(dataset) * min(dataset.instruments, 93) / dataset.instruments
+        kept = KEPT * _candidates(dataset)
         shares = zip(SPLITS, dataset.shares, strict=True)
         return {split: int(share * kept) for split, share in shares}
     return {split: getattr(dataset, split) for split in study.splits}
@@ -202,8 +206,13 @@ def steps_taken(settings: Any) -> float:
     return (fewest * settings.steps) ** 0.5
 
 
-def _candidates(notes: Any) -> int:
-    return notes.instruments * len(range(notes.pitch_min, notes.pitch_max + 1, notes.pitch_step))
+def _candidates(notes: Notes) -> int:
+    try:
+        number = len(instruments(notes))
+    except (InputError, FileNotFoundError):  # the stage says so
+        number = notes.instruments
+    pitches = range(notes.pitch_min, notes.pitch_max + 1, notes.pitch_step)
+    return number * len(pitches) * notes.velocities
 
 
 def _rendered(params: Params, study: Study, counts: Mapping[str, int]) -> float:

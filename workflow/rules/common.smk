@@ -16,6 +16,7 @@ from study.loading import load_params, merged
 from study.outputs import CONFUSED, figures, tables, wide_figures
 from study.params import PUBLIC
 from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey
+from study.soundfonts import instruments
 from study.work import Job
 
 PARAMS_FILE = os.environ.get("PARAMS", "params.yaml")
@@ -82,6 +83,16 @@ def ablated(wildcards):
 def study_of(wildcards):
     """The study of a dataset."""
     return PARAMS.of_dataset(wildcards.dataset)[1]
+
+
+def files_of(wildcards):
+    """Your own files that a dataset is made of; what is wrong with a soundfont is said first."""
+    if wildcards.dataset == "notes":
+        try:
+            instruments(PARAMS.notes)
+        except (InputError, FileNotFoundError) as error:
+            sys.exit(f"error: {PARAMS_FILE}: {error}")
+    return PARAMS.files_of(wildcards.dataset)
 
 
 def listing(wildcards):

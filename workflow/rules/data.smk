@@ -4,7 +4,7 @@
 
 rule dataset:
     input:
-        source=lambda wildcards: study_of(wildcards).source or [],
+        files=files_of,
         code=lambda wildcards: graph.code("dataset", dataset=wildcards.dataset),
     output:
         tfds=directory(PATHS.dataset("{dataset}")),
