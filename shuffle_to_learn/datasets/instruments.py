@@ -319,7 +319,7 @@ def melodic(fonts: Sequence[str] = (PACKAGED,)) -> list[Instrument]:
         path = path_of(font)
         banks: dict[int, list[tuple[int, str]]] = defaultdict(list)
         for bank, program, name in presets(path):
-            if bank != _DRUMS and program < 128:
+            if bank != _DRUMS and program < 128 and bank < 2**14:  # what MIDI can ask for
                 banks[bank].append((program, name))
         found = [
             Instrument(font, place, bank, program, name, *classes)

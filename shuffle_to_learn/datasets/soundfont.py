@@ -39,16 +39,20 @@ class Renderer:
         self._synths: dict[str, tinysoundfont.Synth] = {}
         self._buffer = bytearray(SAMPLES * _OVERSAMPLING * 2 * 4)  # stereo float32
 
-    def _synth(self, font: str) -> tinysoundfont.Synth:
-        if font not in self._synths:
-            path = path_of(font)
-            synth = tinysoundfont.Synth(samplerate=_OVERSAMPLING * SAMPLE_RATE)
-            try:
+    def _at(self, instrument: Instrument) -> tinysoundfont.Synth:
+        """The synthesiser of an instrument's soundfont, with the instrument on channel 0."""
+        path = path_of(instrument.font)
+        try:
+            synth = self._synths.get(instrument.font)
+            if synth is None:
+                synth = tinysoundfont.Synth(samplerate=_OVERSAMPLING * SAMPLE_RATE)
                 synth.sfload(str(path))
-            except RuntimeError:  # all that it says is that it could not
-                raise SoundfontError(f"{path} is damaged: it cannot be loaded") from None
-            self._synths[font] = synth
-        return self._synths[font]
+                self._synths[instrument.font] = synth
+            (font,) = synth.soundfonts
+            synth.program_select(0, font, instrument.bank, instrument.program)
+        except RuntimeError:  # all that it says is that it could not
+            raise SoundfontError(f"{path} is damaged: it cannot be loaded") from None
+        return synth
 
     def note(self, instrument: Instrument, pitch: int, velocity: int) -> np.ndarray:
         """Render one note.
@@ -65,11 +69,10 @@ class Renderer:
         Raises:
             SoundfontError: the instrument's soundfont cannot be loaded.
         """
-        synth = self._synth(instrument.font)
-        ((font, voices),) = synth.soundfonts.items()
+        synth = self._at(instrument)
+        (voices,) = synth.soundfonts.values()
         held = memoryview(self._buffer)[: HELD * SAMPLE_RATE * _OVERSAMPLING * 8]
         released = memoryview(self._buffer)[len(held) :]
-        synth.program_select(0, font, instrument.bank, instrument.program)
         synth.noteon(0, pitch, velocity)
         synth.generate(len(held) // 8, held)
         synth.noteoff(0, pitch)
