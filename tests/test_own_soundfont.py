@@ -15,6 +15,7 @@ from tiny_study import Study, ran
 
 from study.errors import InputError
 from study.loading import load_params
+from study.names import dataset_about
 from study.params import Params
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,3 +120,14 @@ def test_the_files_of_a_dataset() -> None:
     content = default.model_dump()
     content["notes"]["soundfonts"] = ["b.sf3", "TimGM6mb", "a.sf2"]
     assert Params.model_validate(content).files_of("notes") == ["b.sf3", "a.sf2"]
+
+
+def test_the_page_names_the_soundfonts() -> None:
+    content = load_params(ROOT / "params.yaml").model_dump()
+    assert "Notes of the soundfont TimGM6mb, rendered" in dataset_about(
+        Params.model_validate(content), "notes"
+    )
+    content["notes"]["soundfonts"] = ["data/b.sf3", "TimGM6mb"]
+    changed = Params.model_validate(content)
+    assert "Notes of the soundfonts b.sf3 and TimGM6mb, rendered" in dataset_about(changed, "notes")
+    assert "soundfont" not in dataset_about(changed, "motions")
