@@ -74,6 +74,7 @@ REASONS = {
     "clipped": "clipped",
     "pitch": "not heard at its pitch",
     "duplicate": "the same as another instrument's note",
+    "velocity": "the same at another velocity",
     "instrument": "too few good notes of its instrument",
     "identical": "the same recording as another thing's",
 }
@@ -310,7 +311,7 @@ def section(params: Params, modality: str) -> dict[str, Any]:
         "title": MODALITIES[modality],
         "patches": WHAT_A_PATCH_IS[modality],
         "data": dataset_label(study.dataset),
-        "about": dataset_about(study.dataset),
+        "about": dataset_about(params, study.dataset),
         "slicings": [slicing_label(slicing) for slicing in study.slicings],
         "ablation": [
             slicing_label(slicing)

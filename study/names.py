@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shuffle_to_learn.slicing import Slicing
+from study.params import Params
 from study.paths import WHOLE
 
 RESOURCES = Path(__file__).parent / "resources"
@@ -104,10 +105,10 @@ ART = (
 DATASETS = {
     "notes": (
         "embedded dataset notes, not NSynth",
-        "Notes of a General MIDI soundfont (TimGM6mb, as it ships in the package pretty_midi), "
-        "rendered after NSynth's protocol: 4 s at 16 kHz, held for 3 s. It stands in for NSynth, "
-        "which the paper uses, so that the study runs anywhere. Fewer instruments, synthesised "
-        "and without recorded variation: no number here can be set beside the paper's.",
+        "Notes of {soundfonts}, rendered after NSynth's protocol: 4 s at 16 kHz, held for 3 s. "
+        "They stand in for NSynth, which the paper uses, so that the study runs anywhere. Fewer "
+        "instruments, their recordings shifted to other pitches, and no player: no number here can "
+        "be set beside the paper's.",
     ),
     "motions": (
         "embedded dataset motions, not Something-Something",
@@ -213,9 +214,13 @@ def dataset_label(name: str) -> str:
     return DATASETS[name][0] if name in DATASETS else f"dataset {name}"
 
 
-def dataset_about(name: str) -> str:
+def dataset_about(params: Params, name: str) -> str:
     """What the dataset is and what its numbers are worth."""
-    return DATASETS[name][1] if name in DATASETS else ""
+    if name not in DATASETS:
+        return ""
+    fonts = [Path(font).name for font in params.notes.soundfonts] if params.notes else []
+    word = "the soundfonts" if len(fonts) > 1 else "the soundfont"
+    return DATASETS[name][1].format(soundfonts=f"{word} {' and '.join(fonts)}")
 
 
 def slicing_label(name: str) -> str:

@@ -418,11 +418,6 @@ class Params(Section):
             return Recording(settings.sample_rate, settings.seconds)
         return NSYNTH
 
-    def recordings(self, dataset: str) -> list[str]:
-        """The folder of the recordings that a dataset is made of, where it is of some."""
-        settings = getattr(self, dataset)
-        return [settings.source] if isinstance(settings, Speech) else []
-
     @model_validator(mode="after")
     def _something_to_run(self) -> Self:
         if not self.studies:
@@ -499,6 +494,16 @@ class Params(Section):
         raise InputError(
             f"dataset {dataset}: the params file has {has} (if dvc.yaml asks for it: make dvc)"
         )
+
+    def files_of(self, dataset: str) -> list[str]:
+        """The files that a dataset is made of and that no stage writes: recordings, soundfonts.
+
+        A folder of your own is not among them: a list stands for its files.
+        """
+        settings = getattr(self, dataset)
+        if isinstance(settings, Speech):
+            return [settings.source]
+        return settings.files if isinstance(settings, Notes) else []
 
     def extracted_by(self, dataset: str, extraction: str) -> Study:
         """The study whose features a stage extracts from a dataset."""

@@ -6,8 +6,8 @@ merged settings beside it, since DVC reads no `base`: DVC watches that copy. Pri
 run: dvc repro FILE.
 
 Lists of slicings, methods, seeds and shards stay in the params file and all values do, so a change
-there needs no new dvc.yaml. A modality or dataset that comes or goes, the source of a folder, and
-an import do.
+there needs no new dvc.yaml. A modality or dataset that comes or goes, the source of a folder, a
+soundfont, and an import do.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def data_stages(params: Params, modality: str) -> Stages:
         f"dataset-{modality}": stage(
             "dataset",
             f"--dataset {dataset}",
-            deps=[*code("dataset", dataset=dataset), *listed(study), *params.recordings(dataset)],
+            deps=[*code("dataset", dataset=dataset), *listed(study), *params.files_of(dataset)],
             params=sections(params, "dataset", modality=modality, dataset=dataset),
             outs=[PATHS.dataset(dataset), PATHS.manifest(dataset)],
         ),
