@@ -15,7 +15,7 @@ endif
 SOUNDFONT := data/soundfonts/MuseScore_General_Full.sf3
 
 .DEFAULT_GOAL := help
-.PHONY: help study check speech soundfonts estimate settings test test-all lint browse compare benchmarks dvc adopt slurm s3 moto lock clean
+.PHONY: help demo study check speech soundfonts estimate settings test test-all lint browse compare benchmarks dvc adopt slurm s3 moto lock clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [PARAMS=presets/smoke.yaml] [CORES=2]"
@@ -33,6 +33,11 @@ help:  ## list the targets
 study: .venv/.installed  ## run the study under Snakemake
 	@python -m tools.unlock
 	snakemake --cores $(CORES)
+
+demo: .venv/.installed  ## two minutes: a network learns to put spectrograms back in order; opens the page
+	@PARAMS=presets/demo.yaml python -m tools.unlock
+	PARAMS=presets/demo.yaml snakemake --cores $(CORES)
+	@python -c 'import pathlib, webbrowser; page = pathlib.Path("results/demo/index.html").resolve(); print(page); webbrowser.open(page.as_uri())'
 
 check: .venv/.installed  ## look at PARAMS and its data, before anything is run
 	@python -m tools.check
