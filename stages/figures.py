@@ -411,12 +411,12 @@ def answers(params: Params, modality: str) -> pd.DataFrame:
         raise InputError(
             f"{path} has no column {named}: run the stages {study.extraction} and join again"
         )
-    names = dict(zip(labels[task], labels[named], strict=True))
+    names = dict(zip(labels[task].astype(str), labels[named], strict=True))
     parts = []
     for e in params.encoder_keys(modality):
         if (e.slicing, e.method) == (study.slicings[0], study.shown):
             path = params.layout.answers(e)
-            parts.append(read_table(path, "downstream"))
+            parts.append(read_table(path, "downstream", texts=("wanted", "answer")))
             if list(parts[-1].columns[5:]) != ["task", *columns]:
                 raise InputError(f"{path} has not the columns of answers: run downstream again")
     table = pd.concat(parts)

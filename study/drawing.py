@@ -27,6 +27,7 @@ def rc() -> dict[Any, Any]:
         "legend.frameon": False,
         "savefig.dpi": 200,
         "svg.fonttype": "path",  # looks the same where the font is not installed
+        "text.parse_math": False,  # a label may hold a $
     }
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,13 +159,25 @@ def growing_array(
         np.lib.format.write_array_header_1_0(file, header())
 
 
-def read_table(path: str | Path, made_by: str) -> pd.DataFrame:
-    """A ``.csv`` or ``.parquet`` table."""
+def read_table(path: str | Path, made_by: str, texts: Sequence[str] = ()) -> pd.DataFrame:
+    """A ``.csv`` or ``.parquet`` table.
+
+    Args:
+        path: of the file.
+        made_by: the stage that writes it.
+        texts: the columns of a ``.csv`` that stay as they are written: 007 is not 7.
+
+    Returns:
+        The table. Only an empty cell is no value: a class may be called NA or null.
+    """
     import pandas as pd
 
     path = need(path, made_by)
     with reading(path, made_by):
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        kept = dict.fromkeys(texts, str)
+        return pd.read_csv(path, dtype=kept, keep_default_na=False, na_values=[""])
 
 
 def read_json(path: str | Path, made_by: str) -> Any:

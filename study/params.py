@@ -129,6 +129,12 @@ class Study(Section):
             return {task: KINDS[kind] for task, kind in tasks.items()}
         return self.known
 
+    @property
+    def stratified(self) -> str | None:
+        """The task whose classes each split of a folder gets; None where no task has classes."""
+        classes = (task for task, metrics in self.metrics.items() if "accuracy" in metrics)
+        return next(classes, None) if self.dataset == "folder" else None
+
     def column(self, task: str) -> str:
         """The column of the labels that a task is read from."""
         return task if self.dataset == "folder" else self.columns.get(task, task)

@@ -111,19 +111,32 @@ def read_tasks(params: Params, modality: str) -> list[Task]:
         path = paths.labels(study.dataset, split)
         tables[split] = read_table(path, "join")
         columns = [study.column(task) for task in study.downstream.tasks]
-        if missing := [column for column in columns if column not in tables[split]]:
-            raise InputError(
-                f"{path} has no column {missing[0]}"
-                + (
-                    f": the columns of labels.csv are {_columns(tables[split])}"
-                    if study.dataset == "folder"
-                    else f": run the stages {study.extraction} and join again"
-                )
-            )
-    return [
-        _task(params, modality, name, tables["train"], tables[study.downstream.evaluate_on])
-        for name in study.downstream.tasks
-    ]
+        missing = [column for column in columns if column not in tables[split]]
+        if missing and study.dataset != "folder":
+            again = f"run the stages {study.extraction} and join again"
+            raise InputError(f"{path} has no column {missing[0]}: {again}")
+    return [_task(params, modality, name, tables) for name in study.downstream.tasks]
+
+
+def faults(params: Params, modality: str, tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """What keeps the tasks of a folder from being scored, and what to do about each.
+
+    Args:
+        params: the study.
+        modality: which of it.
+        tables: of each split the labels that are there, a row an input.
+    """
+    study, found = params.study(modality), []
+    for name in study.downstream.tasks:
+        try:
+            task = _task(params, modality, name, tables)
+            check_sizes(Path(study.source), params, modality, [task])
+        except InputError as error:
+            found.append(str(error))
+    batch, inputs = study.pretrain.batch_size, len(tables["train"])
+    if batch > inputs:
+        found.append(f"{modality}.pretrain.batch_size: {batch} is more than the {inputs} inputs")
+    return found
 
 
 def _columns(table: pd.DataFrame) -> str:
@@ -139,22 +152,30 @@ def _labelled(table: pd.DataFrame, column: str, *, empty: bool) -> np.ndarray:
     return np.flatnonzero(told)
 
 
-def _task(
-    params: Params, modality: str, name: str, inputs: pd.DataFrame, queries: pd.DataFrame
-) -> Task:
+def _task(params: Params, modality: str, name: str, of: Mapping[str, pd.DataFrame]) -> Task:
     study = params.study(modality)
     metrics, column = study.metrics[name], study.column(name)
-    tables, split = (inputs, queries), study.downstream.evaluate_on
+    split = study.downstream.evaluate_on
+    tables = inputs, queries = of["train"], of[split]
+    folder = study.dataset == "folder"
+    if folder and column not in inputs:
+        raise InputError(
+            f"{study.source} has no column {column} of labels: labels.csv has {_columns(inputs)} "
+            f"({modality}.downstream.tasks)"
+        )
     labelled = [_labelled(table, column, empty="auc" in metrics) for table in tables]
     for part, rows in zip(("train", split), labelled, strict=True):
         if not len(rows):
-            raise InputError(f"{modality}: no input of the split {part} has a label of {name}")
+            told = f"{modality}: no input of the split {part} has a label of {name}"
+            raise InputError(told + (f": {_how(study.source, name)}" if folder else ""))
     given, wanted = (t[column].to_numpy()[rows] for t, rows in zip(tables, labelled, strict=True))
     if given.dtype.kind == "f" or wanted.dtype.kind == "f":  # pandas has no whole ones with gaps
         given, wanted = given.astype(np.int64), wanted.astype(np.int64)
-    if study.dataset == "folder" and "accuracy" not in metrics:
-        read = _numbers if "mse" in metrics else _categories
-        given, wanted = read(name, given, wanted)
+    if folder and "auc" in metrics:
+        given, wanted = _categories(given, wanted)
+    if folder and "mse" in metrics:
+        ids = (table["id"].to_numpy()[rows] for table, rows in zip(tables, labelled, strict=True))
+        given, wanted = (_numbers(name, *of) for of in zip(ids, (given, wanted), strict=True))
 
     def task(targets: np.ndarray, classes: np.ndarray | None, wanted: np.ndarray) -> Task:
         full = np.zeros((len(inputs), *targets.shape[1:]), targets.dtype)
@@ -166,6 +187,11 @@ def _task(
         return task(given, None, wanted)
     if "auc" not in metrics:
         classes, targets = np.unique(given, return_inverse=True)
+        if folder and len(classes) < 2:
+            raise InputError(
+                f"{modality}: {name} is {classes[0]!r} of all inputs of the split train: there is "
+                "nothing to tell apart"
+            )
         return task(targets, classes, wanted)
     found = (int(max(numbers)) for numbers in (*given, *wanted) if len(numbers))
     categories = 1 + max(found, default=-1)
@@ -185,19 +211,26 @@ def _task(
     return task(targets, None, wanted)
 
 
-def _numbers(name: str, *texts: np.ndarray) -> list[np.ndarray]:
+def _how(source: str, task: str) -> str:
+    """What to do where files have no label."""
+    if task == "directory":
+        return f"put the files into a folder a class below {source}, or write {source}/labels.csv"
+    return f"the column {task} of {source}/labels.csv is empty there"
+
+
+def _numbers(name: str, ids: np.ndarray, texts: np.ndarray) -> np.ndarray:
     """Texts as numbers."""
-    found = []
-    for column in texts:
-        numbers = pd.to_numeric(pd.Series(column), errors="coerce").to_numpy(np.float64)
-        if not np.isfinite(numbers).all():
-            bad = column[~np.isfinite(numbers)][0]
-            raise InputError(f"labels.csv: {name}: {bad!r} is not a number")
-        found.append(numbers)
-    return found
+    numbers = pd.to_numeric(pd.Series(texts), errors="coerce").to_numpy(np.float64)
+    if (odd := np.flatnonzero(~np.isfinite(numbers))).size:
+        more = f" (and {len(odd) - 1} more)" * (len(odd) > 1)
+        raise InputError(
+            f"labels.csv: {name} of {ids[odd[0]]}: {texts[odd[0]]!r} is not a number{more}: leave "
+            "the cell empty where it is not known"
+        )
+    return numbers
 
 
-def _categories(name: str, *texts: np.ndarray) -> list[list[list[int]]]:
+def _categories(*texts: np.ndarray) -> list[list[list[int]]]:
     """Texts as numbers of categories, which are apart by semicolons."""
     split = [[[c.strip() for c in t.split(";") if c.strip()] for t in column] for column in texts]
     names = sorted({category for column in split for cell in column for category in cell})

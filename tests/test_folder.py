@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import cv2
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 import yaml
 from conftest import tiny_content
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 import stages.claims
 import stages.dataset
@@ -33,7 +38,11 @@ import tools.embed_files
 import tools.reorder
 from shuffle_to_learn.datasets import folder as library
 from study import cli
+from study.datasets.labels import read_labels
+from study.drawing import rc, save
+from study.errors import InputError
 from study.loading import load_params
+from study.tasks import ANSWERS, as_table, read_tasks
 
 RATE = 8000
 SECONDS = 1.0
@@ -168,24 +177,62 @@ def test_files_are_found_in_folders_and_hidden_ones_left_out(tmp_path: Path) -> 
     assert library.files(tmp_path, "images") == ["a/e.jpg"]
 
 
-@pytest.mark.parametrize("count", [3, 4, 7, 100])
+SHARES = {"valid_share": 0.15, "test_share": 0.2}
+
+
+@pytest.mark.parametrize("count", [3, 4, 7, 400])
 def test_groups_are_in_one_split_and_every_split_has_some(count: int) -> None:
     groups = [f"group {number % count}" for number in range(3 * count)]
-    splits = library.assign(groups, valid_share=0.1, test_share=0.2, seed=0)
+    splits = library.assign(groups, [""] * len(groups), **SHARES, seed=0)
     found = {group: set() for group in groups}
     for group, split in zip(groups, splits, strict=True):
         found[group].add(split)
     assert all(len(own) == 1 for own in found.values())
     assert set(splits) == set(library.SPLITS)
-    if count == 100:
-        assert (splits.count("valid"), splits.count("test")) == (30, 60)
-        assert splits != library.assign(groups, valid_share=0.1, test_share=0.2, seed=1)
-    assert splits == library.assign(groups, valid_share=0.1, test_share=0.2, seed=0)
+    if count == 400:
+        drawn = [splits.count(split) / len(splits) for split in ("valid", "test")]
+        assert drawn == pytest.approx([0.15, 0.2], abs=0.06)  # three standard errors
+        assert splits != library.assign(groups, [""] * len(groups), **SHARES, seed=1)
+    assert splits == library.assign(groups, [""] * len(groups), **SHARES, seed=0)
 
 
 def test_fewer_than_three_groups_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 3"):
-        library.assign(["a", "b", "a"], valid_share=0.1, test_share=0.2, seed=0)
+        library.assign(["a", "b", "a"], ["", "", ""], **SHARES, seed=0)
+
+
+@given(st.integers(0, 2**31 - 1), st.integers(60, 200), st.data())
+def test_no_file_moves_when_files_come_or_go(seed: int, count: int, data: st.DataObject) -> None:
+    """So many of each class that none is drawn again."""
+    names = [f"{number}.wav" for number in range(count)]
+    classes = [str(number % 2) for number in range(count)]
+    drawn = dict(zip(names, library.assign(names, classes, **SHARES, seed=seed), strict=True))
+    kept = data.draw(st.sets(st.sampled_from(range(count)), min_size=count - 10))
+    for chosen in (sorted(kept), range(count)):
+        for own in "01":  # of the draw itself, each class is in each split
+            there = {drawn[names[i]] for i in chosen if classes[i] == own}
+            assume(there == set(library.SPLITS))
+    left = [names[i] for i in sorted(kept)]
+    again = library.assign(left, [classes[i] for i in sorted(kept)], **SHARES, seed=seed)
+    assert again == [drawn[name] for name in left]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["", "a", "b", "c", "d"])), min_size=9),
+    st.integers(0, 1000),
+)
+def test_a_class_of_three_groups_of_its_own_is_in_every_split(
+    files: list[tuple[int, str]], seed: int
+) -> None:
+    groups = [f"{own or number}{number}" for number, own in files]  # of one class each
+    assume(len(set(groups)) >= 3)
+    classes = [own for _, own in files]
+    splits = library.assign(groups, classes, **SHARES, seed=seed)
+    assert len(set(zip(groups, splits, strict=True))) == len(set(groups))
+    for own in {*classes} - {""}:
+        of = [n for n, name in enumerate(classes) if name == own]
+        if len({groups[n] for n in of}) >= 3:
+            assert {splits[n] for n in of} == set(library.SPLITS)
 
 
 @pytest.mark.parametrize(
@@ -239,6 +286,101 @@ def test_why_a_recording_cannot_be_read(tmp_path: Path) -> None:
     assert isinstance(library.read_window(path, 3.0, 1.0, RATE), str)
     soundfile.write(tmp_path / "nan.wav", np.full(RATE, np.nan), RATE, subtype="FLOAT")
     assert "no numbers" in library.read_window(tmp_path / "nan.wav", 0.0, 1.0, RATE)
+
+
+# labels.csv
+
+NAMES = ["a/Robin 1.wav", "a/caf\u00e9.wav", "b/007.wav", "b/NA.wav"]
+PLAIN = "file,kind,weight\na/Robin 1.wav,robin,1\na/caf\u00e9.wav,wren,2\nb/007.wav,007,\n"
+SAYS = {
+    "a/Robin 1.wav": {"directory": "a", "kind": "robin", "weight": "1"},
+    "a/caf\u00e9.wav": {"directory": "a", "kind": "wren", "weight": "2"},
+    "b/007.wav": {"directory": "b", "kind": "007", "weight": ""},
+}
+
+
+def rows(change: Callable[[str], str]) -> str:
+    """The table, with each row but the first changed."""
+    head, *lines = PLAIN.splitlines()
+    return "\n".join([head, *map(change, lines)])
+
+
+AS_WRITTEN: dict[str, str | bytes] = {
+    "plainly": PLAIN,
+    "with a byte order mark": PLAIN.encode("utf-8-sig"),
+    "in Windows-1252": PLAIN.encode("cp1252"),
+    "in UTF-16": PLAIN.encode("utf-16"),
+    "in UTF-16 without a mark": PLAIN.encode("utf-16-le"),
+    "with another order of bytes": b"\xfe\xff" + PLAIN.encode("utf-16-be"),
+    "with semicolons": PLAIN.replace(",", ";"),
+    "with tabs": PLAIN.replace(",", "\t"),
+    "with lines of Windows": PLAIN.replace("\n", "\r\n"),
+    "with lines of old Macs": PLAIN.replace("\n", "\r"),
+    "with empty rows": PLAIN.replace("\n", "\n\n") + "\n\n",
+    "with empty rows of commas": PLAIN.replace("\n", "\n,,\n") + " , ,\n",
+    "with empty rows above": "\n,,\n" + PLAIN,
+    "with a comma too many in rows": rows(lambda line: line + ","),
+    "with a comma too many": PLAIN.replace("\n", ",\n"),
+    "with short rows": PLAIN.replace("007,\n", "007\n"),
+    "with spaces": PLAIN.replace(",", " ,  ").replace("\n", " \n "),
+    "with quotes": rows(lambda line: '"' + line.replace(",", '","') + '"'),
+    "with a column of nothing": "".join(
+        line.replace(",", ",,", 1) + "\n" for line in PLAIN.splitlines()
+    ),
+    "in two characters": unicodedata.normalize("NFD", PLAIN),
+    "in another case": PLAIN.replace("a/Robin 1", "A/robin 1").replace("caf\u00e9", "CAF\u00c9"),
+    "with backslashes": PLAIN.replace("a/", "a\\").replace("b/", "b\\"),
+    "from here": rows(lambda line: "./" + line),
+    "from the root": rows(lambda line: "{folder}/" + line),
+}
+
+
+@pytest.mark.parametrize("how", AS_WRITTEN)
+def test_labels_are_read_as_people_write_them(tmp_path: Path, how: str) -> None:
+    content = AS_WRITTEN[how]
+    if isinstance(content, str):
+        content = content.replace("{folder}", tmp_path.as_posix()).encode()
+    (tmp_path / "labels.csv").write_bytes(content)
+    assert read_labels(tmp_path, NAMES) == SAYS
+
+
+def test_a_name_as_it_is_comes_before_one_that_is_near(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,kind\nA.wav,1\na.wav,2\n")
+    found = read_labels(tmp_path, ["a.wav", "A.wav"])
+    assert {name: row["kind"] for name, row in found.items()} == {"A.wav": "1", "a.wav": "2"}
+
+
+ODD = {
+    "no name": ("file,kind\na/Robin 1.wav,x\n,wren\n", "row 3 names no file"),
+    "a cell too many": (
+        "file,kind\na/Robin 1.wav,robin, male\n",
+        "row 2 has 3 cells, and the header 2: put a cell that holds ',' in quotes",
+    ),
+    "no name of a column": ("file,,kind\na/Robin 1.wav,x,y\n", "column 2 has no name"),
+    "two columns of a name": ("file,kind,kind\n", "has two columns kind"),
+    "nearly a name": (
+        "file\na/Robin1.wav\n",
+        "row 2: a/Robin1.wav is not in {} or of another kind ",
+    ),
+    "which of two": ("file\nA.WAV\n", "A.WAV is not in"),
+    "a row twice": ("file\nb/NA.wav\n\nB\\na.wav\n", "row 4: b/NA.wav is in row 2 already"),
+    "many rows": ("file\n1\n2\n3\n4\n5\n", "; and 2 more rows"),
+    "a quote": ('file,a\nb/NA.wav,x\n"1.wav\n', "row 3: "),
+    "not text": (b"\xff\xfefile\xd8\n\x00\xd8", "is not text in utf-16"),
+    "nothing": ("", "has no column file"),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_what_is_odd_in_labels_is_told_with_its_row(tmp_path: Path, what: str) -> None:
+    content, said = ODD[what]
+    content = content if isinstance(content, bytes) else content.encode()
+    (tmp_path / "labels.csv").write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        read_labels(tmp_path, [*NAMES, "a.wav", "A.wav"])
+    assert said.format(tmp_path) in str(refused.value)
+    assert str(tmp_path / "labels.csv") in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
 
 
 # the study
@@ -352,9 +494,6 @@ def test_without_labels_the_directories_are_classes_and_a_column_can_give_the_sp
     source.mkdir()
     labels = recordings(source)
 
-    def by_directory(content: dict) -> None:
-        content["audio"]["downstream"]["tasks"] = {"directory": "class"}
-
     path = params_file(tmp_path, "audio", by_directory)
     call(stages.dataset, "--dataset", "folder", "--params", path)
     manifest = pd.read_parquet(load_params(path).layout.manifest("folder"))
@@ -408,11 +547,11 @@ WRONG: dict[str, tuple[Callable[[Path, dict], None], str]] = {
     ),
     "twice": (
         lambda folder, content: (folder / "labels.csv").write_text("file\n1.wav\n./1.wav\n"),
-        "has 1.wav twice",
+        "row 3: 1.wav is in row 2 already",
     ),
     "absent file": (
         lambda folder, content: (folder / "labels.csv").write_text("file\nx/9.wav\n"),
-        "the first is x/9.wav",
+        "row 2: x/9.wav is not in",
     ),
     "not a table": (
         lambda folder, content: (folder / "labels.csv").write_text('file,a\n"1.wav\n'),
@@ -456,20 +595,140 @@ def test_a_folder_that_will_not_do_is_told_in_one_line(tmp_path: Path, what: str
     assert not (tmp_path / "data" / "folder" / "tfds").exists()
 
 
+def by_directory(content: dict) -> None:
+    content["audio"]["downstream"]["tasks"] = {"directory": "class"}
+
+
 def test_damaged_recordings_within_the_share_are_listed(tmp_path: Path, capsys) -> None:
     source = tmp_path / "files"
     source.mkdir()
-    for number in range(1, 6):
-        soundfile.write(source / f"{number}.wav", tone(440, 1.0, RATE), RATE)
-    (source / "2.wav").write_bytes(b"x")
+    recordings(source)
+    (source / "site0/00.wav").write_bytes(b"x")
+    (source / "readme.txt").write_text("x")
+    (source / "site0/1.M4A").write_text("x")
+    path = params_file(tmp_path, "audio", by_directory)
+    call(stages.dataset, "--dataset", "folder", "--params", path)
+    said = capsys.readouterr().err
+    assert "left out: 1" in said
+    assert "folder: files of other kinds are not read (.m4a: 1, .txt: 1)" in said
+    manifest = pd.read_parquet(load_params(path).layout.manifest("folder")).set_index("file")
+    assert not manifest.loc["site0/00.wav", "kept"]
+    assert "unreadable" in manifest.loc["site0/00.wav", "reason"]
+    assert manifest.drop("site0/00.wav")["kept"].all()
+
+
+def flat(source: Path, labels: dict[str, str]) -> None:
+    for number, file in enumerate(labels):
+        (source / file).rename(source / f"{number}{Path(file).suffix}")
+
+
+def with_labels(source: Path, labels: dict[str, str], of: Callable[[int], str], **more) -> None:
+    """labels.csv with a column kind."""
+    rows = [{"file": file, "kind": of(number)} | more for number, file in enumerate(labels)]
+    pd.DataFrame(rows).to_csv(source / "labels.csv", index=False)
+
+
+TOLD_FIRST: dict[str, tuple[Callable[[Path, dict[str, str]], None], dict, list[str]]] = {
+    "a flat folder": (
+        flat,
+        {"directory": "class"},
+        ["no input of the split train has a label of directory: put the files into a folder a"],
+    ),
+    "few labels": (
+        lambda source, labels: with_labels(source, labels, lambda n: str(n % 2) if n < 9 else ""),
+        {"kind": "class"},
+        ["audio.downstream.n_examples: 16 is more than the "],
+    ),
+    "what is no number": (
+        lambda source, labels: with_labels(source, labels, lambda n: str(n) if n % 3 else "NA"),
+        {"kind": "number"},
+        [": 'NA' is not a number (and "],
+    ),
+    "no column": (
+        lambda source, labels: with_labels(source, labels, str),
+        {"colour": "class"},
+        ["has no column colour of labels: labels.csv has directory, kind ("],
+    ),
+    "an empty column": (
+        lambda source, labels: with_labels(source, labels, str, colour=""),
+        {"colour": "class"},
+        ["has a label of colour: the column colour of "],
+    ),
+    "one class": (
+        lambda source, labels: with_labels(source, labels, lambda n: "robin"),
+        {"kind": "class"},
+        ["kind is 'robin' of all inputs of the split train"],
+    ),
+    "all at once": (
+        lambda source, labels: with_labels(source, labels, lambda n: "robin"),
+        {"kind": "number", "colour": "class", "directory": "class"},
+        ["2 things are to be mended first:", "no column colour", "'robin' is not a number"],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TOLD_FIRST)
+def test_what_keeps_tasks_from_being_scored_is_told_before_anything_is_made(
+    tmp_path: Path, what: str
+) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    change, tasks, said = TOLD_FIRST[what]
+    change(source, recordings(source))
     path = params_file(
-        tmp_path, "audio", lambda content: content["folder"].update(max_rejected=0.3)
+        tmp_path, "audio", lambda content: content["audio"]["downstream"].update(tasks=tasks)
+    )
+    with pytest.raises(SystemExit) as stopped:
+        call(stages.dataset, "--dataset", "folder", "--params", path)
+    lines = str(stopped.value.code).splitlines()
+    assert len(lines) == len(said) and lines[0].startswith("error: ")
+    for line, part in zip(lines, said, strict=True):
+        assert part in line
+    assert not (tmp_path / "data").exists()
+
+
+def test_classes_that_a_split_lacks_are_named(tmp_path: Path, capsys) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    labels = recordings(source)
+    with_labels(source, labels, lambda n: "rare" if n < 2 else "common" if n % 2 else "usual")
+    path = params_file(
+        tmp_path,
+        "audio",
+        lambda content: content["audio"]["downstream"].update(tasks={"kind": "class"}),
     )
     call(stages.dataset, "--dataset", "folder", "--params", path)
-    assert "left out: 1" in capsys.readouterr().err
-    manifest = pd.read_parquet(load_params(path).layout.manifest("folder")).set_index("file")
-    assert not manifest.loc["2.wav", "kept"] and "unreadable" in manifest.loc["2.wav", "reason"]
-    assert manifest.drop("2.wav")["kept"].all()
+    assert "folder: kind: 1 classes are not in every split (rare)" in capsys.readouterr().err
+
+
+def test_classes_stay_text_to_the_last_figure(tmp_path: Path) -> None:
+    """What pandas would take for a number or for nothing, and matplotlib for mathematics."""
+    labels = ["1", "2", "3A", "007", "7", "NA", "None", "null", "nan", "$_$", "a, b", " x", "1e3"]
+    path = params_file(tmp_path, "audio", by_directory)
+    params = load_params(path)
+    study, layout = params.study("audio"), params.layout
+    table = pd.DataFrame({"id": labels, "directory": labels, "labelled": True})
+    layout.labels("folder", "train").parent.mkdir(parents=True)
+    tables = {"train": table, study.downstream.evaluate_on: table}
+    for split, rows in tables.items():
+        rows.to_parquet(layout.labels("folder", split))
+    (task,) = read_tasks(params, "audio")
+    assert list(task.classes) == sorted(labels)
+    n = max(study.downstream.n_examples)
+    counted = task.counted((np.arange(len(labels)) + 1) % len(labels))
+    assert len(counted) == len(labels)
+    for key in params.encoder_keys("audio"):
+        rows = [(task.name, n, *answer) for answer in counted]
+        layout.answers(key).parent.mkdir(parents=True, exist_ok=True)
+        as_table(params, key, rows, ANSWERS).to_csv(layout.answers(key), index=False)
+    with matplotlib.rc_context(rc()):
+        shown = stages.figures.answers(params, "audio")
+        assert set(shown["wanted"]) == set(shown["answer"]) == set(labels)
+        assert len(shown) == len(labels)
+        figure = stages.figures.confusion(params, "audio", shown)
+        save(figure, tmp_path / "confusion.png")
+        assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == sorted(labels)
+    plt.close(figure)
 
 
 PARAMS: dict[str, tuple[Callable[[dict], None], str]] = {
@@ -519,27 +778,3 @@ def test_a_folder_has_one_modality(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(content))
     line = refusal(stages.dataset, "--dataset", "folder", "--params", path)
     assert "video.dataset: the folder is audio's" in line
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"species": "number"}, "labels.csv: species: 'species, 0' is not a number"),
-        ({"colour": "class"}, "has no column colour: the columns of labels.csv are"),
-    ],
-)
-def test_a_task_that_the_labels_do_not_suit(tmp_path: Path, change: dict, said: str) -> None:
-    source = tmp_path / "files"
-    source.mkdir()
-    write_labels(source, dict.fromkeys(recordings(source), "species, 0"))
-    path = params_file(
-        tmp_path, "audio", lambda content: content["audio"]["downstream"].update(tasks=change)
-    )
-    call(stages.dataset, "--dataset", "folder", "--params", path)
-    call(stages.spectrograms, "--dataset", "folder", "--shard", "0", "--params", path)
-    call(stages.join, "--dataset", "folder", "--params", path)
-    slicing = load_params(path).audio.slicings[0]
-    options = ["--modality", "audio", "--slicing", slicing, "--seed", "0", "--params", path]
-    for stage in (stages.pretrain, stages.embed):
-        call(stage, *options, "--method", "random")
-    assert said in refusal(stages.downstream, *options, "--method", "random")

@@ -76,7 +76,10 @@ def data_stages(params: Params, modality: str) -> Stages:
             "dataset",
             f"--dataset {dataset}",
             deps=[*code("dataset", dataset=dataset), *([study.source] if study.source else [])],
-            params=sections(params, "dataset", modality=modality, dataset=dataset),
+            params=[
+                *sections(params, "dataset", modality=modality, dataset=dataset),
+                *([f"{modality}.downstream.tasks"] if study.stratified else []),
+            ],
             outs=[PATHS.dataset(dataset), PATHS.manifest(dataset)],
         ),
         extraction: {

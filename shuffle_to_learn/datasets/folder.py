@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
@@ -19,6 +21,8 @@ import tensorflow_datasets as tfds
 from shuffle_to_learn.datasets import builder
 from shuffle_to_learn.datasets.builder import Rendered
 from shuffle_to_learn.datasets.pool import Pool
+from shuffle_to_learn.datasets.public import place
+from shuffle_to_learn.datasets.tree import located, walk
 from shuffle_to_learn.features.recordings import Recording, RecordingError
 
 SUFFIXES = {
@@ -55,27 +59,42 @@ class Item:
 
 
 def files(folder: Path, modality: str) -> list[str]:
-    """The files of a modality in a folder and its subfolders, without hidden files and folders.
+    """The files of a modality among those of :func:`walk`, sorted."""
+    return sorted(name for name in walk(folder) if _suffix(name) in SUFFIXES[modality])
 
-    Returns:
-        Paths relative to the folder, with forward slashes, sorted.
-    """
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(
-        path.as_posix()
-        for path in paths
-        if path.suffix.lower() in SUFFIXES[modality]
-        and not any(part.startswith(".") for part in path.parts)
+
+def others(folder: Path, modality: str) -> dict[str, int]:
+    """How many files of other kinds a folder holds, by suffix; labels.csv and hidden ones apart."""
+    return Counter(
+        _suffix(name) or "without a suffix"
+        for name in walk(folder)
+        if _suffix(name) not in SUFFIXES[modality] and name != "labels.csv"
     )
 
 
-def assign(groups: Sequence[str], *, valid_share: float, test_share: float, seed: int) -> list[str]:
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def assign(
+    groups: Sequence[str],
+    classes: Sequence[str],
+    *,
+    valid_share: float,
+    test_share: float,
+    seed: int,
+) -> list[str]:
     """Draw a split for each file, the same split for all files of a group.
+
+    A group's split goes by a hash of its name, so that it stays where it is when files come or go.
+    Only where a split has no file of a class that has three groups or more is one moved: the class
+    of few files is then drawn again.
 
     Args:
         groups: the group of each file.
-        valid_share: share of the groups in ``valid``, which gets at least one.
-        test_share: share of the groups in ``test``, which gets at least one.
+        classes: the class of each file; empty where it has none.
+        valid_share: share of the groups in ``valid``, about; it gets at least one.
+        test_share: share of the groups in ``test``, about; it gets at least one.
         seed: of the draw.
 
     Returns:
@@ -84,18 +103,39 @@ def assign(groups: Sequence[str], *, valid_share: float, test_share: float, seed
     Raises:
         ValueError: there are fewer than three groups.
     """
-    names = sorted(set(groups))
-    if len(names) < len(SPLITS):
+    if len(set(groups)) < len(SPLITS):
         raise ValueError(
-            f"{len(names)} to be drawn into train, valid and test: at least 3 are needed"
+            f"{len(set(groups))} to be drawn into train, valid and test: at least 3 are needed"
         )
-    valid = min(max(1, round(valid_share * len(names))), len(names) - 2)
-    test = min(max(1, round(test_share * len(names))), len(names) - valid - 1)
-    order = np.random.default_rng(seed).permutation(len(names))
-    split_of = {}
-    for place, index in enumerate(order):
-        held_out = "valid" if place < valid else "test"
-        split_of[names[index]] = held_out if place < valid + test else "train"
+    places = {group: place(group.encode(errors="surrogateescape"), seed) for group in set(groups)}
+    ordered = sorted(places, key=lambda group: (places[group], group))
+    split_of = {
+        group: "test"
+        if places[group] < test_share
+        else "valid"
+        if places[group] < test_share + valid_share
+        else "train"
+        for group in ordered
+    }
+    told = set(zip(groups, classes, strict=True))
+    of_class = {name: {g for g, own in told if own == name} for name in {*classes} - {""}}
+    together = [set(ordered), *(of_class[name] for name in sorted(of_class))]
+    together = [members for members in together if len(members) >= len(SPLITS)]
+
+    def can_go(group: str) -> bool:
+        """Whether its split keeps another group of each set that it is in."""
+        return all(
+            any(split_of[other] == split_of[group] for other in members - {group})
+            for members in together
+            if group in members
+        )
+
+    for members in together:
+        for split in SPLITS:
+            if not any(split_of[group] == split for group in members):
+                free = [group for group in ordered if group in members and can_go(group)]
+                if free:  # train is at the end of the order, and gives first
+                    split_of[free[-1]] = split
     return [split_of[group] for group in groups]
 
 
@@ -128,7 +168,7 @@ def window_starts(path: Path, seconds: float) -> list[float] | str:
 
 def windows(item: Item, folder: Path, seconds: float) -> list[Item]:
     """The windows of a recording, and what cannot be read of it, with the reason."""
-    starts, fault, end = survey(folder / item.file, seconds)
+    starts, fault, end = survey(located(folder, item.file), seconds)
     if not starts:
         return [replace(item, reason=fault)]
     found = [replace(item, id=f"{item.id}@{start:.10g}", start=start) for start in starts]
@@ -184,7 +224,7 @@ def _kept(path: Path, size: int, changed: int) -> Recording:
 
 def compressed(item: Item, folder: Path, seconds: float, sample_rate: int) -> bytes | str:
     """A window's samples as bytes, compressed by zlib, or the reason why it cannot be read."""
-    sound = read_window(folder / item.file, item.start, seconds, sample_rate)
+    sound = read_window(located(folder, item.file), item.start, seconds, sample_rate)
     return sound if isinstance(sound, str) else zlib.compress(sound.tobytes(), 1)
 
 
@@ -205,7 +245,7 @@ class Folder(Rendered):
     ``pretrain`` and ``pretrain_valid``.
 
     Attributes:
-        rejected: windows of recordings that could not be read: the reason by id.
+        rejected: windows of recordings and pictures that could not be read: the reason by id.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -262,7 +302,7 @@ class Folder(Rendered):
             raise ValueError("to write the dataset, give it a folder and its items")
         items = [item for item in self._items if item.split == split]
         for item, content in zip(items, self._contents(items, name), strict=True):
-            if isinstance(content, str) and self._modality == "audio":
+            if isinstance(content, str) and self._modality != "video":
                 self.rejected[item.id] = content
                 continue
             yield (
@@ -280,13 +320,21 @@ class Folder(Rendered):
             return [item.file for item in items]
         assert self._folder is not None
         if self._modality == "images":
-            return (self._folder / item.file for item in items)
+            return (_content(located(self._folder, item.file)) for item in items)
         read = partial(
             compressed, folder=self._folder, seconds=self._seconds, sample_rate=self._sample_rate
         )
         contents = self._rendered(read, items, total=len(items), split=name)
         # TFDS does not compress an array of objects, so the workers compress the windows.
         return (c if isinstance(c, str) else np.array(c, dtype=object) for c in contents)
+
+
+def _content(path: Path) -> io.BytesIO | str:
+    """The bytes of a file, or why they cannot be read."""
+    try:
+        return io.BytesIO(path.read_bytes())
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
 
 
 CONTENT = {"audio": "audio", "video": "video", "images": "image"}

@@ -7,7 +7,9 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import pandas as pd
 
 from shuffle_to_learn.datasets import folder as library
 from study.cli import progress
@@ -15,9 +17,109 @@ from study.datasets.labels import directory, read_labels, split_files
 from study.datasets.writing import describe, write
 from study.errors import InputError
 from study.files import need_folder
-from study.params import Params
+from study.params import Params, Study
 from study.paths import SPLITS
 from study.sections import Folder
+from study.tasks import faults
+
+NAMED = 5  # classes that are told by name
+
+
+class Found(NamedTuple):
+    """What a folder holds, by names, headers and labels.csv.
+
+    Attributes:
+        modality: of the files that count.
+        folder: where they are.
+        items: the inputs; those that cannot be read have a reason.
+        others: how many files of other kinds there are, by suffix.
+    """
+
+    modality: str
+    folder: Path
+    items: list[library.Item]
+    others: dict[str, int]
+
+    @property
+    def files(self) -> int:
+        """The number of files that count."""
+        return len({item.file for item in self.items})
+
+    @property
+    def labelled(self) -> int:
+        """How many of them have labels."""
+        return len({item.file for item in self.items if item.labelled})
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The labels of the inputs of each split that can be read, a row an input."""
+        rows = [
+            {**item.labels, "id": item.id, "labelled": item.labelled, "split": item.split}
+            for item in self.items
+            if not item.reason
+        ]
+        table = pd.DataFrame(rows, columns=None if rows else ["id", "labelled", "split"])
+        return {split: table[table["split"] == split].reset_index(drop=True) for split in SPLITS}
+
+    def faults(self, params: Params) -> list[str]:
+        """All that keeps the study from being run, and what to do about each."""
+        assert params.folder is not None
+        reasons = {item.id: item.reason for item in self.items if item.reason}
+        try:
+            _check_rejected(self.items, reasons, params.folder, self.folder)
+        except InputError as error:
+            return [str(error)]
+        return faults(params, self.modality, self.tables())
+
+    def uneven(self, task: str) -> list[str]:
+        """The classes of a task that some split has no file of."""
+        of: dict[str, set[str]] = {}
+        for item in self.items:
+            if item.labelled and not item.reason and item.labels.get(task, "").strip():
+                of.setdefault(item.labels[task], set()).add(item.split)
+        return sorted(label for label, splits in of.items() if len(splits) < len(SPLITS))
+
+    def remarks(self, study: Study) -> list[str]:
+        """What is no fault and still to be known: files passed over, classes that a split lacks."""
+        lines = []
+        if self.others:
+            counts = (f"{suffix}: {count}" for suffix, count in sorted(self.others.items()))
+            lines.append(f"files of other kinds are not read ({', '.join(counts)})")
+        for task, metrics in study.metrics.items():
+            if "accuracy" in metrics and (few := self.uneven(task)):
+                names = ", ".join(few[:NAMED]) + (", ..." if len(few) > NAMED else "")
+                lines.append(f"{task}: {len(few)} classes are not in every split ({names})")
+        return lines
+
+
+def listed(faults: list[str]) -> str:
+    """Faults as one text: a line where there is one, else a line each."""
+    if len(faults) == 1:
+        return faults[0]
+    return "\n  ".join([f"{len(faults)} things are to be mended first:", *faults])
+
+
+def look(params: Params, pool: Executor) -> Found:
+    """Look through the folder: names, headers and labels, no contents.
+
+    Raises:
+        InputError: where there is no such folder, no file in it, or labels.csv is wrong.
+    """
+    modality, study = params.of_dataset("folder")
+    settings, folder = params.folder, need_folder(study.source, f"{modality}.source")
+    assert settings is not None
+    names = library.files(folder, modality)
+    if not names:
+        known = ", ".join(library.SUFFIXES[modality])
+        raise InputError(f"{folder} holds no files of {modality} ({known})")
+    labels = read_labels(folder, names)
+    splits = split_files(settings, folder, labels, study.stratified)
+    items = [
+        library.Item(name, name, splits.get(name, "train"), labels.get(name, {}), name in labels)
+        for name in names
+    ]
+    if modality == "audio":
+        items = _windows(items, folder, settings.seconds, pool)
+    return Found(modality, folder, items, library.others(folder, modality))
 
 
 def make(params: Params, name: str, threads: int) -> None:
@@ -27,23 +129,14 @@ def make(params: Params, name: str, threads: int) -> None:
         InputError: where the folder or its labels are wrong, or too much cannot be read.
     """
     modality, study = params.of_dataset(name)
-    settings, folder = params.folder, need_folder(study.source, f"{modality}.source")
+    settings = params.folder
     assert settings is not None
-    names = library.files(folder, modality)
-    if not names:
-        known = ", ".join(library.SUFFIXES[modality])
-        raise InputError(f"{folder} holds no files of {modality} ({known})")
-    labels = read_labels(folder, names)
-    splits = split_files(settings, folder, labels)
-    items = [
-        library.Item(name, name, splits.get(name, "train"), labels.get(name, {}), name in labels)
-        for name in names
-    ]
     with library.workers(threads) as pool:
-        if modality == "audio":
-            items = _windows(items, folder, settings.seconds, pool)
+        found = look(params, pool)
+        items, folder = found.items, found.folder
+        if wrong := found.faults(params):
+            raise InputError(listed(wrong))
         reasons = {item.id: item.reason for item in items if item.reason}
-        _check_rejected(items, reasons, settings, folder)
 
         def check_again(builder: Any, _: Path) -> None:
             reasons.update(builder.rejected)
@@ -76,11 +169,13 @@ def make(params: Params, name: str, threads: int) -> None:
     ]
     describe(params, name, manifest)
     print(
-        f"folder: {len(items) - len(reasons)} inputs of {len(names)} files, {len(labels)} of them "
-        f"labelled; left out: {len(reasons)}"
+        f"folder: {len(items) - len(reasons)} inputs of {found.files} files, {found.labelled} of "
+        f"them labelled; left out: {len(reasons)}"
         + (f", see {params.layout.manifest(name)}" if reasons else ""),
         file=sys.stderr,
     )
+    for line in found.remarks(study):
+        print(f"folder: {line}", file=sys.stderr)
 
 
 def _windows(

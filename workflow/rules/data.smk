@@ -22,6 +22,7 @@ rule dataset:
             "dataset", PARAMS.of_dataset(wildcards.dataset)[0]
         )(wildcards),
         listing=listing,
+        stratified=lambda wildcards: study_of(wildcards).stratified,
     shell:
         "python -m stages.dataset --dataset {wildcards.dataset} --threads {threads}{OPTION} "
         "2>&1 | tee {log}"
