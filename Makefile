@@ -13,7 +13,7 @@ unexport PARAMS
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help study estimate settings test test-all lint browse compare benchmarks dvc adopt slurm s3 moto lock clean
+.PHONY: help study check estimate settings test test-all lint browse compare benchmarks dvc adopt slurm s3 moto lock clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [PARAMS=presets/smoke.yaml] [CORES=2]"
@@ -29,7 +29,11 @@ help:  ## list the targets
 	@touch $@ && rm .venv/.making
 
 study: .venv/.installed  ## run the study under Snakemake
+	@python -m tools.unlock
 	snakemake --cores $(CORES)
+
+check: .venv/.installed  ## look at PARAMS and its data, before anything is run
+	@python -m tools.check
 
 estimate: .venv/.installed  ## measure how long PARAMS would take here, and how much disk
 	python -m tools.estimate

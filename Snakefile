@@ -32,6 +32,7 @@ rule all:
         rules.tables.output,
         rules.claims.output,
         rules.figures.output,
+        unscored(),
 
 
 rule audio:

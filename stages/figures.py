@@ -53,7 +53,7 @@ from study.names import (
     measure_of,
     slicing_label,
 )
-from study.outputs import CLAIMS, CONFUSED, EXAMPLES, PATCHES, confused_task
+from study.outputs import CLAIMS, CONFUSED, EXAMPLES, PATCHES, confused_task, scored_modalities
 from study.params import Params, orders_patches
 from study.paths import EncoderKey, slicing_of
 from study.results import (
@@ -438,6 +438,9 @@ def main(arguments: list[str] | None = None) -> None:
         _save(params, CLAIMS, shown, draw, narrow=True)
         for modality, epochs in curves.items():
             of = params, modality
+            _save(params, f"pretext-{modality}", epochs, partial(pretext, *of))
+            if modality not in scored_modalities(params):
+                continue
             table = by_examples(*of, scores)
             _save(params, EXAMPLES[modality], table, partial(figure3, *of), narrow=True)
             if modality in PATCHES:
@@ -446,7 +449,6 @@ def main(arguments: list[str] | None = None) -> None:
             if modality in CONFUSED:
                 name = f"confusion-{modality}"
                 _save(params, name, answers(*of), partial(confusion, *of))
-            _save(params, f"pretext-{modality}", epochs, partial(pretext, *of))
     plt.close("all")
 
 

@@ -4,7 +4,8 @@ Reads what the stages spectrograms, frames or pictures wrote, a shard each. Writ
 folder of the params file, for each split,
 
   <dataset>/features/<split>.npy       the features of all shards, one after the other
-  <dataset>/features/<split>.parquet   the labels, a row an input
+  <dataset>/features/<split>.parquet   the labels, a row an input; of a folder of your own the ids
+                                       alone, as <split>-ids.parquet
   <dataset>/features/rejected.csv      the inputs left out (damaged, too short, ...) and why
 
 Stops where more inputs of a split are left out than the params file allows (max_rejected). Removes
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
         for split in study.splits:
             features, labels = (
                 outputs.enter_context(atomic(path(args.dataset, split)))
-                for path in (layout.features, layout.labels)
+                for path in (layout.features, layout.ids)
             )
             rows = _join_labels(shards(f"{split}.parquet"), labels, study)
             kept += rows

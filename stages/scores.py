@@ -31,6 +31,7 @@ from study.paths import EncoderKey
 from study.results import (
     IDENTITY,
     PRETEXT,
+    SCORES,
     check_pretext,
     check_scores,
     identity,
@@ -110,9 +111,9 @@ def listed_files(params: Params) -> set[Path]:
 def main(arguments: list[str] | None = None) -> None:
     _, params = cli.open_stage(__doc__, arguments=arguments)
     # Read everything before anything is written: both files are of one state of the study.
-    scores = pd.concat(
-        [encoder_scores(params, key) for key in params.scored_keys()], ignore_index=True
-    )
+    scored = [encoder_scores(params, key) for key in params.scored_keys()]
+    none = pd.DataFrame(columns=SCORES)  # of a study without a task
+    scores = pd.concat(scored, ignore_index=True) if scored else none
     trained = [pretext_scores(params, key) for key in params.encoder_keys()]
     pretext = pd.concat(trained, ignore_index=True)
     if "DVC_ROOT" in os.environ:  # set by DVC for its stages

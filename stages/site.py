@@ -38,8 +38,9 @@ from study.names import (
     render,
     slicing_label,
 )
-from study.outputs import CLAIMS, CONFUSED, EXAMPLES, PATCHES, TABLES, tables, wide_figures
+from study.outputs import CLAIMS, CONFUSED, EXAMPLES, PATCHES, tables, wide_figures
 from study.params import DATASETS, PUBLIC, Params, Study
+from study.paths import WHOLE
 from study.results import read_scores, under_names
 
 ROOT = Path(__file__).parent.parent
@@ -274,12 +275,14 @@ def picture(params: Params, kind: str, name: str) -> Markup:
 def section(params: Params, modality: str) -> dict[str, Any]:
     """What the page shows of one modality."""
     study, layout = params.study(modality), params.layout
-    plans = [plan for plan in TABLES if plan.modality == modality]
-    figures = {"examples": EXAMPLES[modality]}
-    if modality in PATCHES:
-        figures["patches"] = PATCHES[modality].name
-    if modality in CONFUSED:
-        figures["confusion"] = f"confusion-{modality}"
+    plans = [plan for plan in tables(params) if plan.modality == modality]
+    figures = {}
+    if study.downstream.tasks:
+        figures["examples"] = EXAMPLES[modality]
+        if modality in PATCHES:
+            figures["patches"] = PATCHES[modality].name
+        if modality in CONFUSED:
+            figures["confusion"] = f"confusion-{modality}"
     figures["pretext"] = f"pretext-{modality}"
     figures["reordered"] = f"reordered-{modality}"
     # What, the stage that makes it, and the name of its files.
@@ -294,11 +297,11 @@ def section(params: Params, modality: str) -> dict[str, Any]:
         for file in downloads[what]:
             need(layout.results / file, stage)
     pictures = {kind: picture(params, kind, name) for kind, name in figures.items()}
-    tables = {}
+    fragments = {}
     for plan in plans:
         path = need(layout.table(plan.name, "html"), "tables")
         text = path.read_text(encoding="utf-8").replace('href="../', 'href="')  # from this page
-        tables[plan.name] = Markup(text)  # noqa: S704 - escaped there
+        fragments[plan.name] = Markup(text)  # noqa: S704 - escaped there
     return {
         "name": modality,
         "title": MODALITIES[modality],
@@ -311,11 +314,13 @@ def section(params: Params, modality: str) -> dict[str, Any]:
             for slicing in study.all_slicings
             if slicing not in study.slicings
         ],
-        "methods": [look.label for look in looks([*study.no_network, *study.methods]).values()],
+        "methods": [
+            look.label for look in looks([*study.crossed(WHOLE)[0], *study.methods]).values()
+        ],
         "study": study,
         "models": len(params.encoder_keys(modality)),
         "main": plans[0],
-        "tables": tables,
+        "tables": fragments,
         "figures": pictures,
         "number": PATCHES.get(modality),
         "shown": looks([study.shown])[study.shown].label,

@@ -48,7 +48,7 @@ from study.names import (
 )
 from study.outputs import Table, tables
 from study.params import Params, Study, orders_patches
-from study.paths import slicing_of
+from study.paths import WHOLE, slicing_of
 from study.results import (
     PRETEXT_METRICS,
     Design,
@@ -119,7 +119,7 @@ class Row(NamedTuple):
 def blocks(study: Study, plan: Table) -> list[list[Row]]:
     """The rows of each block of a table."""
     probe, others = study.downstream.probe, study.downstream.others
-    methods, without = list(looks(study.methods)), list(looks(study.no_network))
+    methods, without = list(looks(study.methods)), list(looks(study.crossed(WHOLE)[0]))
     if plan.blocks == "slicing":
         shown = [*without, *methods]
         return [[Row(slicing, method, probe) for method in shown] for slicing in study.slicings]
@@ -196,7 +196,7 @@ def caption(params: Params, plan: Table) -> list[str]:
         blocks=plan.blocks,
         modality=MODALITIES[plan.modality],
         dataset=dataset_label(study.dataset),
-        without=[look.label for look in looks(study.no_network).values()],
+        without=[look.label for look in looks(study.crossed(WHOLE)[0]).values()],
         summarised=SUMMARISED[study.summarised],
         probe={1: "a linear classifier"}.get(layers, f"a {layers}-layer MLP"),
         examples=shown(params, plan),

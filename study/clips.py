@@ -55,8 +55,8 @@ def watch(params: Params, split: str, rows: Sequence[int], size: int) -> np.ndar
     """
     study = params.study("video")
     where = need(params.layout.dataset(study.dataset), "dataset")
-    labels = pd.read_parquet(need(params.layout.labels(study.dataset, split), "join"))
-    wanted = list(labels["id"].iloc[list(rows)])
+    ids = pd.read_parquet(need(params.layout.ids(study.dataset, split), "join"))["id"]
+    wanted = list(ids.iloc[list(rows)])
     source = open_dataset(where, study.dataset, study.splits)
     by_hand = None
     if study.dataset in PUBLIC:

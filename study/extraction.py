@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
@@ -112,13 +111,9 @@ def open_job(description: str | None, stage: str, arguments: list[str] | None) -
     )
 
 
-def folder_labels(example: Example) -> dict:
-    """The labels of a user's own file: a text a column, as labels.csv has them."""
-    return {
-        **json.loads(example["labels"]),
-        "id": example["id"].decode(),
-        "labelled": bool(example["labelled"]),
-    }
+def only_id(example: Example) -> dict:
+    """What is told of a user's own file here: the stage labels has its labels."""
+    return {"id": example["id"].decode()}
 
 
 def extract(job: Job, how: Extraction) -> None:

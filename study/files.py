@@ -159,13 +159,16 @@ def growing_array(
         np.lib.format.write_array_header_1_0(file, header())
 
 
-def read_table(path: str | Path, made_by: str, texts: Sequence[str] = ()) -> pd.DataFrame:
+def read_table(
+    path: str | Path, made_by: str, texts: Sequence[str] = (), *, text: bool = False
+) -> pd.DataFrame:
     """A ``.csv`` or ``.parquet`` table.
 
     Args:
         path: of the file.
         made_by: the stage that writes it.
         texts: the columns of a ``.csv`` that stay as they are written: 007 is not 7.
+        text: all columns do, and an empty cell is an empty text.
 
     Returns:
         The table. Only an empty cell is no value: a class may be called NA or null.
@@ -176,6 +179,8 @@ def read_table(path: str | Path, made_by: str, texts: Sequence[str] = ()) -> pd.
     with reading(path, made_by):
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
+        if text:
+            return pd.read_csv(path, dtype=str, keep_default_na=False)
         kept = dict.fromkeys(texts, str)
         return pd.read_csv(path, dtype=kept, keep_default_na=False, na_values=[""])
 

@@ -63,20 +63,32 @@ CONFUSED = {"audio": "family", "video": "action"}
 
 
 def tables(params: Params) -> list[Table]:
-    """The tables of the modalities that the params file has."""
-    return [table for table in TABLES if table.modality in params.studies]
+    """The tables of the modalities that the params file has.
+
+    Where a modality has no task, its first table is of the pretext task, and there is no other.
+    """
+    found = [table for table in TABLES if table.modality in params.studies]
+    main = {table.modality: table for table in reversed(found)}
+    scored = scored_modalities(params)
+    return [t for t in found if t.modality in scored or t is main[t.modality]]
+
+
+def scored_modalities(params: Params) -> list[str]:
+    """The modalities that have a task."""
+    return [m for m, study in params.studies.items() if study.downstream.tasks]
 
 
 def wide_figures(params: Params) -> list[str]:
     """The names of the figures that have a second file for a narrow page."""
-    by_examples = [EXAMPLES[modality] for modality in params.studies]
-    return [CLAIMS, *by_examples] + [PATCHES[m].name for m in params.studies if m in PATCHES]
+    scored = scored_modalities(params)
+    by_examples = [EXAMPLES[modality] for modality in scored]
+    return [CLAIMS, *by_examples] + [PATCHES[m].name for m in scored if m in PATCHES]
 
 
 def figures(params: Params) -> list[str]:
     """The names of the figures that the stage figures draws."""
     pretext = [f"pretext-{modality}" for modality in params.studies]
-    confusion = [f"confusion-{modality}" for modality in params.studies if modality in CONFUSED]
+    confusion = [f"confusion-{m}" for m in scored_modalities(params) if m in CONFUSED]
     return [*wide_figures(params), *pretext, *confusion]
 
 

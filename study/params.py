@@ -157,15 +157,20 @@ class Study(Section):
         return [*self.slicings, *(ablation.slicings if run else [])]
 
     def crossed(self, slicing: str) -> tuple[list[str], list[int]]:
-        """The methods and the seeds that a slicing is run with, each with each."""
+        """The methods and the seeds that a slicing is run with, each with each.
+
+        Of :data:`study.paths.WHOLE` they are what is scored without a network, if there is a task.
+        """
         if slicing == WHOLE:
-            return list(self.no_network), self.seeds
+            return list(self.no_network) if self.downstream.tasks else [], self.seeds
         part = self if slicing in self.slicings else self.ablation
         return part.methods, part.seeds
 
     def classifiers(self, slicing: str, method: str, seed: int) -> list[str]:
         """What an encoder is scored with: the study's probe first."""
         trained, others = self.end_to_end, self.downstream.others
+        if not self.downstream.tasks:
+            return []
         if slicing == WHOLE:
             return [self.downstream.probe, *(others.probes if others.n_examples else [])]
         if slicing not in self.slicings:
@@ -545,6 +550,7 @@ class Params(Section):
         return [
             key
             for modality in modalities or self.studies
+            if self.study(modality).downstream.tasks
             for keys in (self.without_network, self.encoder_keys)
             for key in keys(modality)
         ]

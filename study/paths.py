@@ -56,6 +56,20 @@ class Paths:
     def manifest(self, name: str) -> Path:
         return self.data / name / "manifest.parquet"
 
+    # listing, of a folder of one's own
+    @property
+    def files(self) -> Path:
+        return self.data / "folder" / "files.csv"
+
+    @property
+    def given_labels(self) -> Path:
+        return self.data / "folder" / "labels.csv"
+
+    @property
+    def digests(self) -> Path:
+        """What is known of each file's content, so that it is not read at each start."""
+        return self.data / "folder" / "digests.json"
+
     # spectrograms, frames, pictures
     def shards(self, dataset: str) -> Path:
         return self.data / dataset / "shards"
@@ -67,6 +81,13 @@ class Paths:
     def features(self, dataset: str, split: str) -> Path:
         return self.data / dataset / "features" / f"{split}.npy"
 
+    def ids(self, dataset: str, split: str) -> Path:
+        """The ids of the inputs: with the labels, but for a folder, whose labels come later."""
+        if dataset != "folder":
+            return self.labels(dataset, split)
+        return self.data / dataset / "features" / f"{split}-ids.parquet"
+
+    # join; labels, of a folder
     def labels(self, dataset: str, split: str) -> Path:
         return self.data / dataset / "features" / f"{split}.parquet"
 

@@ -13,7 +13,7 @@ import pandas as pd
 from study.errors import InputError
 from study.files import read_table
 from study.params import Params, Study, orders_patches
-from study.paths import EncoderKey
+from study.paths import WHOLE, EncoderKey
 
 IDENTITY = ["modality", "dataset", "slicing", "method", "upstream_seed"]
 SCORES = [*IDENTITY, "classifier", "task", "n_examples", "replicate", "metric", "value"]
@@ -124,7 +124,7 @@ def designs(study: Study, slicing: str) -> dict[str, Design]:
     :func:`study.paths.slicing_of`.
     """
     probed = design_of(study, slicing, study.downstream.probe)
-    beside = study.no_network if slicing in study.slicings else []
+    beside = study.crossed(WHOLE)[0] if slicing in study.slicings else []
     result = dict.fromkeys([*beside, *study.crossed(slicing)[0]], probed)
     trained = study.end_to_end
     if slicing in study.slicings and trained.seeds and trained.n_examples:

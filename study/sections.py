@@ -303,12 +303,13 @@ class Others(Section):
 class Downstream(Section):
     """The probes on the frozen embedding.
 
-    For the dataset folder, ``tasks`` maps columns of labels.csv to their kinds.
+    For the dataset folder, ``tasks`` maps columns of labels.csv to their kinds; without any, the
+    networks are pretrained and embed, and nothing is scored.
     """
 
     tasks: (
         Annotated[list[str], Field(min_length=1)]
-        | Annotated[dict[str, Literal["class", "number", "categories"]], Field(min_length=1)]
+        | dict[str, Literal["class", "number", "categories"]]
     )
     n_examples: Annotated[list[Annotated[int, Field(ge=10)]], Field(min_length=1)]
     replicates: Positive

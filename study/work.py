@@ -66,9 +66,13 @@ def jobs(params: Params) -> Iterator[Job]:
         for shard in study.shards:
             yield job(study.extraction, study.extraction, shard=str(shard))
         yield job(f"join_{modality}", "join")
+        if study.dataset == "folder" and study.downstream.tasks:
+            yield job("labels", "labels")
         for key in params.encoder_keys(modality):
+            classifiers = params.classifiers(key)
+            run = {"downstream": bool(classifiers), "end_to_end": "end_to_end" in classifiers}
             for stage in ("pretrain", "embed", "downstream", "end_to_end"):
-                if stage != "end_to_end" or stage in params.classifiers(key):
+                if run.get(stage, True):
                     identity = {"modality": modality, "slicing": key.slicing}
                     yield job(stage, stage, **identity, method=key.method, seed=str(key.seed))
         for key in params.without_network(modality):

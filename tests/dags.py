@@ -82,7 +82,7 @@ def snakemake_jobs(folder: Path, params: str = "params.yaml") -> set[Job]:
                 command=OPTIONS.sub("", job.shellcmd.split(" 2>&1 ")[0]),
                 inputs=frozenset(str(path) for path in job.input),
                 outputs=frozenset(str(path) for path in job.output),
-                params=_params(job.params.settings),
+                params=_params(dict(job.params).get("settings", {})),
             )
             for job in jobs
         }

@@ -28,12 +28,15 @@ import stages.examples
 import stages.figures
 import stages.frames
 import stages.join
+import stages.labels
+import stages.listing
 import stages.pictures
 import stages.pretrain
 import stages.scores
 import stages.site
 import stages.spectrograms
 import stages.tables
+import tools.check
 import tools.embed_files
 import tools.reorder
 from shuffle_to_learn.datasets import folder as library
@@ -42,6 +45,7 @@ from study.datasets.labels import read_labels
 from study.drawing import rc, save
 from study.errors import InputError
 from study.loading import load_params
+from study.results import SCORES
 from study.tasks import ANSWERS, as_table, read_tasks
 
 RATE = 8000
@@ -155,6 +159,11 @@ def _tensorflow_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def call(stage, *arguments: str | Path) -> None:
     cli.run(partial(stage.main, [str(argument) for argument in arguments]))
+
+
+def make_dataset(path: Path) -> None:
+    call(stages.listing, "--params", path)
+    call(stages.dataset, "--dataset", "folder", "--params", path)
 
 
 def refusal(stage, *arguments: str | Path) -> str:
@@ -397,11 +406,11 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
     study, layout = params.study(modality), params.layout
     slicing = study.slicings[0]
 
-    call(stages.dataset, "--dataset", "folder", "--params", path)
-    assert "6 files" not in capsys.readouterr().out
+    make_dataset(path)
     for shard in map(str, study.shards):
         call(EXTRACTIONS[modality], "--dataset", "folder", "--shard", shard, "--params", path)
     call(stages.join, "--dataset", "folder", "--params", path)
+    call(stages.labels, "--params", path)
     tables = {split: pd.read_parquet(layout.labels("folder", split)) for split in study.splits}
     own = pd.concat([tables[split] for split in ("train", "valid", "test")])
     files = own["id"].str.partition("@")[0]
@@ -487,6 +496,42 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
     )
 
 
+def test_a_study_without_a_task_pretrains_and_embeds(tmp_path: Path) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    flat(source, recordings(source))
+
+    def change(content: dict) -> None:
+        content["audio"]["downstream"]["tasks"] = {}
+
+    path = params_file(tmp_path, "audio", change)
+    params = load_params(path)
+    layout, study = params.layout, params.study("audio")
+    make_dataset(path)
+    for shard in map(str, study.shards):
+        call(stages.spectrograms, "--dataset", "folder", "--shard", shard, "--params", path)
+    call(stages.join, "--dataset", "folder", "--params", path)
+    options = ["--modality", "audio", "--slicing", study.slicings[0], "--seed", "0"]
+    for method in study.methods:
+        for stage in (stages.pretrain, stages.embed):
+            call(stage, *options, "--method", method, "--params", path)
+    call(stages.examples, *options, "--method", "mse", "--params", path)
+    for stage in (stages.scores, stages.claims, stages.tables, stages.figures, stages.site):
+        call(stage, "--params", path)
+    assert not params.scored_keys() and not params.trained_end_to_end()
+    assert list(pd.read_csv(layout.all_scores)) == SCORES and not len(
+        pd.read_csv(layout.all_scores)
+    )
+    made = {file.name for file in layout.figure("x", "csv").parent.glob("*.csv")}
+    assert made == {f"{name}.csv" for name in ("claims", "pretext-audio", "reordered-audio")}
+    assert {file.stem for file in layout.table("x", "csv").parent.iterdir()} == {"table1"}
+    table = pd.read_csv(layout.table("table1", "csv"))
+    assert set(table["task"]) == {"pretext"} and set(table["method"]) == {"random", "mse"}
+    page = (layout.results / "index.html").read_text()
+    assert "no task, so nothing is scored" in page and "Partial ranks" in page
+    assert "Labelled examples" not in page
+
+
 def test_without_labels_the_directories_are_classes_and_a_column_can_give_the_splits(
     tmp_path: Path,
 ) -> None:
@@ -495,9 +540,8 @@ def test_without_labels_the_directories_are_classes_and_a_column_can_give_the_sp
     labels = recordings(source)
 
     path = params_file(tmp_path, "audio", by_directory)
-    call(stages.dataset, "--dataset", "folder", "--params", path)
+    make_dataset(path)
     manifest = pd.read_parquet(load_params(path).layout.manifest("folder"))
-    assert manifest["labelled"].all()
     assert set(manifest["directory"]) == {"site0", "site1"}
     assert manifest["kept"].all()
     # 24 recordings of 2 windows, and 24 of 2.6 s: 3
@@ -506,7 +550,7 @@ def test_without_labels_the_directories_are_classes_and_a_column_can_give_the_sp
     files = sorted(labels)
     given = [("train", "valid", "test")[number % 3] for number in range(len(files))]
     pd.DataFrame({"file": files, "split": given}).to_csv(source / "labels.csv", index=False)
-    call(stages.dataset, "--dataset", "folder", "--params", path)
+    make_dataset(path)
     manifest = pd.read_parquet(load_params(path).layout.manifest("folder"))
     assert dict(zip(manifest["file"], manifest["split"], strict=True)) == dict(
         zip(files, given, strict=True)
@@ -525,11 +569,57 @@ def test_groups_of_a_column_stay_together(tmp_path: Path) -> None:
         content["audio"]["downstream"]["tasks"] = {"bird": "class"}
 
     path = params_file(tmp_path, "audio", grouped)
-    call(stages.dataset, "--dataset", "folder", "--params", path)
+    make_dataset(path)
     manifest = pd.read_parquet(load_params(path).layout.manifest("folder"))
     birds = manifest["file"].map({row["file"]: row["bird"] for row in rows})
     assert (manifest.groupby(birds)["split"].nunique() == 1).all()
     assert manifest["split"].nunique() == 3
+
+
+def test_the_lists_change_with_contents_splits_and_labels_alone(tmp_path: Path) -> None:
+    """What the runners watch: each list is written only where it would differ."""
+    source = tmp_path / "files"
+    source.mkdir()
+    labels = recordings(source)
+    write_labels(source, labels)
+    path = params_file(tmp_path, "audio")
+    layout = load_params(path).layout
+    lists = {"files": layout.files, "labels": layout.given_labels}
+
+    def changed(change: Callable[[], object]) -> set[str]:
+        before = {name: (f.stat().st_mtime_ns, f.read_bytes()) for name, f in lists.items()}
+        change()
+        call(stages.listing, "--params", path)
+        after = {name: (f.stat().st_mtime_ns, f.read_bytes()) for name, f in lists.items()}
+        found = {name for name in lists if before[name] != after[name]}
+        assert found == {name for name in lists if before[name][1] != after[name][1]}
+        return found
+
+    def edit(said: str, right: str) -> Callable[[], object]:
+        text = (source / "labels.csv").read_text()
+        assert said in text
+        return lambda: (source / "labels.csv").write_text(text.replace(said, right))
+
+    first, *_, last = sorted(labels)
+    call(stages.listing, "--params", path)
+    assert changed(lambda: None) == set()
+    assert changed((source / last).touch) == set()
+    assert changed((source / "labels.csv").touch) == set()
+    assert changed((source / ".DS_Store").touch) == set()
+    assert changed((source / "labels.csv~").touch) == set()
+    assert changed((source / "site0/notes.txt").touch) == set()
+    assert changed(edit(".wav,", ".wav ,  ")) == set()
+    assert changed(layout.digests.unlink) == set()
+    assert changed(lambda: layout.digests.write_text("{")) == set()
+    assert changed(edit('"species, 3"', '"species, 4"')) == {"labels"}  # all of a class
+    assert changed(lambda: (source / last).write_bytes((source / first).read_bytes())) == {"files"}
+    assert changed((source / first).unlink) == {"files"}  # it has no labels
+    assert changed(lambda: (source / "new.wav").write_bytes(b"new")) == {"files"}
+    said = pd.read_csv(layout.files).set_index("file")
+    table = pd.read_csv(source / "labels.csv", skipinitialspace=True).assign(split="train")
+    table.loc[:3, "split"] = ["valid", "test", "valid", "test"]
+    assert changed(lambda: table.to_csv(source / "labels.csv", index=False)) == {"files", "labels"}
+    assert (pd.read_csv(layout.files).set_index("file")["digest"] == said["digest"]).all()
 
 
 WRONG: dict[str, tuple[Callable[[Path, dict], None], str]] = {
@@ -591,7 +681,11 @@ def test_a_folder_that_will_not_do_is_told_in_one_line(tmp_path: Path, what: str
         soundfile.write(source / f"{number}.wav", tone(440, 1.0, RATE), RATE)
     change, said = WRONG[what]
     path = params_file(tmp_path, "audio", lambda content: change(source, content) and None)
-    assert said.format(source) in refusal(stages.dataset, "--dataset", "folder", "--params", path)
+    line = refusal(stages.listing, "--params", path) if what != "damaged" else ""
+    if what == "damaged":  # that is known only when the headers are read
+        call(stages.listing, "--params", path)
+        line = refusal(stages.dataset, "--dataset", "folder", "--params", path)
+    assert said.format(source) in line
     assert not (tmp_path / "data" / "folder" / "tfds").exists()
 
 
@@ -607,7 +701,7 @@ def test_damaged_recordings_within_the_share_are_listed(tmp_path: Path, capsys) 
     (source / "readme.txt").write_text("x")
     (source / "site0/1.M4A").write_text("x")
     path = params_file(tmp_path, "audio", by_directory)
-    call(stages.dataset, "--dataset", "folder", "--params", path)
+    make_dataset(path)
     said = capsys.readouterr().err
     assert "left out: 1" in said
     assert "folder: files of other kinds are not read (.m4a: 1, .txt: 1)" in said
@@ -678,13 +772,46 @@ def test_what_keeps_tasks_from_being_scored_is_told_before_anything_is_made(
     path = params_file(
         tmp_path, "audio", lambda content: content["audio"]["downstream"].update(tasks=tasks)
     )
+    call(stages.listing, "--params", path)
     with pytest.raises(SystemExit) as stopped:
         call(stages.dataset, "--dataset", "folder", "--params", path)
     lines = str(stopped.value.code).splitlines()
     assert len(lines) == len(said) and lines[0].startswith("error: ")
     for line, part in zip(lines, said, strict=True):
         assert part in line
-    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "data" / "folder" / "tfds").exists()
+
+
+def test_a_folder_is_looked_at_before_anything_is_run(tmp_path: Path, capsys) -> None:
+    source = tmp_path / "files"
+    source.mkdir()
+    labels = recordings(source)
+    write_labels(source, labels)
+    (source / "bad.wav").write_bytes(b"x")
+    (source / "a.m4a").write_bytes(b"x")
+    path = params_file(tmp_path, "audio")
+    call(tools.check, "--params", path)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == (f"{source}: 49 files (.wav 13, .flac 12, .ogg 12, .mp3 12), 42 with labels")
+    assert said[1].startswith("sample rates: ") and said[1].count(" Hz 16") == 3
+    assert said[2] == "lengths: 2.00 to 2.60 s, half of them below 2.30 s"
+    assert said[3] == "windows of 1 s: 120"
+    assert said[5:7] == ["left out: 1", "  bad.wav: unreadable: Format not recognised"]
+    found = pd.read_csv(load_params(path).layout.files).set_index("file")["split"]
+    test = [file for file in labels if found[file] == "test"]
+    windows = sum(2 + int(Path(file).stem) % 2 for file in test)
+    row = next(line for line in said if line.startswith("species: "))
+    assert row.endswith(f"{windows} in test")
+    assert sum(int(line.split()[-1]) for line in said if "  species, " in line) == windows
+    assert any("files of other kinds are not read (.m4a: 1)" in line for line in said)
+    assert " jobs to run" in said[-1]
+    assert not (tmp_path / "data" / "folder" / "tfds").exists()
+
+    (source / "labels.csv").unlink()  # a column is missing now
+    with pytest.raises(SystemExit) as stopped:
+        call(tools.check, "--params", path)
+    assert "no column species" in str(stopped.value.code)
+    assert " jobs to run" in capsys.readouterr().out
 
 
 def test_classes_that_a_split_lacks_are_named(tmp_path: Path, capsys) -> None:
@@ -697,7 +824,7 @@ def test_classes_that_a_split_lacks_are_named(tmp_path: Path, capsys) -> None:
         "audio",
         lambda content: content["audio"]["downstream"].update(tasks={"kind": "class"}),
     )
-    call(stages.dataset, "--dataset", "folder", "--params", path)
+    make_dataset(path)
     assert "folder: kind: 1 classes are not in every split (rare)" in capsys.readouterr().err
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from dags import Job, dvc_jobs, dvc_project, snakemake_jobs
 
+from shuffle_to_learn.datasets.folder import SUFFIXES
 from shuffle_to_learn.pretext.methods import METHODS
 from study import graph
 from study.errors import InputError
@@ -55,6 +57,41 @@ def test_both_runners_have_the_same_jobs_of_a_preset(preset, tmp_path, monkeypat
     assert len(wanted) > 40
     assert found == wanted
     assert any("video" in job.command for job in found) == (preset != "sound")
+
+
+@pytest.mark.parametrize(
+    ("modality", "tasks"),
+    [("audio", {}), ("video", {"kind": "class"}), ("images", {"kind": "class"})],
+)
+def test_both_runners_have_the_same_jobs_of_a_folder(
+    modality: str, tasks: dict[str, str], tmp_path: Path, monkeypatch
+) -> None:
+    """DVC alone has a stage that lists the files: Snakemake lists them when it starts."""
+    source = tmp_path / "files"
+    source.mkdir()
+    for number in range(4):
+        (source / f"{number}{SUFFIXES[modality][0]}").write_bytes(b"x")
+    content = {
+        "base": str(ROOT / "presets/tiny.yaml"),
+        "paths": {"data": "data/test-graph", "results": "results/test-graph"},
+        **dict.fromkeys({"audio", "video", "images"} - {modality}),
+        modality: {"dataset": "folder", "source": str(source), "downstream": {"tasks": tasks}},
+    }
+    file = tmp_path / "own.yaml"
+    file.write_text(yaml.safe_dump(content))
+    try:
+        wanted = snakemake_jobs(ROOT, str(file))
+    finally:
+        shutil.rmtree(ROOT / "data/test-graph")
+    found = by_dvc(tmp_path, monkeypatch, str(file))
+    assert {job.stage for job in found - wanted} == {"listing"}
+    assert found - {job for job in found if job.stage == "listing"} == wanted
+    stages = {job.stage for job in wanted}
+    assert bool(tasks) == ("downstream" in stages) == ("labels" in stages)
+    assert {"pretrain", "embed", "examples", "site"} <= stages
+    # What labels decide: nothing that is trained or extracted.
+    after = {job.stage for job in wanted if any(f.endswith("labels.csv") for f in job.inputs)}
+    assert after == ({"labels"} if tasks else set())
 
 
 def test_dvc_yaml_is_current() -> None:

@@ -84,15 +84,38 @@ def test_a_folder_under_both_runners(tmp_path: Path) -> None:
 
     rewrite(study, change)
     study.call(sys.executable, "-m", "tools.dvc_yaml")  # since a dataset is another
-    wanted = {"dataset folder", "pictures folder 0", "join folder"}
+    scored = {
+        job for job in IMAGES | BARE["images"] if not job.startswith(("examples", "pre", "em"))
+    }
+    wanted = {"dataset folder", "pictures folder 0", "join folder", "labels"}
     wanted |= IMAGES | BARE["images"]
     wanted -= {"examples images perturbed_fy"}
 
+    def correct() -> None:
+        """One label, and what changes nothing."""
+        text = (source / "labels.csv").read_text()
+        name = text.splitlines()[1].partition(",")[0]
+        table = pd.read_csv(source / "labels.csv", keep_default_na=False).set_index("file")
+        table.loc[name, "species"] = "red" if table.loc[name, "species"] != "red" else "blue"
+        table.to_csv(source / "labels.csv")
+        (source / ".DS_Store").touch()
+        (source / "03.png").touch()
+
     assert study.snakemake("images") == wanted
+    assert study.snakemake("images") == set()
+    correct()
+    assert study.snakemake("images") == {"labels"} | scored
     (source / "00.jpg").write_bytes((source / "02.jpg").read_bytes())
     assert ran(study.call("snakemake", "-n", "images")) == wanted
     shutil.rmtree(tmp_path / "data")
     up_to_scores = ("downstream-images", "no_network-images")
-    assert ran(study.call("dvc", "repro", *up_to_scores)) == wanted
+    assert ran(study.call("dvc", "repro", *up_to_scores)) == wanted | {"listing"}
+    correct()
+    assert ran(study.call("dvc", "repro", *up_to_scores)) == {"listing", "labels"} | scored
     (source / "02.jpg").write_bytes((source / "04.jpg").read_bytes())
-    assert "> python -m stages.dataset" in study.call("dvc", "repro", "--dry", "dataset-images")
+    assert ran(study.call("dvc", "repro", "join-images")) == {
+        "listing",
+        "dataset folder",
+        "pictures folder 0",
+        "join folder",
+    }

@@ -25,7 +25,7 @@ from study.errors import InputError
 from study.files import write_text
 from study.graph import code, sections
 from study.loading import load_params, merged, starts_from_another
-from study.outputs import CONFUSED, figures, tables, wide_figures
+from study.outputs import CONFUSED, figures, scored_modalities, tables, wide_figures
 from study.params import PUBLIC, Params, Study
 from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey, Paths
 
@@ -52,17 +52,17 @@ def stage(name: str, options: str = "", **parts: Any) -> dict[str, Any]:
     return found
 
 
-def clips(study: Study) -> list[str]:
-    """The folder of videos that frames are read from: a dataset has only their paths."""
-    return [study.source] if study.source and study.extraction == "frames" else []
+def listed(study: Study) -> list[Path]:
+    """The list of the files of a folder of one's own, which stands for their contents."""
+    return [PATHS.files] if study.dataset == "folder" else []
 
 
-def watched(study: Study, modality: str) -> list[str | Path]:
+def watched(study: Study, modality: str) -> list[Path]:
     """What the clips that are shown are read from."""
     if modality != "video":
         return []
-    labels = PATHS.labels(study.dataset, study.upstream[1])
-    return [PATHS.dataset(study.dataset), labels, *clips(study)]
+    ids = PATHS.ids(study.dataset, study.upstream[1])
+    return [PATHS.dataset(study.dataset), ids, *listed(study)]
 
 
 def data_stages(params: Params, modality: str) -> Stages:
@@ -71,15 +71,15 @@ def data_stages(params: Params, modality: str) -> Stages:
     dataset, extraction = study.dataset, study.extraction
     files = [f"{split}.{suffix}" for split in study.splits for suffix in ("npy", "parquet")]
     files.append("rejected.csv")
+    ids = [PATHS.ids(dataset, split) for split in study.splits]
+    before, after = (_listing(), _labels(study, ids)) if dataset == "folder" else ({}, {})
     return {
+        **before,
         f"dataset-{modality}": stage(
             "dataset",
             f"--dataset {dataset}",
-            deps=[*code("dataset", dataset=dataset), *([study.source] if study.source else [])],
-            params=[
-                *sections(params, "dataset", modality=modality, dataset=dataset),
-                *([f"{modality}.downstream.tasks"] if study.stratified else []),
-            ],
+            deps=[*code("dataset", dataset=dataset), *listed(study)],
+            params=sections(params, "dataset", modality=modality, dataset=dataset),
             outs=[PATHS.dataset(dataset), PATHS.manifest(dataset)],
         ),
         extraction: {
@@ -87,7 +87,12 @@ def data_stages(params: Params, modality: str) -> Stages:
             **stage(
                 extraction,
                 f"--dataset {dataset} --shard {ITEM['shard']}",
-                deps=[*code(extraction), PATHS.dataset(dataset), *clips(study)],
+                # A dataset of videos has only their paths.
+                deps=[
+                    *code(extraction),
+                    PATHS.dataset(dataset),
+                    *(listed(study) if modality == "video" else []),
+                ],
                 params=sections(params, extraction, modality=modality),
                 outs=[PATHS.shard(dataset, ITEM["shard"], file) for file in files],
             ),
@@ -97,9 +102,31 @@ def data_stages(params: Params, modality: str) -> Stages:
             f"--dataset {dataset}",
             deps=[*code("join"), PATHS.shards(dataset)],
             params=sections(params, "join", modality=modality),
-            outs=[PATHS.features(dataset, "").parent / file for file in files],
+            outs=[
+                *(PATHS.features(dataset, split) for split in study.splits),
+                *ids,
+                PATHS.rejected(dataset),
+            ],
         ),
+        **(after if study.downstream.tasks else {}),
     }
+
+
+def _listing() -> Stages:
+    """What is looked at anew each time: what a folder of one's own holds."""
+    kept = [{path.as_posix(): {"persist": True}} for path in (PATHS.files, PATHS.given_labels)]
+    made = stage("listing", deps=code("listing"))
+    return {"listing": {**made, "outs": kept, "always_changed": True}}
+
+
+def _labels(study: Study, ids: list[Path]) -> Stages:
+    """The labels of a folder, which are corrected without new features."""
+    made = stage(
+        "labels",
+        deps=[*code("labels"), PATHS.given_labels, PATHS.manifest(study.dataset), *ids],
+        outs=[PATHS.labels(study.dataset, split) for split in study.splits],
+    )
+    return {"labels": made}
 
 
 def encoder_stages(params: Params, modality: str) -> Stages:
@@ -151,11 +178,14 @@ def encoder_stages(params: Params, modality: str) -> Stages:
         params=sections(params, "end_to_end", **who),
         outs=[PATHS.end_to_end(key)],
     )
+    tasks = bool(study.downstream.tasks)
+    if not tasks:
+        del each["downstream"]
     result = {
         f"{name}-{modality}": {"matrix": matrix(modality), **parts} for name, parts in each.items()
     }
     bare = EncoderKey(modality, WHOLE, ITEM["method"], ITEM["seed"])  # type: ignore[arg-type]
-    result[f"no_network-{modality}"] = {
+    without = {
         "matrix": {"method": f"${{{modality}.no_network}}", "seed": f"${{{modality}.seeds}}"},
         **stage(
             "downstream",
@@ -165,7 +195,9 @@ def encoder_stages(params: Params, modality: str) -> Stages:
             outs=[PATHS.scores(bare), PATHS.answers(bare)],
         ),
     }
-    result[f"end_to_end-{modality}"] = {"matrix": matrix(modality, "end_to_end"), **end_to_end}
+    if tasks:
+        trained = {"matrix": matrix(modality, "end_to_end"), **end_to_end}
+        result |= {f"no_network-{modality}": without, f"end_to_end-{modality}": trained}
     for name, parts in each.items():
         added = [f"{modality}.ablation.n_examples"] if name == "downstream" else []
         result[f"{name}-{modality}-ablation"] = {
@@ -203,7 +235,8 @@ def result_stages(params: Params) -> Stages:
     ]
     figure_files += [PATHS.figure(f"{name}-narrow", "svg") for name in wide_figures(params)]
     answers, labels = [], []
-    for modality in (modality for modality in CONFUSED if modality in params.studies):
+    scored = scored_modalities(params)
+    for modality in (modality for modality in CONFUSED if modality in scored):
         shown = EncoderKey(modality, f"${{{modality}.slicings[0]}}", f"${{{modality}.shown}}", 0)
         answers.append(PATHS.answers(shown).parent)
         evaluate_on = f"${{{modality}.downstream.evaluate_on}}"
@@ -211,7 +244,11 @@ def result_stages(params: Params) -> Stages:
     result = {
         "scores": stage(
             "scores",
-            deps=[*code("scores"), PATHS.data / "scores", PATHS.data / "pretext"],
+            deps=[
+                *code("scores"),
+                *([PATHS.data / "scores"] if scored else []),
+                PATHS.data / "pretext",
+            ],
             **compared,
             outs=scores,
         ),
@@ -298,9 +335,10 @@ def elsewhere(stages: Stages, settings: Path, depth: int) -> Stages:
     """The stages of a dvc.yaml in another folder: they run in the project's and name their file."""
     result = {}
     for name, parts in stages.items():
-        watched = [{settings.as_posix(): parts["params"]}]
         cmd = f"{parts['cmd']} --params {shlex.quote(settings.as_posix())}"
-        result[name] = {"wdir": "/".join([".."] * depth), **parts, "cmd": cmd, "params": watched}
+        result[name] = {"wdir": "/".join([".."] * depth), **parts, "cmd": cmd}
+        if "params" in parts:
+            result[name]["params"] = [{settings.as_posix(): parts["params"]}]
     return result
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -43,8 +42,6 @@ class Item:
         id: the file; where a recording has several windows, then ``@`` and the start in seconds.
         file: relative to the folder, with forward slashes.
         split: ``train``, ``valid`` or ``test``.
-        labels: a text for each column.
-        labelled: whether the labels are known.
         start: start of the window in seconds; 0 for a file.
         reason: why the file cannot be read; empty if it can, or if that is not known yet.
     """
@@ -52,8 +49,6 @@ class Item:
     id: str
     file: str
     split: str
-    labels: Mapping[str, str] = field(default_factory=dict)
-    labelled: bool = True
     start: float = 0.0
     reason: str = ""
 
@@ -234,7 +229,7 @@ def workers(count: int) -> AbstractContextManager[Executor]:
 
 
 class Folder(Rendered):
-    """The files of a folder; the labels of an input are one text, JSON of column and value.
+    """The files of a folder, without their labels: those can change when the files do not.
 
     To write the dataset, give the folder, its items, the modality, a pool from :func:`workers` and
     a progress callback; recordings also need the length of a window and the sample rate. A written
@@ -287,8 +282,6 @@ class Folder(Rendered):
                 {
                     "id": tfds.features.Text(),
                     CONTENT[self._modality]: content,
-                    "labelled": np.bool_,
-                    "labels": tfds.features.Text(),
                 }
             ),
         )
@@ -310,8 +303,6 @@ class Folder(Rendered):
                 {
                     "id": item.id,
                     CONTENT[self._modality]: content,
-                    "labelled": item.labelled,
-                    "labels": json.dumps(item.labels, sort_keys=True),
                 },
             )
 

@@ -13,10 +13,10 @@ import pandas as pd
 
 from shuffle_to_learn.datasets import folder as library
 from study.cli import progress
-from study.datasets.labels import directory, read_labels, split_files
+from study.datasets import listing
+from study.datasets.labels import directory
 from study.datasets.writing import describe, write
 from study.errors import InputError
-from study.files import need_folder
 from study.params import Params, Study
 from study.paths import SPLITS
 from study.sections import Folder
@@ -32,12 +32,14 @@ class Found(NamedTuple):
         modality: of the files that count.
         folder: where they are.
         items: the inputs; those that cannot be read have a reason.
+        labels: the texts of each file that has labels, by column.
         others: how many files of other kinds there are, by suffix.
     """
 
     modality: str
     folder: Path
     items: list[library.Item]
+    labels: dict[str, dict[str, str]]
     others: dict[str, int]
 
     @property
@@ -45,15 +47,15 @@ class Found(NamedTuple):
         """The number of files that count."""
         return len({item.file for item in self.items})
 
-    @property
-    def labelled(self) -> int:
-        """How many of them have labels."""
-        return len({item.file for item in self.items if item.labelled})
-
     def tables(self) -> dict[str, pd.DataFrame]:
         """The labels of the inputs of each split that can be read, a row an input."""
         rows = [
-            {**item.labels, "id": item.id, "labelled": item.labelled, "split": item.split}
+            {
+                **self.labels.get(item.file, {}),
+                "id": item.id,
+                "labelled": item.file in self.labels,
+                "split": item.split,
+            }
             for item in self.items
             if not item.reason
         ]
@@ -74,8 +76,9 @@ class Found(NamedTuple):
         """The classes of a task that some split has no file of."""
         of: dict[str, set[str]] = {}
         for item in self.items:
-            if item.labelled and not item.reason and item.labels.get(task, "").strip():
-                of.setdefault(item.labels[task], set()).add(item.split)
+            label = self.labels.get(item.file, {}).get(task, "")
+            if label and not item.reason:
+                of.setdefault(label, set()).add(item.split)
         return sorted(label for label, splits in of.items() if len(splits) < len(SPLITS))
 
     def remarks(self, study: Study) -> list[str]:
@@ -99,34 +102,29 @@ def listed(faults: list[str]) -> str:
 
 
 def look(params: Params, pool: Executor) -> Found:
-    """Look through the folder: names, headers and labels, no contents.
+    """Look through the files that the stage listing has listed: headers and labels, no contents.
 
     Raises:
-        InputError: where there is no such folder, no file in it, or labels.csv is wrong.
+        InputError: where there is no such folder.
     """
-    modality, study = params.of_dataset("folder")
-    settings, folder = params.folder, need_folder(study.source, f"{modality}.source")
-    assert settings is not None
-    names = library.files(folder, modality)
-    if not names:
-        known = ", ".join(library.SUFFIXES[modality])
-        raise InputError(f"{folder} holds no files of {modality} ({known})")
-    labels = read_labels(folder, names)
-    splits = split_files(settings, folder, labels, study.stratified)
-    items = [
-        library.Item(name, name, splits.get(name, "train"), labels.get(name, {}), name in labels)
-        for name in names
-    ]
+    modality, _, folder = listing.folder_of(params)
+    assert params.folder is not None
+    found = listing.read(params)
+    files = zip(found.files["file"], found.files["split"], strict=True)
+    items = [library.Item(file, file, split) for file, split in files]
     if modality == "audio":
-        items = _windows(items, folder, settings.seconds, pool)
-    return Found(modality, folder, items, library.others(folder, modality))
+        items = _windows(items, folder, params.folder.seconds, pool)
+    labels = found.labels.set_index("file").to_dict("index")
+    return Found(modality, folder, items, labels, library.others(folder, modality))
 
 
 def make(params: Params, name: str, threads: int) -> None:
-    """Find the files, cut recordings into windows, and write dataset and manifest.
+    """Cut recordings into windows, and write dataset and manifest.
+
+    The labels decide nothing here; what is wrong with them is told before hours of training.
 
     Raises:
-        InputError: where the folder or its labels are wrong, or too much cannot be read.
+        InputError: where the tasks cannot be scored, or too much cannot be read.
     """
     modality, study = params.of_dataset(name)
     settings = params.folder
@@ -158,7 +156,6 @@ def make(params: Params, name: str, threads: int) -> None:
             "file": item.file,
             "directory": directory(item.file),
             "start": item.start,
-            "labelled": item.labelled,
             "split": split,
             "kept": item.id not in reasons,
             "reason": reasons.get(item.id, ""),
@@ -169,8 +166,8 @@ def make(params: Params, name: str, threads: int) -> None:
     ]
     describe(params, name, manifest)
     print(
-        f"folder: {len(items) - len(reasons)} inputs of {found.files} files, {found.labelled} of "
-        f"them labelled; left out: {len(reasons)}"
+        f"folder: {len(items) - len(reasons)} inputs of {found.files} files, "
+        f"{len(found.labels)} of them labelled; left out: {len(reasons)}"
         + (f", see {params.layout.manifest(name)}" if reasons else ""),
         file=sys.stderr,
     )

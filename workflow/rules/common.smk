@@ -1,5 +1,4 @@
 # Validation, names of files, and what the rules need of the params file.
-import hashlib
 import shlex
 import sys
 from dataclasses import replace
@@ -11,9 +10,10 @@ sys.path.insert(0, workflow.basedir)
 
 from study import graph
 from study.announce import announce
+from study.datasets import listing
 from study.errors import InputError
 from study.loading import load_params, merged
-from study.outputs import CONFUSED, figures, tables, wide_figures
+from study.outputs import CONFUSED, figures, scored_modalities, tables, wide_figures
 from study.params import PUBLIC
 from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey
 from study.work import Job
@@ -84,14 +84,16 @@ def study_of(wildcards):
     return PARAMS.of_dataset(wildcards.dataset)[1]
 
 
-def listing(wildcards):
-    """A digest of the names, sizes and times of the files in your own folder."""
-    study = study_of(wildcards)
-    if study.dataset != "folder":
-        return None
-    found = sorted(path for path in Path(study.source).rglob("*") if path.is_file())
-    lines = [f"{p} {p.stat().st_size} {p.stat().st_mtime_ns}" for p in found]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+def listed(study):
+    """The list of the files of your own folder, which stands for their contents."""
+    return [PATHS.files] if study.dataset == "folder" else []
+
+
+if workflow.is_main_process and any(map(listed, STUDIES.values())):
+    try:
+        listing.refresh(PARAMS)
+    except InputError as error:
+        sys.exit(f"error: {error}")
 
 
 def extracted(study):
@@ -115,7 +117,7 @@ def joined(study):
     """The outputs of the stage that joins the shards of a study's features."""
     return {
         "features": [PATHS.features(study.dataset, split) for split in study.splits],
-        "labels": [PATHS.labels(study.dataset, split) for split in study.splits],
+        "labels": [PATHS.ids(study.dataset, split) for split in study.splits],
         "rejected": PATHS.rejected(study.dataset),
     }
 
@@ -137,8 +139,8 @@ def watched(wildcards):
     study = STUDIES[wildcards.modality]
     if wildcards.modality != "video":
         return []
-    labels = PATHS.labels(study.dataset, study.upstream[1])
-    return [PATHS.dataset(study.dataset), labels, *([study.source] if study.source else [])]
+    ids = PATHS.ids(study.dataset, study.upstream[1])
+    return [PATHS.dataset(study.dataset), ids, *listed(study)]
 
 
 def labelled(wildcards):
@@ -154,7 +156,7 @@ def labels(wildcards):
 def answered():
     """What the figures of answers are made of: counts, and the labels' names."""
     files = []
-    for modality in (modality for modality in CONFUSED if modality in STUDIES):
+    for modality in (m for m in CONFUSED if m in scored_modalities(PARAMS)):
         study, shown = STUDIES[modality], PARAMS.shown(modality)
         files += [PATHS.answers(replace(shown, seed=seed)) for seed in study.seeds]
         files.append(PATHS.labels(study.dataset, study.downstream.evaluate_on))
@@ -171,6 +173,18 @@ def scored(modality):
         *(PATHS.scores(key) for key in PARAMS.scored_keys(modality)),
         *(PATHS.pretext(key) for key in PARAMS.encoder_keys(modality)),
         *(PATHS.end_to_end(key) for key in PARAMS.trained_end_to_end(modality)),
+        *unscored(modality),
+    ]
+
+
+def unscored(*modalities):
+    """The embeddings of these modalities (none: of all) that have no task: no score needs them."""
+    return [
+        PATHS.embeddings(key, split, layer)
+        for key in PARAMS.encoder_keys(*modalities)
+        if not STUDIES[key.modality].downstream.tasks
+        for split in SPLITS
+        for layer in LAYERS
     ]
 
 

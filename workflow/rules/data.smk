@@ -4,7 +4,7 @@
 
 rule dataset:
     input:
-        source=lambda wildcards: study_of(wildcards).source or [],
+        files=lambda wildcards: listed(study_of(wildcards)),
         code=lambda wildcards: graph.code("dataset", dataset=wildcards.dataset),
     output:
         tfds=directory(PATHS.dataset("{dataset}")),
@@ -21,8 +21,6 @@ rule dataset:
         settings=lambda wildcards: settings(
             "dataset", PARAMS.of_dataset(wildcards.dataset)[0]
         )(wildcards),
-        listing=listing,
-        stratified=lambda wildcards: study_of(wildcards).stratified,
     shell:
         "python -m stages.dataset --dataset {wildcards.dataset} --threads {threads}{OPTION} "
         "2>&1 | tee {log}"
@@ -37,7 +35,7 @@ for modality, study in STUDIES.items():
         input:
             tfds=PATHS.dataset(study.dataset),
             # A dataset of videos has only their paths.
-            clips=[study.source] if study.source and modality == "video" else [],
+            clips=listed(study) if modality == "video" else [],
             code=graph.code(study.extraction),
         output:
             **extracted(study),
@@ -77,3 +75,25 @@ for modality, study in STUDIES.items():
             dataset=study.dataset,
         shell:
             "python -m stages.join --dataset {params.dataset}{OPTION} 2>&1 | tee {log}"
+
+    if study.dataset == "folder":
+
+        rule:
+            name:
+                "labels"
+            input:
+                given=PATHS.given_labels,
+                manifest=PATHS.manifest(study.dataset),
+                ids=[PATHS.ids(study.dataset, split) for split in study.splits],
+                code=graph.code("labels"),
+            output:
+                [PATHS.labels(study.dataset, split) for split in study.splits],
+            log:
+                LOGS / f"labels/{study.dataset}.log",
+            benchmark:
+                BENCHMARKS / f"labels/{study.dataset}.tsv"
+            priority: 3
+            resources:
+                mem_mb=memory(1000),
+            shell:
+                "python -m stages.labels{OPTION} 2>&1 | tee {log}"
