@@ -70,8 +70,8 @@ class Recording:
     def read(self, first: int, count: int) -> np.ndarray:
         """Samples of the recording: the mean of the channels.
 
-        Where the channels cancel out (two in opposite phase), the loudest of the first eight stands
-        for all.
+        Where the channels cancel out (two in opposite phase), one of the loudest of the first eight
+        stands for all.
 
         Args:
             first: the first of them; reading on from where the last call ended is fast in all
@@ -139,10 +139,12 @@ def _power(sound: np.ndarray) -> np.ndarray:
 
 
 def _loudest(blocks: Sequence[np.ndarray]) -> np.ndarray:
+    """The first channel that is not much quieter than the loudest: the same in every window."""
     if len({block.shape[1] for block in blocks}) > 1:  # joined streams
         return np.concatenate([_loudest([block]) for block in blocks])
     channels = np.concatenate(blocks)
-    return channels[:, _power(channels).argmax()]
+    power = _power(channels)
+    return channels[:, (power >= power.max() / 2).argmax()]
 
 
 @contextmanager
@@ -221,13 +223,13 @@ class _Stream(soundfile.SoundFile):
 
     @property
     def seeks(self) -> bool:
-        """Whether it goes to a sample and reads on exactly: libsndfile's MP3 does not."""
-        return super().seekable() and self.format != "MP3"
+        """Whether it goes to a sample exactly: libsndfile's MP3 and Ogg give other sound there."""
+        return super().seekable() and self.format not in ("MP3", "OGG")
 
     def is_whole(self) -> bool:
         """Whether it has as many samples as its header says: one width each, the last is there."""
         widths = ("PCM", "FLOAT", "DOUBLE", "ULAW", "ALAW")
-        if self.format in ("FLAC", "OGG") or not (self.seeks and self.subtype.startswith(widths)):
+        if self.format == "FLAC" or not (self.seeks and self.subtype.startswith(widths)):
             return False
         if not self.frames:
             return True
@@ -306,7 +308,10 @@ def _wav(file: BinaryIO, start: int, length: int) -> list[Part]:
     fits = end + 8 + int.from_bytes(after[4:], "little") <= length + 1
     if len(after) < 8 or (_is_chunk(after) and fits) or (size and not any(after)):
         return [range(length)]
-    sizes = (length + 28, length - place - 8, 0)  # of the file, of the sound; how many samples
+    true = length - place - 8
+    if chunks == start + 12 and true < 2**32 - 1:
+        return [range(place + 4), true.to_bytes(4, "little"), range(place + 8, length)]
+    sizes = (length + 28, true, 0)  # of the file, of the sound; how many samples
     rf64 = b"RF64" + b"\xff" * 4 + b"WAVEds64" + (28).to_bytes(4, "little")
     rf64 += b"".join(size.to_bytes(8, "little") for size in sizes) + bytes(4)
     return [rf64, range(chunks, place + 4), b"\xff" * 4, range(place + 8, length)]
@@ -336,7 +341,7 @@ def _links(file: BinaryIO, length: int) -> list[range]:
 def _found(file: BinaryIO, pattern: re.Pattern[bytes], width: int, place: int = 0) -> Iterator[int]:
     """The places of a pattern of some width in a file, from a place on."""
     kept = b""
-    while content := _bytes(file, place + len(kept), 2**20):
+    while content := _bytes(file, place + len(kept), 2**16):
         content = kept + content
         for match in pattern.finditer(content):
             yield place + match.start()
@@ -415,6 +420,8 @@ def _mp3(file: BinaryIO, length: int) -> list[list[Part]]:
         if not is_header:
             pieces[-1] = pieces[-1]._replace(frames=pieces[-1].frames + 1)
     pieces = [piece for piece in pieces if piece.frames]
+    if not pieces:
+        return []
     ends = [piece.place for piece in pieces[1:]] + [length]
     tags = _after_tags(file, 0)
     return [
