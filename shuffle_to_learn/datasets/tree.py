@@ -36,10 +36,11 @@ def walk(folder: Path) -> Iterator[str]:
             waiting.extend(path for path in paths if path.is_symlink())
             for path in (Path(directory, name) for name in names if not name.startswith(".")):
                 if path.is_file():
-                    yield _text(path.relative_to(folder).as_posix())
+                    yield text(path.relative_to(folder).as_posix())
 
 
-def _text(name: str) -> str:
+def text(name: str) -> str:
+    """A file's name as it can be written down; :func:`located` knows the file by it."""
     known = os.fsencode(name).decode("utf-8", "surrogateescape")
     return "".join(_escaped(sign) if _is_odd(sign) else sign for sign in known)
 

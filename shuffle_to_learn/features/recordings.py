@@ -18,7 +18,7 @@ from shuffle_to_learn.stderr import stderr_aside
 BLOCK = 4096  # samples of each channel that are decoded at a time
 HIGHEST_RATE = 10_000_000  # in Hz: a window at a forged rate would take all memory
 LISTENED = 8  # channels among which one is chosen where their mean is silent
-CANCELLED = 0.01  # of the power that the mean of independent channels has: they cancel out
+CANCELLED = 0.03  # of the power that the mean of independent channels has: they cancel out
 
 
 class RecordingError(ValueError):
@@ -155,7 +155,8 @@ def _reasons() -> Iterator[None]:
         raise RecordingError(f"unreadable: {error.strerror}") from None
     except (soundfile.LibsndfileError, RuntimeError) as error:
         text = getattr(error, "error_string", "") or str(error)
-        raise RecordingError(f"unreadable: {text.strip().rstrip('.')}") from None
+        text = text.removeprefix("Error : ").strip().rstrip(".")
+        raise RecordingError(f"unreadable: {text}") from None
 
 
 Part = range | bytes
