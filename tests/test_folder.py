@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
 import os
+import unicodedata
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
