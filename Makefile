@@ -12,8 +12,10 @@ else
 unexport PARAMS
 endif
 
+SOUNDFONT := data/soundfonts/MuseScore_General_Full.sf3
+
 .DEFAULT_GOAL := help
-.PHONY: help study check estimate settings test test-all lint browse compare benchmarks dvc adopt slurm s3 moto lock clean
+.PHONY: help study check speech soundfonts estimate settings test test-all lint browse compare benchmarks dvc adopt slurm s3 moto lock clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [PARAMS=presets/smoke.yaml] [CORES=2]"
@@ -35,8 +37,20 @@ study: .venv/.installed  ## run the study under Snakemake
 check: .venv/.installed  ## look at PARAMS and its data, before anything is run
 	@python -m tools.check
 
+speech: .venv/.installed  ## fetch the recorded speech that PARAMS is on (presets/speech.yaml, syllables.yaml)
+	python -m tools.speech
+
 estimate: .venv/.installed  ## measure how long PARAMS would take here, and how much disk
 	python -m tools.estimate
+
+soundfonts: $(SOUNDFONT)  ## fetch the recorded instruments of presets/instruments.yaml (76 MB, MIT)
+
+$(SOUNDFONT):
+	@command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || { echo "error: no apt-get and dpkg-deb here: get $(@F) (MIT; Debian's package musescore-general-soundfont has it) and put it into $(@D)" >&2; exit 1; }
+	rm -rf $(@D)/unpacked && mkdir -p $(@D)/unpacked
+	cd $(@D)/unpacked && apt-get download musescore-general-soundfont && dpkg-deb -x *.deb .
+	cp $(@D)/unpacked/usr/share/doc/musescore-general-soundfont/copyright $(@D)/
+	mv $(@D)/unpacked/usr/share/sounds/sf3/$(@F) $@ && rm -r $(@D)/unpacked
 
 settings: .venv/.installed  ## print every setting of PARAMS
 	@python -m tools.settings

@@ -257,11 +257,13 @@ def rendering(notes: int, threads: int, folder: Path, rounds: int) -> list[str]:
 
     from shuffle_to_learn.datasets import notes as library
     from shuffle_to_learn.datasets import soundfont
+    from shuffle_to_learn.datasets.instruments import melodic, spread
 
     logging.set_verbosity(logging.ERROR)
     tfds.disable_progress_bar()
     pitches = range(40, 70)
-    chosen = soundfont.candidates(soundfont.spread(-(-notes // len(pitches))), pitches, seed=0)
+    players = spread(-(-notes // len(pitches)), melodic())
+    chosen = soundfont.candidates(players, pitches, seed=0)
     chosen = chosen[:notes]
     for i, note in enumerate(chosen):  # all of them in one split, but for the two that TFDS wants
         note.split = {0: "valid", 1: "test"}.get(i, "train")
@@ -269,7 +271,7 @@ def rendering(notes: int, threads: int, folder: Path, rounds: int) -> list[str]:
 
     def render() -> None:
         for note in chosen:
-            renderer.note(note.instrument.program, note.pitch, note.velocity)
+            renderer.note(note.instrument, note.pitch, note.velocity)
 
     def plain(items: Any, **_: Any) -> Iterator[Any]:
         yield from items

@@ -74,9 +74,10 @@ class Claim(Section):
     claim: str
     source: str
     statement: str
-    kind: Literal["methods", "shrinks", "slicings", "chance", "correlation"]
+    kind: Literal["methods", "shrinks", "slicings", "studies", "chance", "correlation"]
     modality: Literal["audio", "video", "images"]
     task: str
+    control: str = ""
     n_examples: Annotated[list[int], Field(min_length=1, max_length=2)]
     first: Annotated[list[str], Field(min_length=1)]
     second: Annotated[list[str], Field(default_factory=list)]
@@ -99,10 +100,13 @@ class Claim(Section):
             raise ValueError("give more_than or less_than")
         if len(self.n_examples) != (2 if self.kind == "shrinks" else 1):
             raise ValueError("n_examples: two of a claim that shrinks, one of the others")
-        if bool(self.second) != (self.kind in ("methods", "shrinks")):
+        sliced = self.kind in ("slicings", "studies")
+        if not sliced and bool(self.second) != (self.kind in ("methods", "shrinks")):
             raise ValueError("second: of the kinds methods and shrinks, and needed there")
-        if self.kind == "slicings" and len(self.slicings) != 2:
-            raise ValueError("slicings: two of the kind slicings")
+        if sliced and len(self.slicings) != 2:
+            raise ValueError("slicings: two of the kinds slicings and studies")
+        if (self.kind == "studies" and not self.control) or (self.control and not sliced):
+            raise ValueError("control: of the kinds slicings and studies, and needed in the last")
         if (self.chance is None) == (self.kind == "chance"):
             raise ValueError("chance: of the kind chance, and needed there")
         return self
@@ -147,6 +151,7 @@ class Data(NamedTuple):
     Attributes:
         claim: the claim.
         metric: the main metric of its task.
+        control: that of its control task in this study; empty where it has none.
         slicings: those compared; the study's first where none is named.
         design: the seeds, numbers of examples and draws that all sides have.
         n_examples: the numbers of examples that stand for those of the claim.
@@ -156,6 +161,7 @@ class Data(NamedTuple):
 
     claim: Claim
     metric: str
+    control: str
     slicings: list[str]
     design: Design
     n_examples: list[int]
@@ -246,8 +252,10 @@ def gather(claim: Claim, params: Params, scores: pd.DataFrame, pretext: pd.DataF
     study = params.studies.get(claim.modality)
     if study is None:
         raise Missing(f"the modality {claim.modality}")
-    if claim.task not in study.downstream.tasks:
-        raise Missing(f"the task {claim.task}")
+    beside = claim.control if claim.kind != "studies" else ""  # of another study
+    for task in filter(None, (claim.task, beside)):
+        if task not in study.downstream.tasks:
+            raise Missing(f"the task {task}")
     slicings = claim.slicings or [study.slicings[0]]
     run = []
     for slicing in slicings:
@@ -265,7 +273,8 @@ def gather(claim: Claim, params: Params, scores: pd.DataFrame, pretext: pd.DataF
     if len(set(examples)) < len(examples):
         raise Missing("two numbers of examples")
     metric = study.metrics[claim.task][0]
-    return Data(claim, metric, slicings, design, examples, scores, pretext)
+    control = study.metrics[beside][0] if beside else ""
+    return Data(claim, metric, control, slicings, design, examples, scores, pretext)
 
 
 def methods_effect(data: Data) -> Effect:
@@ -286,10 +295,34 @@ def shrinks_effect(data: Data) -> Effect:
 
 
 def slicings_effect(data: Data) -> Effect:
-    """The first slicing less the second one, of the same methods."""
-    first, (one, other) = data.claim.first, data.slicings
-    values = data.table(first, slicing=0) - data.table(first, slicing=1)
-    return _effect(data, values, f"{one} less {other} of {_and(first)}")
+    """The first slicing less the second one, of the same methods; less that on the control."""
+    claim, (one, other) = data.claim, data.slicings
+    values, text = sliced(data), f"{one} less {other} of {_and(claim.first)}"
+    if claim.second:
+        text += f" less {_and(claim.second)}"
+    if claim.control:
+        on_control = claim.model_copy(update={"task": claim.control})
+        values = values - sliced(data._replace(claim=on_control, metric=data.control))
+        text += f", on {claim.task} less on {claim.control}"
+    return _effect(data, values, text)
+
+
+def sliced(data: Data) -> np.ndarray:
+    """The first slicing less the second one on the claim's task: seeds x draws."""
+    first, second = data.claim.first, data.claim.second
+    parts = [data.table(first, slicing=place) for place in (0, 1)]
+    if second:
+        parts = [part - data.table(second, slicing=place) for place, part in enumerate(parts)]
+    return parts[0] - parts[1]
+
+
+def studies_effect(data: Data) -> Effect:
+    """None in one study.
+
+    Raises:
+        Missing: always: :mod:`tools.compare` has the two.
+    """
+    raise Missing(f"another study, of the task {data.claim.control}: make compare")
 
 
 def chance_effect(data: Data) -> Effect:
@@ -328,6 +361,7 @@ KINDS: dict[str, Callable[[Data], Effect]] = {
     "methods": methods_effect,
     "shrinks": shrinks_effect,
     "slicings": slicings_effect,
+    "studies": studies_effect,
     "chance": chance_effect,
     "correlation": correlation_effect,
 }

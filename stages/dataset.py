@@ -1,10 +1,12 @@
 """Write a dataset as a prepared TFDS dataset, with a manifest of what is in it.
 
-  notes    notes of the soundfont that ships in pretty_midi, after NSynth's protocol, less what is
-           silent, clipped, out of tune or the same as another instrument's note
+  notes    notes of soundfonts after NSynth's protocol, less what is silent, clipped, out of tune or
+           the same as another note
   motions  clips of moving things, labelled as in Something-Something, as mp4 and webm files
   scenes   composed pictures of 20 kinds of things, labelled as in VOC, as JPEG files
   folder   files of your own: recordings cut into windows, clips or pictures, with a labels.csv
+  words, syllables
+           recorded speech, of Debian packages that make speech fetches: docs/speech.md
   nsynth_full, nsynth_gansynth_subset, imagenet_voc, something_something_v2
            the paper's, as TFDS prepared them in the params file's data_dir: nothing is copied
 

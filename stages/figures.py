@@ -406,7 +406,7 @@ def answers(params: Params, modality: str) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     path = params.layout.labels(study.dataset, study.downstream.evaluate_on)
     labels = read_table(path, "join")
-    named = task if study.dataset == "folder" else f"{task}_name"
+    named = task if study.of_files else f"{task}_name"
     if named not in labels:
         raise InputError(
             f"{path} has no column {named}: run the stages {study.extraction} and join again"

@@ -15,7 +15,7 @@ from functools import partial
 
 from shuffle_to_learn.features.video import read_frames
 from study import cli, clips
-from study.extraction import Extraction, Job, extract, only_id, open_job
+from study.extraction import Extraction, Job, extract, open_job, text_labels
 from study.records import Example
 
 
@@ -30,7 +30,7 @@ def how(job: Job) -> Extraction:
     return Extraction(
         content=partial(clips.path, videos=clips.videos(job.source, job.study, job.downloaded)),
         transform=partial(read_frames, **job.study.features.model_dump(exclude={"max_rejected"})),
-        labels=partial(_labels, names=names) if names else only_id,
+        labels=partial(_labels, names=names) if names else text_labels,
         dtype="|u1",
     )
 

@@ -16,7 +16,7 @@ from operator import itemgetter
 
 from shuffle_to_learn.features.pictures import read_picture
 from study import cli
-from study.extraction import Extraction, Job, extract, only_id, open_job
+from study.extraction import Extraction, Job, extract, open_job, text_labels
 from study.records import Example
 
 
@@ -31,7 +31,7 @@ def how(job: Job) -> Extraction:
     return Extraction(
         content=itemgetter("image"),
         transform=partial(read_picture, **job.study.features.model_dump(exclude={"max_rejected"})),
-        labels=partial(_labels, names=names) if names else only_id,
+        labels=partial(_labels, names=names) if names else text_labels,
         dtype="|u1",
     )
 

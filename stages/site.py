@@ -27,7 +27,7 @@ from markupsafe import Markup
 from study import cli, findings
 from study.errors import InputError
 from study.files import need, read_table, write_text
-from study.interactive import COLUMNS, datatable, library
+from study.interactive import COLUMNS, GROUPS, datatable, library
 from study.names import (
     MODALITIES,
     caution,
@@ -74,7 +74,9 @@ REASONS = {
     "clipped": "clipped",
     "pitch": "not heard at its pitch",
     "duplicate": "the same as another instrument's note",
+    "velocity": "the same at another velocity",
     "instrument": "too few good notes of its instrument",
+    "identical": "the same recording as another thing's",
 }
 
 # What a dataset's inputs are called, the column that they are counted by (of its manifest, or of a
@@ -84,6 +86,8 @@ COUNTED = {
     "motions": ("clips", "label", "label"),
     "scenes": ("pictures", "drawn", "kind of things drawn"),
     "folder": ("inputs", "directory", "directory"),
+    "words": ("names", "language", "language"),
+    "syllables": ("syllables", "initial", "initial"),
     "nsynth_full": ("notes", "family_name", "family"),
     "nsynth_gansynth_subset": ("notes", "family_name", "family"),
     "imagenet_voc": ("pictures", "objects_names", "category"),
@@ -307,7 +311,7 @@ def section(params: Params, modality: str) -> dict[str, Any]:
         "title": MODALITIES[modality],
         "patches": WHAT_A_PATCH_IS[modality],
         "data": dataset_label(study.dataset),
-        "about": dataset_about(study.dataset),
+        "about": dataset_about(params, study.dataset),
         "slicings": [slicing_label(slicing) for slicing in study.slicings],
         "ablation": [
             slicing_label(slicing)
@@ -407,6 +411,7 @@ def browse(params: Params) -> str:
         cells=datatable(pd.concat(parts, ignore_index=True), "cells"),
         scores=datatable(scores, "scores"),
         pretext=datatable(read_table(params.layout.all_pretext, "scores"), "pretext"),
+        groups=GROUPS,
         encoder=params.layout.data / "encoders" / one / "cfn.keras",
         log=params.layout.data / "logs/<stage>" / f"{one}.log",
         commit=commit(),

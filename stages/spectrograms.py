@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from study import cli
 from study.errors import InputError
-from study.extraction import Extraction, Job, extract, only_id, open_job
+from study.extraction import Extraction, Job, extract, open_job, text_labels
 from study.records import DamagedError, Example
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def how(job: Job) -> Extraction:
     return Extraction(
         content=partial(_audio, samples=samples),
         transform=log_mel,
-        labels=partial(_labels, names=names) if names else only_id,
+        labels=partial(_labels, names=names) if names else text_labels,
         dtype="<f2",
     )
 

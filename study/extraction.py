@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -60,8 +61,8 @@ class Job(NamedTuple):
 
     @property
     def of_folder(self) -> bool:
-        """Whether the inputs are files of a user's own."""
-        return self.study.dataset == "folder"
+        """Whether the inputs are of files, with labels that are texts."""
+        return self.study.of_files
 
 
 class Extraction(NamedTuple):
@@ -111,9 +112,11 @@ def open_job(description: str | None, stage: str, arguments: list[str] | None) -
     )
 
 
-def only_id(example: Example) -> dict:
-    """What is told of a user's own file here: the stage labels has its labels."""
-    return {"id": example["id"].decode()}
+def text_labels(example: Example) -> dict:
+    """The labels of a file, as texts, where the dataset has them; else the stage labels does."""
+    labels = example.values("labels")
+    told = {**json.loads(labels[0]), "labelled": True} if labels else {}
+    return {"id": example["id"].decode(), **told}
 
 
 def extract(job: Job, how: Extraction) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from shuffle_to_learn.pretext.methods import METHODS
 from study.errors import InputError
-from study.params import Params
+from study.params import SPEECH, Params
 from study.sections import EndToEnd
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -143,7 +143,7 @@ def code(stage: str, *, method: str | None = None, dataset: str | None = None) -
 
 def dataset_module(dataset: str) -> str:
     """The module of the study that writes a dataset."""
-    file = DATASET.format(dataset)
+    file = DATASET.format("speech" if dataset in SPEECH else dataset)
     return file if (ROOT / file).is_file() else DATASET.format("public")
 
 

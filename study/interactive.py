@@ -37,6 +37,12 @@ COLUMNS = {
 }
 
 
+FIRST = ["value", "mean", "ci_low", "ci_high", "metric", "task", "n_examples", "method", "slicing"]
+"""The columns that come first, so that a score is in sight in a narrow window; the rest follow."""
+GROUPS = ["method", "slicing", "task", "n_examples", "classifier", "upstream_seed", "modality"]
+"""The columns that the means of the rows shown can be taken by."""
+
+
 def library() -> Markup:
     """The table library's code and style, to stand once in a page."""
     import itables
@@ -49,10 +55,13 @@ def library() -> Markup:
 def datatable(table: pd.DataFrame, name: str) -> Markup:
     """A table as an element of a page: sorts, filters by column, downloads as CSV.
 
-    Its texts are escaped. ``name`` is its id and the name of the file that is downloaded.
+    The columns of :data:`FIRST` come first. Texts are escaped. ``name`` is its id and the name of
+    the file that is downloaded.
     """
     import itables
 
+    first = [column for column in FIRST if column in table]
+    table = table[[*first, *table.columns.difference(first, sort=False)]]
     html = itables.to_html_datatable(
         table,
         connected=False,

@@ -165,9 +165,11 @@ def rendering(params: Params, study: Study, seconds: float) -> Measurement:
     settings = getattr(params, study.dataset)
     if study.dataset == "notes":
         from shuffle_to_learn.datasets import soundfont
+        from shuffle_to_learn.datasets.instruments import spread
+        from study.soundfonts import instruments
 
         pitch = (settings.pitch_min + settings.pitch_max) // 2
-        notes = soundfont.candidates(soundfont.spread(4), [pitch], settings.seed)
+        notes = soundfont.candidates(spread(4, instruments(settings)), [pitch], settings.seed)
         soundfont.start_worker()
 
         def render() -> None:

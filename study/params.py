@@ -34,6 +34,7 @@ from study.sections import (
     Section,
     Seed,
     Spectrograms,
+    Speech,
     Threads,
     distinct,
 )
@@ -43,7 +44,9 @@ KINDS = {"class": ("accuracy",), "number": ("mse",), "categories": ("auc",)}
 """What a column of labels.csv is scored by, by its kind."""
 PUBLIC = tuple(public.SPLITS)
 """The datasets of the paper."""
-DATASETS = ("notes", "motions", "scenes", "folder", *PUBLIC)
+SPEECH = ("words", "syllables")
+"""The datasets of recorded speech."""
+DATASETS = ("notes", "motions", "scenes", "folder", *PUBLIC, *SPEECH)
 RESERVED = ("id", "labelled", "file", "split")
 """Columns of labels.csv that are no tasks."""
 
@@ -79,6 +82,8 @@ class Study(Section):
     """What its inputs are called."""
     known: ClassVar[dict[str, tuple[str, ...]]]
     """The tasks of the embedded dataset and what each is scored by."""
+    known_of: ClassVar[dict[str, dict[str, tuple[str, ...]]]] = {}
+    """The same of the datasets that have tasks of their own."""
     summarised: ClassVar[str]
     """What a summary without a network is of: bands, pixels or tiles."""
     columns: ClassVar[dict[str, str]] = {}
@@ -132,7 +137,12 @@ class Study(Section):
         tasks = self.downstream.tasks
         if isinstance(tasks, dict):
             return {task: KINDS[kind] for task, kind in tasks.items()}
-        return self.known
+        return self.known_of.get(self.dataset, self.known)
+
+    @property
+    def of_files(self) -> bool:
+        """Whether its dataset is of files whose labels are texts."""
+        return self.dataset in ("folder", *SPEECH)
 
     @property
     def stratified(self) -> str | None:
@@ -290,12 +300,13 @@ class Study(Section):
     @classmethod
     def _tasks(cls, downstream: Downstream, info: ValidationInfo) -> Downstream:
         folder, tasks = info.data.get("dataset") == "folder", downstream.tasks
+        known = cls.known_of.get(info.data.get("dataset", ""), cls.known)
         if folder != isinstance(tasks, dict):
             what = "{column of labels.csv: class, number or categories}" if folder else "a list"
             raise ValueError(f"tasks: of the dataset {info.data.get('dataset')} it is {what}")
         for task in tasks:
-            if not folder and task not in cls.known:
-                raise ValueError(f"unknown task {task!r}: choose from {', '.join(cls.known)}")
+            if not folder and task not in known:
+                raise ValueError(f"unknown task {task!r}: choose from {', '.join(known)}")
             if task in RESERVED:
                 raise ValueError(f"tasks: {task} cannot be a task: rename the column")
         return downstream
@@ -343,9 +354,15 @@ class Audio(Study):
         "pitch": ("mse",),
         "pitch_class": ("accuracy",),
     }
+    known_of: ClassVar = {
+        "words": dict.fromkeys(("first_letter", "language", "category"), ("accuracy",)),
+        "syllables": dict.fromkeys(("initial", "final", "tone", "voice"), ("accuracy",)),
+    }
     columns: ClassVar = {"pitch_class": "pitch"}
 
-    dataset: Literal["notes", "folder", "nsynth_full", "nsynth_gansynth_subset"]
+    dataset: Literal[
+        "notes", "folder", "words", "syllables", "nsynth_full", "nsynth_gansynth_subset"
+    ]
     spectrograms: Spectrograms
 
     @property
@@ -383,6 +400,8 @@ class Params(Section):
     motions: Motions | None = None
     scenes: Scenes | None = None
     folder: Folder | None = None
+    words: Speech | None = None
+    syllables: Speech | None = None
     nsynth_full: Public | None = None
     nsynth_gansynth_subset: Public | None = None
     imagenet_voc: Public | None = None
@@ -403,8 +422,9 @@ class Params(Section):
     @property
     def recording(self) -> Recording:
         """Length and sample rate of the audio study's recordings."""
-        if self.audio and self.audio.dataset == "folder" and self.folder:
-            return Recording(self.folder.sample_rate, self.folder.seconds)
+        settings = getattr(self, self.audio.dataset) if self.audio else None
+        if isinstance(settings, Folder | Speech):
+            return Recording(settings.sample_rate, settings.seconds)
         return NSYNTH
 
     @model_validator(mode="after")
@@ -483,6 +503,16 @@ class Params(Section):
         raise InputError(
             f"dataset {dataset}: the params file has {has} (if dvc.yaml asks for it: make dvc)"
         )
+
+    def files_of(self, dataset: str) -> list[str]:
+        """The files that a dataset is made of and that no stage writes: recordings, soundfonts.
+
+        A folder of your own is not among them: a list stands for its files.
+        """
+        settings = getattr(self, dataset)
+        if isinstance(settings, Speech):
+            return [settings.source]
+        return settings.files if isinstance(settings, Notes) else []
 
     def extracted_by(self, dataset: str, extraction: str) -> Study:
         """The study whose features a stage extracts from a dataset."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
+from shuffle_to_learn.datasets.instruments import PACKAGED
 from shuffle_to_learn.pretext.methods import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,12 +98,28 @@ class HeldOut(Section):
 
 
 class Notes(HeldOut):
-    """The embedded dataset `notes`; the shares are of the notes."""
+    """The embedded dataset `notes`; the shares are of each instrument's pitches."""
 
-    instruments: Annotated[int, Field(ge=1, le=128)]
+    soundfonts: Annotated[list[str], Field(min_length=1)]
+    """Paths, or the name of the soundfont that a package installs."""
+    instruments: Positive
+    velocities: Annotated[int, Field(ge=1, le=5)]
     pitch_min: Annotated[int, Field(ge=21, le=108)]
     pitch_max: Annotated[int, Field(ge=21, le=108)]
     pitch_step: Annotated[int, Field(ge=1, le=12)]
+
+    @property
+    def files(self) -> list[str]:
+        """The soundfonts that are files of your own."""
+        return [font for font in self.soundfonts if font != PACKAGED]
+
+    @field_validator("soundfonts")
+    @classmethod
+    def _paths(cls, fonts: list[str]) -> list[str]:
+        for font in distinct(fonts):
+            if not font or font.startswith("~"):
+                raise ValueError(f"name a file, without ~, or {PACKAGED}")
+        return fonts
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -160,6 +177,15 @@ class Folder(HeldOut):
     sample_rate: Annotated[int, Field(ge=2000, le=192_000)]
     seconds: Annotated[float, Field(ge=0.1, le=600)]
     max_rejected: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Speech(HeldOut):
+    """Recorded speech, `words` or `syllables`; the shares are of the things or the syllables."""
+
+    source: Annotated[str, Field(pattern=r"^[^~\s]")]
+    """Where the recordings are."""
+    sample_rate: Annotated[int, Field(ge=2000, le=192_000)]
+    seconds: Annotated[float, Field(ge=0.1, le=600)]
 
 
 class Public(Section):

@@ -9,14 +9,19 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shuffle_to_learn.datasets import public
+from shuffle_to_learn.datasets import packages, public
 from shuffle_to_learn.datasets.tree import walk
 from shuffle_to_learn.models.alexnet import MultiplyAdds, multiply_adds
 from shuffle_to_learn.slicing import Slicing
-from study.params import PUBLIC, Params, Study
+from study.errors import InputError
+from study.params import PUBLIC, SPEECH, Params, Study
 from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey
+from study.sections import Notes
+from study.soundfonts import instruments
 
 WIDTH = {"audio": 2, "video": 1, "images": 1}  # bytes of a pixel and channel
+KEPT = 0.8
+"""The share of instruments' pitches that pass the checks, as of TimGM6mb; nearly always once."""
 CLASSES = 20
 """Outputs that a probe is taken to have: how many there are, the labels say."""
 RESULTS = ("scores", "tables", "claims", "figures", "site")
@@ -149,9 +154,11 @@ def inputs(params: Params, modality: str) -> dict[str, int]:
     if study.dataset in public.SPLITS:
         return _of_public(params, study)
     dataset = getattr(params, study.dataset)
+    if study.dataset in SPEECH:
+        number = packages.PACKAGES[study.dataset].recordings
+        return {s: int(share * number) for s, share in zip(SPLITS, dataset.shares, strict=True)}
     if modality == "audio":
-        # The checks keep 93 of the soundfont's 128 instruments, and four in five of their notes.
-        kept = 0.8 * _candidates(dataset) * min(dataset.instruments, 93) / dataset.instruments
+        kept = KEPT * _candidates(dataset) / dataset.velocities
         shares = zip(SPLITS, dataset.shares, strict=True)
         return {split: int(share * kept) for split, share in shares}
     return {split: getattr(dataset, split) for split in study.splits}
@@ -207,8 +214,13 @@ def steps_taken(settings: Any) -> float:
     return (fewest * settings.steps) ** 0.5
 
 
-def _candidates(notes: Any) -> int:
-    return notes.instruments * len(range(notes.pitch_min, notes.pitch_max + 1, notes.pitch_step))
+def _candidates(notes: Notes) -> int:
+    try:
+        number = len(instruments(notes))
+    except (InputError, FileNotFoundError):  # the stage says so
+        number = notes.instruments
+    pitches = range(notes.pitch_min, notes.pitch_max + 1, notes.pitch_step)
+    return number * len(pitches) * notes.velocities
 
 
 def _rendered(params: Params, study: Study, counts: Mapping[str, int]) -> float:

@@ -113,6 +113,53 @@ def test_scores_filter(results: Path) -> None:
     assert answer["column"] and set(answer["column"]) == {"time-10"}
 
 
+def test_the_address_keeps_a_filter(results: Path) -> None:
+    """What is typed below a column is in the address, and that address shows the same rows."""
+    act = """
+      const heads = [...document.querySelectorAll("#scores_wrapper thead tr:first-child th")];
+      const place = heads.findIndex(head => head.textContent.trim() === "method");
+      const inputs = document.querySelectorAll("#scores_wrapper .dt-scroll-foot input");
+      inputs[place].value = "rand";
+      for (const kind of ["keyup", "change", "input"]) {
+        inputs[place].dispatchEvent(new Event(kind, {bubbles: true}));
+      }
+    """
+    read = COLUMN.replace("#cells", "#scores").replace("NAME", "method")
+    answer = ask(results / "browse.html", 1600, act, read + "answer.hash = location.hash;")
+    assert answer["errors"] == []
+    assert set(answer["column"]) == {"random"}
+    assert dict(parse_qsl(answer["hash"][1:])) == {"table": "scores", "~method": "rand"}
+    again = ask(results / "browse.html", 1600, read=read, part=answer["hash"])
+    assert again["column"] == answer["column"]
+
+
+def test_means_of_the_rows_shown(results: Path) -> None:
+    read = """
+      answer.means = [...document.querySelectorAll("#means tbody tr")]
+        .map(row => [...row.cells].map(cell => cell.textContent));
+    """
+    part = "#table=scores&task=instrument&slicing=frequency-10"
+    answer = ask(results / "browse.html", 1600, read=read, part=part)
+    assert answer["errors"] == []
+    rows = pd.read_csv(results / "scores.csv")
+    rows = rows[(rows["task"] == "instrument") & (rows["slicing"] == "frequency-10")]
+    means = rows.groupby("method")["value"].agg(["mean", "size"])
+    assert len(means) > 2 and len(answer["means"]) == len(means)
+    for method, metric, mean, size in answer["means"]:
+        assert metric == "accuracy" and int(size) == means.loc[method, "size"]
+        assert float(mean) == pytest.approx(means.loc[method, "mean"], rel=1e-3)
+
+
+def test_a_score_is_in_sight_in_a_narrow_window(results: Path) -> None:
+    read = """
+      const cell = document.querySelector("#scores tbody td");
+      answer.first = document.querySelector("#scores_wrapper thead th").textContent.trim();
+      answer.right = cell.getBoundingClientRect().right;
+    """
+    answer = ask(results / "browse.html", 400, read=read)
+    assert answer["first"] == "value" and 0 < answer["right"] < 400
+
+
 def test_every_link_leads_somewhere(results: Path) -> None:
     for name in ("index.html", "browse.html"):
         words = (results / name).read_text()

@@ -115,6 +115,24 @@ KINDS = {
         {"kind": "slicings", "slicings": ["frequency-10", "time-10"], "second": None},
         lambda e, task, n, by: by * (e.slicing == "frequency-10"),
     ),
+    "slicings, of what methods gain on others": (
+        {"kind": "slicings", "slicings": ["frequency-10", "time-10"]},
+        lambda e, task, n, by: (0.5 + by * ranking(e)) * (e.slicing == "frequency-10"),
+    ),
+    "slicings, beyond a control": (
+        {
+            **{"kind": "slicings", "slicings": ["frequency-10", "time-10"], "second": None},
+            "control": "family",
+        },
+        lambda e, task, n, by: (0.5 + by * (task == "instrument")) * (e.slicing == "frequency-10"),
+    ),
+    "slicings, beyond a control where lower is better": (
+        {
+            **{"kind": "slicings", "slicings": ["frequency-10", "time-10"], "second": None},
+            "control": "pitch",
+        },
+        lambda e, task, n, by: (0.5 + by * (task == "instrument")) * (e.slicing == "frequency-10"),
+    ),
     "chance": (
         {"kind": "chance", "chance": 0.25, "second": None},
         lambda e, task, n, by: 0.25 + 3 * by,
@@ -176,6 +194,20 @@ def test_slicings_are_compared_over_the_seeds_that_both_have(params) -> None:
             "the slicing time-5",
         ),
         ({"modality": "video"}, "needs the task instrument"),
+        (
+            {
+                **{"kind": "slicings", "slicings": ["frequency-10", "time-10"], "second": None},
+                "control": "voice",
+            },
+            "needs the task voice",
+        ),
+        (
+            {
+                **{"kind": "studies", "slicings": ["frequency-10", "time-10"], "second": None},
+                "control": "voice",
+            },
+            "needs another study, of the task voice: make compare",
+        ),
         ({"kind": "shrinks", "n_examples": [990, 1000]}, "two numbers of examples"),
     ],
 )
@@ -255,6 +287,8 @@ def test_the_claims_of_the_paper_are_all_there(params) -> None:
         (lambda c: c[0].pop("more_than"), "give more_than or less_than"),
         (lambda c: c[0].update(kind="best"), "kind"),
         (lambda c: c[0].update(second=[]), "second"),
+        (lambda c: c[0].update(control="family"), "control"),
+        (lambda c: c[-1].update(control=""), "control"),
         (lambda c: c.append(c[0]), "given twice"),
     ],
 )

@@ -8,9 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from conftest import ROOT
 
+from stages.site import settings
 from study import cli
 from study.findings import NEEDED
+from study.loading import merged
+from study.params import Params
 from study.results import SCORES
 from tools import compare
 
@@ -68,6 +72,39 @@ def test_other_draws_are_not(tmp_path: Path) -> None:
     assert not row.paired
     assert row.difference == pytest.approx(0.01)
     assert row.ci_high - row.ci_low > 0.5
+
+
+def study_of(path: Path, preset: str, ahead: dict[str, float]) -> Path:
+    """Results of a preset's audio study, where slicing along time is ahead by so much on tasks."""
+    content = merged(ROOT / preset) | {"video": None, "images": None}
+    params = Params.model_validate(content)
+    rows = []
+    for key in params.encoder_keys():
+        for task in params.study("audio").downstream.tasks:
+            metric = params.study("audio").metrics[task][0]
+            for draw in range(content["audio"]["downstream"]["replicates"]):
+                noise = np.random.default_rng([key.seed, draw, len(key.slicing)]).normal()
+                value = ahead.get(task, 0) * key.slicing.startswith("time-") + 0.001 * noise
+                who = tuple(params.identity(key).values())
+                rows.append((*who, "mlp", task, 1000, draw, metric, value))
+    path.mkdir()
+    (path / "settings.yaml").write_text(settings(params))
+    pd.DataFrame(rows, columns=SCORES).to_csv(path / "scores.csv", index=False)
+    return path
+
+
+@pytest.mark.parametrize(("by", "verdict"), [(0.3, "supported"), (0.1, "contradicted")])
+@pytest.mark.parametrize("turned", [False, True])
+def test_claims_that_take_two_studies(tmp_path: Path, by: float, verdict: str, turned) -> None:
+    notes = study_of(tmp_path / "notes", "params.yaml", {"instrument": 0.2})
+    words = study_of(tmp_path / "words", "presets/speech.yaml", {"first_letter": by})
+    (line,) = compare.between(words, notes) if turned else compare.between(notes, words)
+    name, rest = line.split(": ", 1)
+    assert name == "time-above-frequency-first-letter-beyond-notes"
+    assert f", {verdict} (first_letter of words, 6 seeds; instrument of notes, 3 seeds)" in rest
+    effect = float(rest.partition(" [")[0].replace("\N{MINUS SIGN}", "-"))
+    assert effect == pytest.approx(by - 0.2, abs=0.002)
+    assert compare.between(notes, notes) == []
 
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def test_a_job_declares_the_code_of_its_method_or_dataset_alone(jobs) -> None:
         ("spectrograms", {}, "features/spectrogram datasets/public"),
         ("frames", {}, "features/video features/squares"),
         ("pictures", {}, "features/pictures features/squares"),
-        ("dataset", {"dataset": "notes"}, "datasets/notes datasets/soundfont datasets/builder"),
+        ("dataset", {"dataset": "notes"}, "datasets/notes datasets/soundfont datasets/instruments"),
         ("dataset", {"dataset": "nsynth_full"}, "datasets/public datasets/something_something"),
         ("tables", {}, "evaluation/statistics slicing"),
     ],

@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shuffle_to_learn.datasets import builder, memory, notes, soundfont
-from shuffle_to_learn.datasets.soundfont import INSTRUMENTS, Note
+from shuffle_to_learn.datasets.instruments import PACKAGED, Instrument, melodic
+from shuffle_to_learn.datasets.soundfont import Note
 
 PITCHES = range(60, 70)
+INSTRUMENTS = melodic()
 
 
 def progress(items, *, total, label, unit):
@@ -105,6 +107,41 @@ def test_instruments_with_few_good_notes_are_out_whole():
     assert audition([0], faults, share=0.7)[0, 65] == ""
 
 
+def heard_at(velocities, pairs, faults=(), share=0.75):
+    """The reasons of one instrument's notes: pairs of places at a pitch that sound alike."""
+    candidates = soundfont.candidates(instruments(0), PITCHES, seed=0, velocities=velocities)
+
+    class Pool:
+        def map(self, function, groups):
+            for group in groups:
+                for place, note in enumerate(group):
+                    clarity = 0.0 if (place, note.pitch) in faults else 1.0
+                    note.peak, note.heard, note.clarity = -20.0, float(note.pitch), clarity
+                yield group, pairs
+
+    found = notes.audition(candidates, notes.Checks(share=share), pool=Pool(), progress=progress)
+    return [[n.reason for n in found if n.pitch == pitch] for pitch in PITCHES]
+
+
+def test_a_velocity_that_changes_only_the_level_is_left_out():
+    reasons = heard_at(4, [(0, 2), (1, 3)])
+    assert reasons == [["", "", "velocity", "velocity"]] * 10
+    # Not alike those that stay, only one that is out itself.
+    reasons = heard_at(3, [(0, 1), (1, 2)])
+    assert reasons == [["", "velocity", ""]] * 10
+
+
+def test_the_share_that_passes_is_of_pitches_not_of_velocities():
+    faults = {(place, pitch) for place in (0, 1) for pitch in (60, 61)}
+    reasons = heard_at(2, [(0, 1)], faults)
+    assert reasons == [["pitch", "pitch"]] * 2 + [["", "velocity"]] * 8
+    reasons = heard_at(2, [], faults | {(1, 62), (0, 63), (1, 63)})
+    assert reasons[2:] == [["instrument", "pitch"], ["pitch", "pitch"]] + [["instrument"] * 2] * 6
+    assert heard_at(5, [], {(p, q) for p in range(5) for q in PITCHES if q > 61}, share=0.1) == (
+        [["instrument"] * 5] * 2 + [["pitch"] * 5] * 8  # two pitches cannot be in three splits
+    )
+
+
 def good(programs, pitches):
     return soundfont.candidates(instruments(*programs), pitches, seed=1)
 
@@ -136,6 +173,31 @@ def test_splits(count, valid_share, test_share, seed):
     alone = good([40], range(21, 21 + count))
     notes.assign(alone, **shares)
     assert [n.split for n in alone] == [n.split for n in members if n.instrument.program == 40]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 5), st.integers(0, 2**31 - 1), st.randoms())
+def test_all_velocities_of_a_pitch_are_in_one_split(velocities, seed, random):
+    members = soundfont.candidates(instruments(0, 40), range(40, 60), 1, velocities)
+    for note in members:
+        if random.random() < 0.5 and note.pitch > 45:
+            note.reason = "velocity"
+    shares = dict(valid_share=0.15, test_share=0.15, seed=seed)
+    notes.assign(members, **shares)
+    there = {}
+    for note in members:
+        assert bool(note.split) != bool(note.reason)
+        if note.split:
+            there.setdefault((note.instrument.program, note.pitch), set()).add(note.split)
+    assert all(len(splits) == 1 for splits in there.values())
+    for program in (0, 40):
+        assert {s for (p, _), (s,) in there.items() if p == program} == set(notes.SPLITS)
+    # Where each pitch has a note, the splits are those of one velocity.
+    once = soundfont.candidates(instruments(0, 40), range(40, 60), 1)
+    notes.assign(once, **shares)
+    if len(there) == len(once):
+        wanted = {(n.instrument.program, n.pitch): {n.split} for n in once}
+        assert wanted == there
 
 
 def test_seeds_split_differently():
@@ -180,6 +242,28 @@ def test_the_builder_asks_for_what_it_needs(tmp_path):
         next(iter(builder._generate_examples("train")))
 
 
+@pytest.mark.parametrize(
+    ("fonts", "told", "families"),
+    [
+        ([PACKAGED], "the General MIDI soundfont TimGM6mb, rendered", 11),
+        (["a/one.sf2"], "the soundfonts one, rendered", 12),
+        (["one.sf2", PACKAGED], "the soundfonts one, TimGM6mb, rendered", 12),
+    ],
+)
+def test_a_dataset_names_its_soundfonts_and_only_families_there_are(
+    tmp_path, fonts, told, families
+):
+    made = [
+        Instrument(font, place, 0, 0, "", "other" if font != PACKAGED else "bass", "acoustic")
+        for place, font in enumerate(fonts)
+    ]
+    info = notes.Notes(
+        data_dir=tmp_path, notes=[Note(i, 60, 100, split="train") for i in made]
+    ).info
+    assert told in info.description
+    assert info.features["instrument"]["family"].num_classes == families
+
+
 def test_pools_hear_what_a_renderer_plays():
     candidates = soundfont.candidates(instruments(0, 73), [60], seed=0)
     with notes.workers(1) as pool:
@@ -187,7 +271,7 @@ def test_pools_hear_what_a_renderer_plays():
         assert pool.submit(_loaded, "tensorflow").result() is False
     assert pairs == []
     for note in heard:
-        audio = soundfont.Renderer().note(note.instrument.program, note.pitch, note.velocity)
+        audio = soundfont.Renderer().note(note.instrument, note.pitch, note.velocity)
         assert note.peak == pytest.approx(20 * np.log10(np.abs(audio).max()))
         assert note.heard == pytest.approx(60, abs=0.3)
 

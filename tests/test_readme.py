@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -100,6 +101,37 @@ def test_nothing_is_written_where_a_file_has_no_marks_or_a_figure_is_missing(
     assert (written / "README.md").read_text() == before.replace("before", "changed")
 
 
+def test_a_study_of_speech_has_a_file_of_its_own(written: Path, study: Path, monkeypatch) -> None:
+    """Here the notes are taken for speech: the file has the verdicts that were given, no others."""
+    shutil.copy(ROOT / "params.yaml", written)
+    marks = [readme.SPEECH_START.format(name) for name in ("notes", "words")]
+    (written / "docs/speech.md").write_text(
+        "".join(f"{mark}\nOLD\n{readme.END}\n" for mark in marks), encoding="utf-8"
+    )
+    before = [(written / name).read_text() for name in FILES]
+    monkeypatch.setattr(readme, "SPEECH", ("notes",))
+    monkeypatch.setattr(
+        readme.compare, "between", lambda a, b: pytest.fail("no results of the default study")
+    )
+    monkeypatch.chdir(written)
+    readme.main()
+    assert [(written / name).read_text() for name in FILES] == before
+    own, other = (written / "docs/speech.md").read_text().split(marks[1])
+    assert "OLD" not in own and "OLD" in other
+    claims = pd.read_csv(load_params(study).layout.claims)
+    given = claims[claims["verdict"] != "not_run"]
+    assert 0 < len(given) < len(claims)
+    for row in claims.itertuples():
+        assert (f"| {row.statement}" in own) == (row.claim in set(given["claim"]))
+    assert "**Table 1.**" in own and "at commit" in own
+    (picture,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", own)
+    drawn = load_params(study).layout.figure("reordered-audio", "png")
+    assert (written / "docs" / picture).read_bytes() == drawn.read_bytes()
+
+
 def test_the_project_has_the_marks() -> None:
+    for name in ("words", "syllables"):
+        mark = readme.SPEECH_START.format(name)
+        assert readme.replaced(ROOT / "docs/speech.md", "(new)", mark).count("(new)") == 1
     for name in FILES:
         assert readme.replaced(ROOT / name, "(new)").count("(new)") == 1

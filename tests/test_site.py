@@ -167,7 +167,7 @@ def test_art_is_credited_where_it_is_shown(study: Path) -> None:
         assert glyphs.CREDIT in re.sub(r"<[^>]*>", "", notice)
     assert "Twemoji" not in parts["audio"]
     for dataset in ("motions", "scenes"):
-        assert names.ART in names.dataset_about(dataset)
+        assert names.ART in names.dataset_about(load_params(study), dataset)
 
 
 def test_page_shows_every_claim_with_its_verdict(study: Path) -> None:

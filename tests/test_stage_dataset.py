@@ -1,6 +1,7 @@
 """The stages dataset and spectrograms, on a few notes."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -12,11 +13,14 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import yaml
+from tiny_soundfont import Preset, write
+from tiny_soundfont import soundfont as soundfont_of
 
 import stages.dataset
 import stages.join
 import stages.spectrograms
 from shuffle_to_learn.datasets import soundfont
+from shuffle_to_learn.datasets.instruments import melodic
 from shuffle_to_learn.features.spectrogram import log_mel
 from study.errors import InputError
 from study.loading import load_params
@@ -150,12 +154,12 @@ def test_dataset_holds_what_the_manifest_says(examples, manifest):
 
 
 def test_audio_is_the_note(examples, manifest):
-    renderer = soundfont.Renderer()
+    renderer, played = soundfont.Renderer(), {i.program: i for i in melodic()}
     rows = manifest.set_index("id")
     for note in examples["test"]:
         row = rows.loc[note["id"].decode()]
         np.testing.assert_array_equal(
-            note["audio"], renderer.note(row.program, row.pitch, row.velocity)
+            note["audio"], renderer.note(played[row.program], row.pitch, row.velocity)
         )
 
 
@@ -304,3 +308,103 @@ def test_an_unknown_dataset(tiny):
         InputError, match="dataset nsynht: the params file has notes, motions, scenes"
     ):
         stages.spectrograms.main(["--dataset", "nsynht", "--shard", "0", "--params", str(tiny)])
+
+
+# Soundfonts of your own
+
+TIMBRES = [(1.0, 0.5), (1.0, 0.0, 0.8), (0.5, 1.0, 0.7)]
+
+
+def own_params(folder, *fonts, **notes):
+    settings = {"soundfonts": [str(font) for font in fonts], "pitch_min": 48, "pitch_step": 4}
+    return params_file(folder, 1, **{**settings, "pitch_max": 72, "instruments": 9, **notes})
+
+
+def test_a_dataset_of_two_soundfonts_at_several_velocities(tmp_path):
+    """Every melodic preset is in it; no note, whatever its velocity, is on two sides."""
+    first = write(
+        tmp_path / "first.sf2",
+        [
+            Preset(0, 0, "Alto Sax", TIMBRES[0]),
+            Preset(0, 1, "Zorblax", TIMBRES[1], (1.0, 0.7, 0.3)),
+            Preset(128, 0, "Standard", TIMBRES[2]),
+        ],
+    )
+    second = write(
+        tmp_path / "second.sf3",
+        [Preset(0, 40, "Violin", TIMBRES[2]), Preset(8, 40, "Violin", TIMBRES[0])],
+        vorbis=True,
+    )
+    path = own_params(tmp_path, first, second, velocities=5)
+    stages.dataset.main(["--dataset", "notes", "--params", str(path)])
+    extract(path)
+    layout = load_params(path).layout
+    manifest = pd.read_parquet(layout.manifest("notes"))
+    assert len(manifest) == 4 * 5 * 7
+    assert set(manifest.soundfont) == {"first.sf2", "second.sf3"}
+    twin = manifest[manifest.bank == 8]  # as the first soundfont has it
+    assert set(twin.reason) == {"duplicate of reed_acoustic_000"}
+    kept = manifest[manifest.kept]
+    assert set(kept.instrument) == {
+        "reed_acoustic_000",
+        "other_synthetic_001",
+        "string_acoustic_040_font_2",
+    }
+    counts = kept.groupby(["instrument", "pitch"]).size()
+    assert (counts["other_synthetic_001"] == 2).all()  # its two layers
+    assert (counts.drop("other_synthetic_001") == 1).all()
+    assert (kept.groupby(["instrument", "pitch"]).split.nunique() == 1).all()
+    assert (pd.crosstab(kept.instrument, kept.split) > 0).all(axis=None)
+    rest = manifest[(manifest.bank != 8) & ~manifest.kept]
+    assert set(rest.reason) == {"velocity"}
+    labels = pd.concat([pd.read_parquet(layout.labels("notes", split)) for split in SPLITS])
+    joined = labels.merge(manifest, on="id", suffixes=("", "_"), validate="1:1")
+    assert len(joined) == len(kept)
+    assert (joined.instrument_name == joined.instrument_).all()
+    assert (joined.family_name == joined.family_).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "{} does not exist (make soundfonts fetches one)"),
+        (b"not a soundfont", "{} is no soundfont (.sf2 or .sf3)"),
+        (soundfont_of([Preset(0, 0, "Piano")])[:-9], "{} is cut off: it has"),
+        (soundfont_of([Preset(128, 0, "Standard")]), "{} has no melodic presets"),
+        (soundfont_of([Preset(0, 0, "Piano", (0.0,))]), "{} plays silence"),
+        (soundfont_of([Preset(0, 0, "Piano", keys=(5, 9))]), "{} plays silence"),
+        (
+            soundfont_of([Preset(0, 0, "Piano")], vorbis=True).replace(b"vorbis", b"norbis"),
+            "{} is damaged: it cannot be loaded",
+        ),
+    ],
+)
+def test_a_soundfont_that_is_of_no_use_is_told_in_a_line(tmp_path, content, said):
+    good = write(tmp_path / "good.sf2", [Preset(0, 0, "Piano")])
+    bad = tmp_path / "bad.sf2"
+    if content is not None:
+        bad.write_bytes(content)
+    path = own_params(tmp_path, good, bad)
+    with pytest.raises(InputError) as told:
+        stages.dataset.main(["--dataset", "notes", "--params", str(path)])
+    assert str(told.value).startswith(f"notes.soundfonts: {said.format(bad)}")
+    assert "\n" not in str(told.value)
+    assert not (load_params(path).layout.data / "notes").exists()
+
+
+def abort(*_):
+    os.abort()
+
+
+def test_a_soundfont_that_ends_the_process_is_told(tmp_path, monkeypatch):
+    """Some damaged files do: what the lists of samples point at is not checked in C."""
+    path = own_params(tmp_path, write(tmp_path / "a.sf2", [Preset(0, 0, "Piano")]))
+    monkeypatch.setattr(soundfont, "sounds", abort)
+    with pytest.raises(InputError, match=r"notes.soundfonts: .*a.sf2 ends the process that loads"):
+        stages.dataset.main(["--dataset", "notes", "--params", str(path)])
+
+
+def test_a_folder_is_no_soundfont(tmp_path):
+    path = own_params(tmp_path, tmp_path)
+    with pytest.raises(InputError, match=rf"notes.soundfonts: {tmp_path} is no file"):
+        stages.dataset.main(["--dataset", "notes", "--params", str(path)])

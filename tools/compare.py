@@ -1,7 +1,8 @@
 """Set two studies beside each other: make compare A=results/smoke B=results.
 
 Reads settings.yaml, claims.csv and scores.csv of two folders of results; prints the settings and
-the verdicts that differ (of a claim alone, and among all claims), and of every score that both have
+the verdicts that differ (of a claim alone, and among all claims), the verdicts on the claims that
+take two studies (Welch's interval: their seeds are unrelated), and of every score that both have
 the two means and their difference, B less A, with a 95 % interval. Where the labelled data and
 their draws are the same, the difference is paired, seed by seed and draw by draw; where not, the
 interval is that of two unrelated samples. --csv writes the scores to a file.
@@ -19,11 +20,14 @@ import pandas as pd
 import yaml
 
 from shuffle_to_learn.evaluation.statistics import independent_difference, paired_difference
+from stages import claims
 from study import cli
 from study.errors import InputError
 from study.files import need, read_table, reading, write_csv
-from study.findings import read_verdicts, verdict_word
-from study.results import SCORES
+from study.findings import read_verdicts, verdict_word, with_interval
+from study.params import Params
+from study.results import SCORES, under_names
+from study.sections import Threads
 
 KEYS = ["modality", "slicing", "method", "classifier", "task", "metric", "n_examples"]
 COLUMNS = [*KEYS, "a", "b", "difference", "ci_low", "ci_high", "paired"]
@@ -85,6 +89,51 @@ def turned(a: Path, b: Path) -> list[str]:
         for claim, (before, after) in pairs.items()
         if before != after
     ] or ["none"]
+
+
+def between(a: Path, b: Path) -> list[str]:
+    """A line for every claim of the kind studies whose two sides these folders have."""
+    lines = []
+    for claim in claims.read_claims():
+        if claim.kind != "studies":
+            continue
+        for folder, other in ((a, b), (b, a)):
+            sides = (on_task(claim, folder, claim.task), on_task(claim, other, claim.control))
+            if any(side is None for side in sides):
+                continue
+            (own, more), (its, less) = (side for side in sides if side is not None)
+            effect = independent_difference(more, less)
+            found = claims.verdict(effect, min(len(more), len(less)), claim)
+            lines.append(
+                f"{claim.claim}: {with_interval(effect)}, {verdict_word(found)} "
+                f"({claim.task} of {own}, {len(more)} seeds; {claim.control} of {its}, "
+                f"{len(less)} seeds)"
+            )
+    return lines
+
+
+def on_task(claim: claims.Claim, folder: Path, task: str) -> tuple[str, np.ndarray] | None:
+    """The dataset, and by seed and draw what a claim's comparison gives on a task of a study.
+
+    None where the study has not what it takes.
+    """
+    settings = read_settings(folder)
+    if task not in settings.get(claim.modality, {}).get("downstream", {}).get("tasks", ()):
+        return None
+    # Where a study wrote, and on how many cores, is no part of its settings.
+    elsewhere = {
+        "paths": {"data": "data", "results": "results"},
+        "threads": dict.fromkeys(Threads.model_fields, 1),
+    }
+    with reading(folder / "settings.yaml", "site"):
+        params = Params.model_validate(elsewhere | settings)
+    scores = under_names(params, read_scores(folder))
+    alone = claim.model_copy(update={"kind": "slicings", "task": task, "control": ""})
+    try:
+        data = claims.gather(alone, params, scores, pretext=scores.iloc[:0])
+    except claims.Missing:
+        return None
+    return params.study(claim.modality).dataset, claims.sliced(data)
 
 
 def same_draws(a: dict[str, Any], b: dict[str, Any], modality: str) -> bool:
@@ -150,6 +199,10 @@ def main(arguments: list[str] | None = None) -> None:
     print("\nClaims whose verdict differs (A, B)")
     for line in turned(*folders):
         print(f"  {line}")
+    if lines := between(*folders):
+        print("\nClaims on two studies")
+        for line in lines:
+            print(f"  {line}")
     table = compared(a, b)
     print("\nScores, B less A with a 95 % interval; * where it does not hold 0")
     for row in table.itertuples():

@@ -6,8 +6,8 @@ merged settings beside it, since DVC reads no `base`: DVC watches that copy. Pri
 run: dvc repro FILE.
 
 Lists of slicings, methods, seeds and shards stay in the params file and all values do, so a change
-there needs no new dvc.yaml. A modality or dataset that comes or goes, the source of a folder, and
-an import do.
+there needs no new dvc.yaml. A modality or dataset that comes or goes, the source of a folder, a
+soundfont, and an import do.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from shuffle_to_learn.datasets.packages import PACKAGES
 from study import cli
 from study.errors import InputError
 from study.files import write_text
@@ -78,7 +80,7 @@ def data_stages(params: Params, modality: str) -> Stages:
         f"dataset-{modality}": stage(
             "dataset",
             f"--dataset {dataset}",
-            deps=[*code("dataset", dataset=dataset), *listed(study)],
+            deps=[*code("dataset", dataset=dataset), *listed(study), *params.files_of(dataset)],
             params=sections(params, "dataset", modality=modality, dataset=dataset),
             outs=[PATHS.dataset(dataset), PATHS.manifest(dataset)],
         ),
@@ -386,11 +388,21 @@ def _write(path: Path, content: str) -> None:
         write_text(path, content)
 
 
+def tell_missing(path: Path) -> None:
+    """Say on stderr where recorded speech is missing: DVC names the folder alone."""
+    params = load_params(path)
+    for name in {study.dataset for study in params.studies.values()} & PACKAGES.keys():
+        if not Path(source := getattr(params, name).source).is_dir():
+            print(f"{name}.source: {source} does not exist: {PACKAGES[name].how}", file=sys.stderr)
+
+
 def main() -> None:
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    print(write(Path(os.environ.get("PARAMS", "params.yaml"))))
+    path = Path(os.environ.get("PARAMS", "params.yaml"))
+    tell_missing(path)
+    print(write(path))
 
 
 if __name__ == "__main__":

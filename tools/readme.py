@@ -3,6 +3,7 @@
 Reads the results of params.yaml (or PARAMS) and writes what is between the two marks of each file
 anew: in README.md what was found, the plot of the claims and the first table; in docs/results.md
 the verdicts and all other tables. Both name the run. The figures that they show go to docs/images.
+A study of recorded speech goes to docs/speech.md in their place, between marks of its own.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from study.files import need, write_text
 from study.loading import load_params
 from study.names import MODALITIES, count, dataset_label
 from study.outputs import CLAIMS, tables
-from study.params import Params
+from study.params import SPEECH, Params
 from study.results import read_scores, under_names
+from tools import compare
 
 ROOT = Path(__file__).parent.parent
 START, END = "<!-- results: python -m tools.readme -->", "<!-- end of results -->"
+SPEECH_START = START.replace("results", "results on {}")
 # The figure that follows a table, and what it shows.
 FIGURES = {
     "table1": ("figure3", "Scores against labelled examples, audio"),
@@ -66,6 +69,24 @@ def others(params: Params) -> str:
     return "\n\n".join(filter(None, parts))
 
 
+def speech(params: Params) -> str:
+    """What docs/speech.md shows of a study: the run, its verdicts, two tables, shuffled sounds."""
+    dataset = params.study("audio").dataset
+    home = load_params(ROOT / "params.yaml").layout.results
+    own, there = params.layout.results, (home / "settings.yaml").is_file()
+    beside = (
+        compare.between(home, own) if there else [f"The claims on both studies: {home} is empty"]
+    )
+    parts = [
+        run(params),
+        _claims(params, run_alone=True),
+        "\n".join(f"* {line}" for line in beside),
+        *(_table(params, plan.name).strip() for plan in tables(params)[:2]),
+        f"![Sounds in order, shuffled, and put back](images/reordered-{dataset}.png)",
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
 def run(params: Params) -> str:
     """Which run the results are of, in a sentence or two."""
     page = need(params.layout.site, "site").read_text(encoding="utf-8")
@@ -91,12 +112,14 @@ def _figure(table: str, folder: str) -> str:
     return f"![{about}]({folder}/{name}.png)"
 
 
-def _claims(params: Params) -> str:
+def _claims(params: Params, *, run_alone: bool = False) -> str:
     rows = [
         "| Claim | Alone | Among all | Effect | Claimed | p | Agree | Would decide |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in findings.read_verdicts(params.layout.claims).itertuples():
+        if run_alone and row.verdict == "not_run":
+            continue
         note = f" *{row.note}*" if isinstance(row.note, str) else ""
         cells = [f"{row.statement}{note} ({row.source})"]
         cells += [findings.verdict_word(word) for word in (row.verdict, row.verdict_all)]
@@ -111,13 +134,13 @@ def _claims(params: Params) -> str:
     return "\n".join(rows)
 
 
-def replaced(path: Path, new: str) -> str:
+def replaced(path: Path, new: str, mark: str = START) -> str:
     """The text of a file with what is between the marks replaced."""
-    head, start, rest = path.read_text(encoding="utf-8").partition(START)
+    head, start, rest = path.read_text(encoding="utf-8").partition(mark)
     _, end, tail = rest.partition(END)
     if not (start and end):
-        raise InputError(f"{path} has not the marks {START} and {END}")
-    return f"{head}{START}\n\n{new}\n\n{END}{tail}"
+        raise InputError(f"{path} has not the marks {mark} and {END}")
+    return f"{head}{mark}\n\n{new}\n\n{END}{tail}"
 
 
 def main() -> None:
@@ -125,6 +148,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
     params = load_params(os.environ.get("PARAMS", "params.yaml"))
+    if "audio" in params.studies and (dataset := params.study("audio").dataset) in SPEECH:
+        path = ROOT / "docs/speech.md"
+        text = replaced(path, speech(params), SPEECH_START.format(dataset))
+        figure = need(params.layout.figure("reordered-audio", "png"), "examples")
+        shutil.copyfile(figure, ROOT / f"docs/images/reordered-{dataset}.png")
+        write_text(path, text)
+        return
     # Read everything before anything is written: both files are of one run.
     files = {ROOT / "README.md": first(params), ROOT / "docs/results.md": others(params)}
     texts = {path: replaced(path, new) for path, new in files.items()}

@@ -27,6 +27,7 @@ from PIL import Image, ImageDraw, ImageFont
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from shuffle_to_learn.datasets import motions, notes, scenes, soundfont
+from shuffle_to_learn.datasets.instruments import melodic, spread
 from shuffle_to_learn.features.spectrogram import log_mel
 from shuffle_to_learn.features.video import read_clip
 from study.drawing import rc
@@ -90,17 +91,17 @@ def shares(section: dict[str, Any]) -> tuple[float, float, float]:
 def draw_notes(params: dict[str, Any], path: Path) -> None:
     """Log-mel spectrograms: an instrument of each family, and a second one of the first."""
     settings = params["audio"]["spectrograms"]
-    candidates = soundfont.candidates(soundfont.INSTRUMENTS, PITCHES, params["notes"]["seed"])
+    candidates = soundfont.candidates(melodic(), PITCHES, params["notes"]["seed"])
     with notes.workers(1) as pool:  # not every instrument passes
-        heard = notes.audition(candidates, notes.Checks(), pool=pool, track=plain)
-    instruments = soundfont.spread(NOTES, {note.instrument for note in heard if not note.reason})
+        heard = notes.audition(candidates, notes.Checks(), pool=pool, progress=plain)
+    instruments = spread(NOTES, {note.instrument for note in heard if not note.reason})
     renderer = soundfont.Renderer()
     with matplotlib.rc_context({**rc(), "axes.grid": False, "savefig.dpi": 110}):
         figure, axes = plt.subplots(3, 4, figsize=(9, 6.6), sharex=True, sharey=True)
         for place, (instrument, axis) in enumerate(zip(instruments, axes.flat, strict=True)):
             good = [note for note in heard if note.instrument == instrument and not note.reason]
             note = good[place % len(good)]
-            audio = renderer.note(instrument.program, note.pitch, note.velocity)
+            audio = renderer.note(instrument, note.pitch, note.velocity)
             image = log_mel(audio, sample_rate=soundfont.SAMPLE_RATE, **settings)
             axis.imshow(image, origin="lower", aspect="auto", cmap="magma", vmin=0, vmax=1)
             axis.set_title(f"{instrument.family}: {instrument.name}\n{note.id}", fontsize=7.5)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -42,6 +43,7 @@ class Item:
         id: the file; where a recording has several windows, then ``@`` and the start in seconds.
         file: relative to the folder, with forward slashes.
         split: ``train``, ``valid`` or ``test``.
+        labels: a text for each column, of a dataset that holds them.
         start: start of the window in seconds; 0 for a file.
         reason: why the file cannot be read; empty if it can, or if that is not known yet.
     """
@@ -49,6 +51,7 @@ class Item:
     id: str
     file: str
     split: str
+    labels: Mapping[str, str] = field(default_factory=dict)
     start: float = 0.0
     reason: str = ""
 
@@ -231,6 +234,8 @@ def workers(count: int) -> AbstractContextManager[Executor]:
 class Folder(Rendered):
     """The files of a folder, without their labels: those can change when the files do not.
 
+    A subclass whose labels cannot has ``LABELLED``: they are one text, JSON of column and value.
+
     To write the dataset, give the folder, its items, the modality, a pool from :func:`workers` and
     a progress callback; recordings also need the length of a window and the sample rate. A written
     dataset needs none of these and is read with ``tfds.builder_from_directory``.
@@ -245,6 +250,8 @@ class Folder(Rendered):
 
     VERSION = tfds.core.Version("1.0.0")
     UNIT = "inputs"
+    DESCRIPTION: ClassVar[str] = "Files of a folder."
+    LABELLED: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -277,11 +284,12 @@ class Folder(Rendered):
         }[self._modality]()
         return tfds.core.DatasetInfo(
             builder=self,
-            description="Files of a folder.",
+            description=self.DESCRIPTION,
             features=tfds.features.FeaturesDict(
                 {
                     "id": tfds.features.Text(),
                     CONTENT[self._modality]: content,
+                    **({"labels": tfds.features.Text()} if self.LABELLED else {}),
                 }
             ),
         )
@@ -303,6 +311,7 @@ class Folder(Rendered):
                 {
                     "id": item.id,
                     CONTENT[self._modality]: content,
+                    **({"labels": json.dumps(item.labels)} if self.LABELLED else {}),
                 },
             )
 

@@ -1,4 +1,4 @@
-"""The embedded dataset `notes`: notes of a General MIDI soundfont, in the schema of NSynth."""
+"""The embedded dataset `notes`: notes of soundfonts, in the schema of NSynth."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import tensorflow_datasets as tfds
 
 from shuffle_to_learn.datasets import builder, soundfont
 from shuffle_to_learn.datasets.builder import Progress, Rendered
+from shuffle_to_learn.datasets.instruments import FAMILIES, OTHER, PACKAGED, SOURCES
 from shuffle_to_learn.datasets.soundfont import Note
 
 QUALITIES = (
@@ -41,7 +43,8 @@ class Checks:
         clarity: a note has no pitch if its clarity (periodicity, 0 to 1) is below this.
         tolerance: the largest difference between the pitch heard and the MIDI number, in semitones.
         same: two notes are duplicates if their normalised correlation is at least this.
-        share: an instrument is in the dataset if at least this share of its notes passes.
+        share: an instrument is in the dataset if at least this share of its pitches has a note that
+            passes.
     """
 
     silent: float = -60.0
@@ -52,7 +55,7 @@ class Checks:
 
 
 def workers(count: int) -> AbstractContextManager[Executor]:
-    """Worker processes with the soundfont loaded, without TensorFlow."""
+    """Worker processes that render notes, without TensorFlow."""
     return builder.workers(count, soundfont.start_worker)
 
 
@@ -61,7 +64,7 @@ def audition(
 ) -> list[Note]:
     """Render every candidate once and decide which candidates are in the dataset.
 
-    Instruments are judged in the order of their programs. An instrument is left out as a whole if
+    Instruments are judged in the order of their numbers. An instrument is left out as a whole if
     too few of its notes pass; a later instrument is then no duplicate of it.
 
     Args:
@@ -74,8 +77,9 @@ def audition(
         The notes, in the order given, with ``peak``, ``heard``, ``clarity`` and ``reason`` filled
         in. The reason is empty for a note that is in the dataset. Otherwise it is ``silent``,
         ``clipped``, ``pitch`` (no pitch or a wrong pitch is heard), ``duplicate of <instrument>``
-        (an instrument with a lower program has the same note) or ``instrument`` (the note passes,
-        but too few notes of its instrument do).
+        (an instrument with a lower number has the same note), ``velocity`` (the note is the same
+        at a velocity before, but for its level) or ``instrument`` (the note passes, but notes of
+        too few pitches of its instrument do).
     """
     by_pitch: dict[int, list[Note]] = defaultdict(list)
     for note in notes:
@@ -94,11 +98,9 @@ def audition(
 
 
 def _judge(notes: Sequence[Note], twins: dict[str, list[str]], checks: Checks) -> None:
-    by_program: dict[int, list[Note]] = defaultdict(list)
-    for note in notes:
-        by_program[note.instrument.program].append(note)
     kept: dict[str, Note] = {}
-    for _, members in sorted(by_program.items()):
+    for members in _by_instrument(notes):
+        good: dict[str, Note] = {}
         for note in members:
             if note.peak < checks.silent:
                 note.reason = "silent"
@@ -109,39 +111,50 @@ def _judge(notes: Sequence[Note], twins: dict[str, list[str]], checks: Checks) -
             ):
                 note.reason = "pitch"
             elif duplicates := [kept[twin] for twin in twins[note.id] if twin in kept]:
-                first = min(duplicates, key=lambda duplicate: duplicate.instrument.program)
+                first = min(duplicates, key=lambda duplicate: duplicate.instrument.number)
                 note.reason = f"duplicate of {first.instrument.label}"
-        good = [note for note in members if not note.reason]
+            elif any(twin in good for twin in twins[note.id]):
+                note.reason = "velocity"
+            else:
+                good[note.id] = note
+        pitches, passed = ({note.pitch for note in some} for some in (members, good.values()))
         # An instrument has to be in every split.
-        if len(good) >= max(checks.share * len(members), len(SPLITS)):
-            kept.update((note.id, note) for note in good)
+        if len(passed) >= max(checks.share * len(pitches), len(SPLITS)):
+            kept |= good
         else:
-            for note in good:
+            for note in good.values():
                 note.reason = "instrument"
+
+
+def _by_instrument(notes: Iterable[Note]) -> list[list[Note]]:
+    """The notes of each instrument, in their order, the instruments sorted by number."""
+    members: dict[int, list[Note]] = defaultdict(list)
+    for note in notes:
+        members[note.instrument.number].append(note)
+    return [members[number] for number in sorted(members)]
 
 
 def assign(notes: Iterable[Note], *, valid_share: float, test_share: float, seed: int) -> None:
     """Draw a split (``train``, ``valid`` or ``test``) for each note that has no ``reason``.
 
     Each instrument is drawn separately, so that every instrument is in every split and each of its
-    pitches in exactly one split.
+    pitches, with all its velocities, in exactly one split.
     """
-    by_program: dict[int, list[Note]] = defaultdict(list)
-    for note in notes:
-        if not note.reason:
-            by_program[note.instrument.program].append(note)
-    for program, members in by_program.items():
-        # At least one note in each split; an instrument has at least three.
-        valid = min(max(1, round(valid_share * len(members))), len(members) - 2)
-        test = min(max(1, round(test_share * len(members))), len(members) - valid - 1)
-        order = np.random.default_rng((seed, program)).permutation(len(members))
-        for place, index in enumerate(order):
-            held_out = "valid" if place < valid else "test"
-            members[index].split = held_out if place < valid + test else "train"
+    for members in _by_instrument(note for note in notes if not note.reason):
+        pitches = list(dict.fromkeys(note.pitch for note in members))
+        # At least one pitch in each split; an instrument has at least three.
+        valid = min(max(1, round(valid_share * len(pitches))), len(pitches) - 2)
+        test = min(max(1, round(test_share * len(pitches))), len(pitches) - valid - 1)
+        draw = np.random.default_rng((seed, members[0].instrument.number))
+        order = [pitches[index] for index in draw.permutation(len(pitches))]
+        held_out = dict.fromkeys(order[:valid], "valid")
+        held_out |= dict.fromkeys(order[valid : valid + test], "test")
+        for note in members:
+            note.split = held_out.get(note.pitch, "train")
 
 
 class Notes(Rendered):
-    """Notes of a General MIDI soundfont with the features of TFDS's ``nsynth``.
+    """Notes of soundfonts with the features of TFDS's ``nsynth``.
 
     To write the dataset, give the notes (each with its split), a pool from :func:`workers` and a
     progress callback. A written dataset needs none of these and is read with
@@ -161,17 +174,25 @@ class Notes(Rendered):
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        programs = {note.instrument.program: note.instrument.label for note in self._notes}
-        labels = [label for _, label in sorted(programs.items())]
+        instruments = [members[0].instrument for members in _by_instrument(self._notes)]
+        families = {instrument.family for instrument in instruments}
+        names = dict.fromkeys(Path(instrument.font).stem for instrument in instruments)
+        packaged = list(names) in ([], [PACKAGED])
+        fonts = (
+            f"General MIDI soundfont {PACKAGED}" if packaged else f"soundfonts {', '.join(names)}"
+        )
         return tfds.core.DatasetInfo(
             builder=self,
             description=(
-                "Notes of the General MIDI soundfont TimGM6mb, rendered after NSynth's protocol "
+                f"Notes of the {fonts}, rendered after NSynth's protocol "
                 "(16 kHz, 4 s, held for 3 s) and with NSynth's features. Every instrument is in "
                 "every split; each of its pitches is in one. This is not NSynth."
             ),
-            features=features(labels),
-            homepage="https://github.com/craffel/pretty-midi",
+            features=features(
+                [instrument.label for instrument in instruments],
+                FAMILIES + (OTHER,) * (OTHER in families),
+            ),
+            homepage="https://github.com/craffel/pretty-midi" if packaged else None,
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
@@ -201,7 +222,9 @@ class Notes(Rendered):
             )
 
 
-def features(instruments: Sequence[str]) -> tfds.features.FeaturesDict:
+def features(
+    instruments: Sequence[str], families: Sequence[str] = FAMILIES
+) -> tfds.features.FeaturesDict:
     """The features of TFDS's ``nsynth`` (as of 2.3.3), for these names of instruments."""
     return tfds.features.FeaturesDict(
         {
@@ -216,8 +239,8 @@ def features(instruments: Sequence[str]) -> tfds.features.FeaturesDict:
             "velocity": tfds.features.ClassLabel(num_classes=128),
             "instrument": {
                 "label": tfds.features.ClassLabel(names=instruments),
-                "family": tfds.features.ClassLabel(names=soundfont.FAMILIES),
-                "source": tfds.features.ClassLabel(names=soundfont.SOURCES),
+                "family": tfds.features.ClassLabel(names=families),
+                "source": tfds.features.ClassLabel(names=SOURCES),
             },
             "qualities": dict.fromkeys(QUALITIES, np.bool_),
         }

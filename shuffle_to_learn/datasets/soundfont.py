@@ -1,22 +1,21 @@
-"""Render notes of a General MIDI soundfont after NSynth's protocol, and check the audio.
+"""Render notes of soundfonts after NSynth's protocol, and check the audio.
 
 NSynth (Engel et al. 2017): 16 kHz, mono, 4 s; the note is held for 3 s and released for 1 s; five
-velocities. The soundfont is ``TimGM6mb.sf2``, which the package ``pretty_midi`` installs.
-TensorFlow is never imported here: the functions run in worker processes.
+velocities. TensorFlow is never imported here: the functions run in worker processes.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import tinysoundfont
 from scipy.fft import irfft, rfft
 from threadpoolctl import threadpool_limits
+
+from shuffle_to_learn.datasets.instruments import Instrument, SoundfontError, path_of
 
 SAMPLE_RATE = 16_000
 HELD = 3  # seconds
@@ -25,181 +24,63 @@ SAMPLES = (HELD + RELEASED) * SAMPLE_RATE
 VELOCITIES = (25, 50, 75, 100, 127)
 PITCH_MIN, PITCH_MAX = 21, 108
 
-FAMILIES = (
-    "bass",
-    "brass",
-    "flute",
-    "guitar",
-    "keyboard",
-    "mallet",
-    "organ",
-    "reed",
-    "string",
-    "synth_lead",
-    "vocal",
-)
-SOURCES = ("acoustic", "electronic", "synthetic")
-
 _OVERSAMPLING = 2  # the synthesiser's filters become unstable when run at 16 kHz
 _FLUSH = 64  # stereo frames per call while the voices of the last note fade out
 _STEP = 1 / 32768  # NSynth's WAV files have 16 bits
 
 
-@dataclass(frozen=True)
-class Instrument:
-    """A melodic General MIDI program, with NSynth's classes.
-
-    Attributes:
-        program: number of the program, from 0.
-        name: General MIDI's name of the program.
-        family: one of :data:`FAMILIES`.
-        source: one of :data:`SOURCES`.
-    """
-
-    program: int
-    name: str
-    family: str
-    source: str
-
-    @property
-    def label(self) -> str:
-        """The name in the dataset, in NSynth's form: ``keyboard_acoustic_000``."""
-        return f"{self.family}_{self.source}_{self.program:03d}"
-
-
-# The melodic programs of General MIDI. Left out are timpani (47) and orchestra hit (55), which are
-# percussive, the group of percussive programs (112-119, except the pitched steel drums) and the
-# sound effects (120-127). Families and sources are our reading of NSynth's classes: plucked strings
-# are guitars, pads are synth leads, and a program that imitates no acoustic or electronic
-# instrument is synthetic.
-INSTRUMENTS = tuple(
-    Instrument(int(program), name, family, source)
-    for family, source, programs in (
-        (
-            "keyboard",
-            "acoustic",
-            "0 Acoustic Grand Piano,1 Bright Acoustic Piano,3 Honky-tonk Piano,6 Harpsichord",
-        ),
-        (
-            "keyboard",
-            "electronic",
-            "2 Electric Grand Piano,4 Electric Piano 1,5 Electric Piano 2,7 Clavinet",
-        ),
-        (
-            "mallet",
-            "acoustic",
-            "8 Celesta,9 Glockenspiel,10 Music Box,11 Vibraphone,12 Marimba,13 Xylophone,"
-            "14 Tubular Bells,15 Dulcimer,108 Kalimba,114 Steel Drums",
-        ),
-        ("organ", "electronic", "16 Drawbar Organ,17 Percussive Organ,18 Rock Organ"),
-        ("organ", "acoustic", "19 Church Organ,20 Reed Organ,21 Accordion,23 Tango Accordion"),
-        (
-            "guitar",
-            "acoustic",
-            "24 Acoustic Guitar (nylon),25 Acoustic Guitar (steel),46 Orchestral Harp,104 Sitar,"
-            "105 Banjo,106 Shamisen,107 Koto",
-        ),
-        (
-            "guitar",
-            "electronic",
-            "26 Electric Guitar (jazz),27 Electric Guitar (clean),28 Electric Guitar (muted),"
-            "29 Overdriven Guitar,30 Distortion Guitar,31 Guitar Harmonics",
-        ),
-        ("bass", "acoustic", "32 Acoustic Bass"),
-        (
-            "bass",
-            "electronic",
-            "33 Electric Bass (finger),34 Electric Bass (pick),35 Fretless Bass,36 Slap Bass 1,"
-            "37 Slap Bass 2",
-        ),
-        ("bass", "synthetic", "38 Synth Bass 1,39 Synth Bass 2"),
-        (
-            "string",
-            "acoustic",
-            "40 Violin,41 Viola,42 Cello,43 Contrabass,44 Tremolo Strings,45 Pizzicato Strings,"
-            "48 String Ensemble 1,49 String Ensemble 2,110 Fiddle",
-        ),
-        ("string", "synthetic", "50 Synth Strings 1,51 Synth Strings 2"),
-        ("vocal", "acoustic", "52 Choir Aahs,53 Voice Oohs"),
-        ("vocal", "synthetic", "54 Synth Voice"),
-        (
-            "brass",
-            "acoustic",
-            "56 Trumpet,57 Trombone,58 Tuba,59 Muted Trumpet,60 French Horn,61 Brass Section",
-        ),
-        ("brass", "synthetic", "62 Synth Brass 1,63 Synth Brass 2"),
-        (
-            "reed",
-            "acoustic",
-            "22 Harmonica,64 Soprano Sax,65 Alto Sax,66 Tenor Sax,67 Baritone Sax,68 Oboe,"
-            "69 English Horn,70 Bassoon,71 Clarinet,109 Bagpipe,111 Shanai",
-        ),
-        (
-            "flute",
-            "acoustic",
-            "72 Piccolo,73 Flute,74 Recorder,75 Pan Flute,76 Blown Bottle,77 Shakuhachi,"
-            "78 Whistle,79 Ocarina",
-        ),
-        (
-            "synth_lead",
-            "synthetic",
-            "80 Lead 1 (square),81 Lead 2 (sawtooth),82 Lead 3 (calliope),83 Lead 4 (chiff),"
-            "84 Lead 5 (charang),85 Lead 6 (voice),86 Lead 7 (fifths),87 Lead 8 (bass + lead),"
-            "88 Pad 1 (new age),89 Pad 2 (warm),90 Pad 3 (polysynth),91 Pad 4 (choir),"
-            "92 Pad 5 (bowed),93 Pad 6 (metallic),94 Pad 7 (halo),95 Pad 8 (sweep),96 FX 1 (rain),"
-            "97 FX 2 (soundtrack),98 FX 3 (crystal),99 FX 4 (atmosphere),100 FX 5 (brightness),"
-            "101 FX 6 (goblins),102 FX 7 (echoes),103 FX 8 (sci-fi)",
-        ),
-    )
-    for program, name in (entry.split(" ", 1) for entry in programs.split(","))
-)
-
-
-def soundfont() -> Path:
-    """The path of ``TimGM6mb.sf2``, found without importing ``pretty_midi``, which installs it.
-
-    Raises:
-        FileNotFoundError: ``pretty_midi`` is not installed or has no such file.
-    """
-    spec = importlib.util.find_spec("pretty_midi")
-    if spec is not None and spec.origin is not None:
-        path = Path(spec.origin).parent / "TimGM6mb.sf2"
-        if path.is_file():
-            return path
-    raise FileNotFoundError("TimGM6mb.sf2 is not there: install the package pretty_midi")
-
-
 class Renderer:
-    """A synthesiser with the soundfont; a note does not depend on the notes rendered before it."""
+    """Synthesisers of soundfonts; a note does not depend on the notes rendered before it.
+
+    A soundfont is loaded with its first note.
+    """
 
     def __init__(self) -> None:
-        self._synth = tinysoundfont.Synth(samplerate=_OVERSAMPLING * SAMPLE_RATE)
-        self._font = self._synth.sfload(str(soundfont()))
+        self._synths: dict[str, tinysoundfont.Synth] = {}
         self._buffer = bytearray(SAMPLES * _OVERSAMPLING * 2 * 4)  # stereo float32
 
-    def note(self, program: int, pitch: int, velocity: int) -> np.ndarray:
+    def _at(self, instrument: Instrument) -> tinysoundfont.Synth:
+        """The synthesiser of an instrument's soundfont, with the instrument on channel 0."""
+        path = path_of(instrument.font)
+        try:
+            synth = self._synths.get(instrument.font)
+            if synth is None:
+                synth = tinysoundfont.Synth(samplerate=_OVERSAMPLING * SAMPLE_RATE)
+                synth.sfload(str(path))
+                self._synths[instrument.font] = synth
+            (font,) = synth.soundfonts
+            synth.program_select(0, font, instrument.bank, instrument.program)
+        except RuntimeError:  # all that it says is that it could not
+            raise SoundfontError(f"{path} is damaged: it cannot be loaded") from None
+        return synth
+
+    def note(self, instrument: Instrument, pitch: int, velocity: int) -> np.ndarray:
         """Render one note.
 
         Args:
-            program: General MIDI program, 0..127.
+            instrument: a preset of a soundfont.
             pitch: MIDI number, 0..127.
             velocity: 1..127. It changes only the loudness of most instruments.
 
         Returns:
             float32, shape (64000,): the mean of both channels at 16 kHz, in multiples of 1/32768
             within [-1, 1). The note is held for the first 3 s.
+
+        Raises:
+            SoundfontError: the instrument's soundfont cannot be loaded.
         """
+        synth = self._at(instrument)
+        (voices,) = synth.soundfonts.values()
         held = memoryview(self._buffer)[: HELD * SAMPLE_RATE * _OVERSAMPLING * 8]
         released = memoryview(self._buffer)[len(held) :]
-        self._synth.program_select(0, self._font, 0, program)
-        self._synth.noteon(0, pitch, velocity)
-        self._synth.generate(len(held) // 8, held)
-        self._synth.noteoff(0, pitch)
-        self._synth.generate(len(released) // 8, released)
+        synth.noteon(0, pitch, velocity)
+        synth.generate(len(held) // 8, held)
+        synth.noteoff(0, pitch)
+        synth.generate(len(released) // 8, released)
         # After a reset the voices fade out over some frames: without this loop, the next note would
         # begin with them.
-        self._synth.soundfonts[self._font].reset()
-        while np.frombuffer(self._synth.generate(_FLUSH), np.float32).any():
+        voices.reset()
+        while np.frombuffer(synth.generate(_FLUSH), np.float32).any():
             pass
         stereo = np.frombuffer(self._buffer, np.float32).reshape(-1, 2)
         steps = mono(stereo)
@@ -325,19 +206,6 @@ def alike(notes: np.ndarray, threshold: float) -> list[tuple[int, int]]:
     return list(zip(first.tolist(), second.tolist(), strict=True))
 
 
-def spread(count: int, instruments: Iterable[Instrument] = INSTRUMENTS) -> list[Instrument]:
-    """At most ``count`` of the instruments, chosen from the families in turn, sorted by program."""
-    families: dict[str, list[Instrument]] = {}
-    for instrument in sorted(instruments, key=lambda i: i.program):
-        families.setdefault(instrument.family, []).append(instrument)
-    ranked = sorted(
-        (place, instrument.family, instrument.program, instrument)
-        for members in families.values()
-        for place, instrument in enumerate(members)
-    )
-    return sorted((entry[-1] for entry in ranked[:count]), key=lambda i: i.program)
-
-
 @dataclass
 class Note:
     """A note to be rendered, and the results of rendering it.
@@ -368,24 +236,40 @@ class Note:
         return f"{self.instrument.label}-{self.pitch:03d}-{self.velocity:03d}"
 
 
-def candidates(instruments: Iterable[Instrument], pitches: Sequence[int], seed: int) -> list[Note]:
-    """Every instrument at every pitch, each at a velocity drawn from :data:`VELOCITIES`.
+def candidates(
+    instruments: Iterable[Instrument], pitches: Sequence[int], seed: int, velocities: int = 1
+) -> list[Note]:
+    """Every instrument at every pitch, each at velocities drawn from :data:`VELOCITIES`.
 
-    A draw depends only on the seed, the program and the pitch, not on the other candidates.
+    A draw depends only on the seed, the instrument's number and the pitch, not on the other
+    candidates; the first velocities of a draw of many are those of a draw of few.
+
+    Args:
+        instruments: those that play.
+        pitches: MIDI numbers.
+        seed: of the draws.
+        velocities: how many each note has, 1..5.
     """
     return [
-        Note(instrument, pitch, int(draw.choice(VELOCITIES)))
+        Note(instrument, pitch, velocity)
         for instrument in instruments
         for pitch in pitches
-        for draw in [np.random.default_rng((seed, instrument.program, pitch))]
+        for velocity in _drawn((seed, instrument.number, pitch), velocities)
     ]
+
+
+def _drawn(seed: tuple[int, ...], count: int) -> list[int]:
+    draw = np.random.default_rng(seed)
+    first = int(draw.choice(VELOCITIES))
+    others = draw.permutation([velocity for velocity in VELOCITIES if velocity != first])
+    return [first, *others.tolist()][:count]
 
 
 _renderer: Renderer | None = None
 
 
 def start_worker() -> None:
-    """Load the soundfont in a worker process; the functions below need it."""
+    """Start a worker process; the functions below need it."""
     global _renderer
     threadpool_limits(1)  # there is a worker for each core
     _renderer = Renderer()
@@ -394,7 +278,12 @@ def start_worker() -> None:
 def _render(note: Note) -> np.ndarray:
     if _renderer is None:
         raise RuntimeError("call start_worker first")
-    return _renderer.note(note.instrument.program, note.pitch, note.velocity)
+    return _renderer.note(note.instrument, note.pitch, note.velocity)
+
+
+def sounds(notes: Iterable[Note], silent: float) -> bool:
+    """Whether one of the notes, which are tried in turn, has a peak of at least so many dBFS."""
+    return any(peak_db(_render(note)) >= silent for note in notes)
 
 
 def listen(notes: list[Note], same: float) -> tuple[list[Note], list[tuple[int, int]]]:

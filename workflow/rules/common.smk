@@ -16,6 +16,7 @@ from study.loading import load_params, merged
 from study.outputs import CONFUSED, figures, scored_modalities, tables, wide_figures
 from study.params import PUBLIC
 from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey
+from study.soundfonts import instruments
 from study.work import Job
 
 PARAMS_FILE = os.environ.get("PARAMS", "params.yaml")
@@ -94,6 +95,18 @@ if workflow.is_main_process and any(map(listed, STUDIES.values())):
         listing.refresh(PARAMS)
     except InputError as error:
         sys.exit(f"error: {error}")
+
+
+def files_of(wildcards):
+    """Your own files that a dataset is made of; what is wrong with a soundfont is said first."""
+    if wildcards.dataset == "notes":
+        try:
+            instruments(PARAMS.notes)
+        except (InputError, FileNotFoundError) as error:
+            sys.exit(f"error: {PARAMS_FILE}: {error}")
+    # What is absent the stage tells, in a line.
+    there = [path for path in PARAMS.files_of(wildcards.dataset) if Path(path).exists()]
+    return [*listed(study_of(wildcards)), *there]
 
 
 def extracted(study):

@@ -4,7 +4,7 @@
 
 rule dataset:
     input:
-        files=lambda wildcards: listed(study_of(wildcards)),
+        files=files_of,
         code=lambda wildcards: graph.code("dataset", dataset=wildcards.dataset),
     output:
         tfds=directory(PATHS.dataset("{dataset}")),
