@@ -57,8 +57,7 @@ def test_windows_in_any_order_are_parts_of_the_whole(tmp_path: Path, suffix: str
     path = tmp_path / f"a.{suffix}"
     samples = sound(20) + 0.1 * np.random.default_rng(0).normal(size=20 * RATE)
     soundfile.write(path, samples, RATE)
-    with soundfile.SoundFile(path) as file:
-        right = file.read(file.frames, dtype="float32")
+    right, _ = soundfile.read(path, dtype="float32")
     for start in (3, 17, 4, 5, 11, 0):
         window = read_window(path, start, 1.0, RATE)
         np.testing.assert_array_equal(window, right[start * RATE :][:RATE])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -213,6 +213,9 @@ class _Stream(soundfile.SoundFile):
     def __init__(self, file: BinaryIO, parts: Sequence[Part]) -> None:
         self._spliced = _Spliced(file, parts)
         super().__init__(self._spliced)
+        if self.format == "MP3":  # as soundfile.read does: the last bit is another without
+            with suppress(soundfile.LibsndfileError):
+                self.seek(0)
 
     def seekable(self) -> bool:
         return False
