@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from shuffle_to_learn.datasets.tree import located
 from shuffle_to_learn.features.video import read_frames
 from study.errors import InputError
 from study.files import need
@@ -34,7 +35,7 @@ def videos(source: Source, study: Study, by_hand: Path | None) -> Path:
 
 def path(example: Example, videos: Path) -> Path:
     """The file of a clip."""
-    return videos / example["video"].decode()
+    return located(videos, example["video"].decode())
 
 
 def watch(params: Params, split: str, rows: Sequence[int], size: int) -> np.ndarray:

@@ -10,15 +10,17 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Set
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
+from itertools import cycle
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shuffle_to_learn.datasets.memory import keeping_memory
+from shuffle_to_learn.datasets.pool import KILLED, Pool
 from study import cli
 from study.errors import InputError
 from study.files import atomic, check_disk, growing_array, need
@@ -145,13 +147,7 @@ def write(job: Job, how: Extraction, workers: Workers) -> None:
                 outputs.enter_context(atomic(job.layout.shard(name, number, f"{split}{suffix}")))
                 for suffix in (".npy", ".parquet")
             )
-            try:
-                left_out, count = _split(job, split, how.dtype, workers, features, labels)
-            except BrokenProcessPool:
-                raise InputError(
-                    f"{split}: a process that reads {study.unit} was killed: give the machine more "
-                    f"memory, or fewer cores with threads"
-                ) from None
+            left_out, count = _split(job, split, how.dtype, workers, features, labels)
             rejected += left_out
             total += count
         table = pd.DataFrame(rejected, columns=["split", "id", "reason"])
@@ -191,14 +187,22 @@ def _split(
     """
     import pandas as pd
 
-    unit = job.study.unit
+    unit, killed = job.study.unit, 0
     kept, rejected = [], []
+    count = job.source.expected(split, job.shard)
 
     def results() -> Iterator[None]:
+        nonlocal killed
         spans = job.source.spans(split, job.shard, unit, workers.at_once)
         for examples, made in workers.extracted(spans):
             add(made)
             for row, reason in examples:
+                killed += reason == KILLED
+                if killed > job.study.max_rejected * count:
+                    raise InputError(
+                        f"{split}: a process that reads {unit} was killed at {row['id']}: leave it "
+                        f"out, or give the machine more memory, or fewer cores with threads"
+                    )
                 if reason is None:
                     kept.append(row)
                 else:
@@ -206,7 +210,6 @@ def _split(
                 yield
 
     with growing_array(features, dtype, job.study.shape) as add:
-        count = job.source.expected(split, job.shard)
         deque(cli.progress(results(), total=count, label=split, unit=unit), maxlen=0)
     pd.DataFrame(kept).to_parquet(labels, index=False)
     return rejected, len(kept) + len(rejected)
@@ -231,6 +234,13 @@ class Memory(NamedTuple):
 
         return np.memmap(self.path, self.dtype, "r+", shape=self.shape)
 
+    def places(self) -> np.ndarray:
+        """Which example of its span each slot is at; they lie behind the slots."""
+        import numpy as np
+
+        size = prod(self.shape) * np.dtype(self.dtype).itemsize
+        return np.memmap(self.path, "<i8", "r+", offset=size, shape=self.shape[:1])
+
 
 class Workers(NamedTuple):
     """Processes that extract.
@@ -238,10 +248,12 @@ class Workers(NamedTuple):
     Attributes:
         pool: the processes.
         slots: their features, shape (slots, examples, *features).
+        places: the example of its span that each slot is at.
     """
 
-    pool: ProcessPoolExecutor
+    pool: Pool
     slots: np.ndarray
+    places: np.ndarray
 
     @property
     def at_once(self) -> int:
@@ -250,28 +262,36 @@ class Workers(NamedTuple):
 
     def extracted(self, spans: Iterable[Span]) -> Iterator[tuple[Told, np.ndarray]]:
         """What is told of each span's examples, and their features, which the next overwrites."""
-        waiting: deque[Future[Told]] = deque()
+        count = len(self.slots)
+        calls = zip(spans, cycle(range(count)), strict=False)
+        found = self.pool.in_order(calls, self._submit, self._alone, count)
+        for slot, told in zip(cycle(range(count)), found, strict=False):
+            yield told, self.slots[slot, : sum(reason is None for _, reason in told)]
 
-        def first(slot: int) -> tuple[Told, np.ndarray]:
-            told = waiting.popleft().result()
-            return told, self.slots[slot, : sum(reason is None for _, reason in told)]
+    def _alone(self, call: tuple[Span, int]) -> Told:
+        """A span while no other is at work: what kills a process is the example it was at."""
+        killed: set[int] = set()
+        while True:
+            slot = call[1]
+            self.places[slot] = -1
+            try:
+                return self._submit(call, frozenset(killed)).result()
+            except BrokenProcessPool:
+                place = int(self.places[slot])
+                if place < 0:  # before it read an example
+                    raise InputError(
+                        "the processes that read are killed as they start: give the machine more "
+                        "memory, or fewer cores with threads"
+                    ) from None
+                killed.add(place)
+                self.pool.restart()
 
-        count = 0
-        for span in spans:
-            slot = count % len(self.slots)
-            if len(waiting) == len(self.slots):
-                yield first(slot)
-            waiting.append(self._submit(span, slot))
-            count += 1
-        while waiting:
-            yield first((count - len(waiting)) % len(self.slots))
-
-    def _submit(self, span: Span, slot: int) -> Future[Told]:
+    def _submit(self, call: tuple[Span, int], killed: Set[int] = frozenset()) -> Future[Told]:
         # Ctrl-C is the parent's alone, or every worker would write a traceback: a process that
         # starts now inherits what is blocked.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            return self.pool.submit(_extracted, span, slot)
+            return self.pool.submit(_extracted, *call, killed)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -290,12 +310,13 @@ def start_workers(job: Job, how: Extraction) -> Iterator[Workers]:
     with keeping_memory(), tempfile.NamedTemporaryFile(prefix="features-") as file:
         for _ in range(shape[0]):  # a disk that is full says so now: later it ends the process
             file.write(bytes(at_once * size))
+        file.write(bytes(8 * shape[0]))
         file.flush()
         memory = Memory(file.name, how.dtype, shape)
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(job.threads, context, _start, (how, memory))
+        pool = Pool(job.threads, context, _start, (how, memory))
         try:
-            yield Workers(pool, memory.slots())
+            yield Workers(pool, memory.slots(), memory.places())
         except BaseException:
             for worker in multiprocessing.active_children():
                 worker.terminate()  # its work is not needed
@@ -306,11 +327,12 @@ def start_workers(job: Job, how: Extraction) -> Iterator[Workers]:
 
 _how: Extraction  # of a worker
 _slots: np.ndarray
+_places: np.ndarray
 
 
 def _start(how: Extraction, memory: Memory) -> None:
-    global _how, _slots
-    _how, _slots = how, memory.slots()
+    global _how, _slots, _places
+    _how, _slots, _places = how, memory.slots(), memory.places()
     threading.Thread(target=_end_with_parent, args=(memory.path,), daemon=True).start()
 
 
@@ -323,14 +345,18 @@ def _end_with_parent(file: str) -> None:
     os._exit(1)
 
 
-def _extracted(span: Span, slot: int) -> Told:
-    """Put the features of the examples into a slot, one after the other."""
+def _extracted(span: Span, slot: int, killed: Set[int]) -> Told:
+    """Put the features of the examples into a slot, one after the other.
+
+    Those at the places ``killed`` are known to end the process, and are told as such.
+    """
     told: Told = []
     kept = 0
     with whole(span.chunk.path):
-        for example, untold in span.examples():
+        for place, (example, untold) in enumerate(span.examples()):
+            _places[slot] = place
             row = _how.labels(example) | dict.fromkeys(untold)
-            result = _how.transform(_how.content(example))
+            result = KILLED if place in killed else _how.transform(_how.content(example))
             if isinstance(result, str):
                 told.append((row, result))
                 continue

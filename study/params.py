@@ -78,7 +78,7 @@ class Study(Section):
     """The splits that pretraining learns from and is evaluated on."""
     extraction: ClassVar[str]
     """The stage that makes the features, and the section of its settings."""
-    unit: ClassVar[str]
+    named: ClassVar[str]
     """What its inputs are called."""
     known: ClassVar[dict[str, tuple[str, ...]]]
     """The tasks of the embedded dataset and what each is scored by."""
@@ -106,6 +106,11 @@ class Study(Section):
     embed: Embed
     downstream: Downstream
     end_to_end: EndToEnd
+
+    @property
+    def unit(self) -> str:
+        """What the inputs of its dataset are called."""
+        return self.named
 
     @property
     def features(self) -> Any:
@@ -342,7 +347,7 @@ class Study(Section):
 class Audio(Study):
     """The audio study."""
 
-    extraction, unit, summarised = "spectrograms", "notes", "bands"
+    extraction, named, summarised = "spectrograms", "notes", "bands"
     known: ClassVar = {
         "instrument": ("accuracy",),
         "family": ("accuracy",),
@@ -360,11 +365,15 @@ class Audio(Study):
     ]
     spectrograms: Spectrograms
 
+    @property
+    def unit(self) -> str:
+        return "windows" if self.dataset == "folder" else self.named
+
 
 class Video(Study):
     """The video study."""
 
-    extraction, unit, summarised = "frames", "clips", "pixels"
+    extraction, named, summarised = "frames", "clips", "pixels"
     known: ClassVar = {"action": ("accuracy",)}
 
     dataset: Literal["motions", "folder", "something_something_v2"]
@@ -375,7 +384,7 @@ class Images(Study):
     """The image study; it pretrains on other pictures than the probes are fitted on."""
 
     upstream = ("pretrain", "pretrain_valid")
-    extraction, unit, summarised = "pictures", "pictures", "tiles"
+    extraction, named, summarised = "pictures", "pictures", "tiles"
     known: ClassVar = {"objects": ("auc",)}
 
     dataset: Literal["scenes", "folder", "imagenet_voc"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shuffle_to_learn.datasets import packages, public
+from shuffle_to_learn.datasets.tree import walk
 from shuffle_to_learn.models.alexnet import MultiplyAdds, multiply_adds
 from shuffle_to_learn.slicing import Slicing
 from study.errors import InputError
@@ -289,7 +290,7 @@ def _of_folder(params: Params, study: Study) -> dict[str, int]:
     """The files of a folder, each taken for one labelled input."""
     if params.folder is None:
         return dict.fromkeys(study.splits, 0)
-    number = sum(1 for path in Path(study.source).rglob("*") if path.is_file())
+    number = sum(1 for _ in walk(Path(study.source)))
     shares = dict(zip(SPLITS, params.folder.shares, strict=True))
     shares |= {"pretrain": shares["train"], "pretrain_valid": shares["valid"]}
     return {split: int(shares[split] * number) for split in study.splits}

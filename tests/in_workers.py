@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from shuffle_to_learn.datasets.memory import KEPT
+from shuffle_to_learn.features.video import read_frames
 
 SHAPE = (20, 16, 16, 1)  # of the features that the tests extract
 
@@ -42,6 +43,24 @@ def kept_memory(content: Any, **settings: Any) -> str:
 
 def killed(content: Any, **settings: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_at(content: Path, **settings: Any) -> np.ndarray | str:
+    """Reads a clip, unless it is one of those in ``KILLERS``."""
+    if content.name in os.environ["KILLERS"].split():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read_frames(content, **settings)
+
+
+def killed_or_size(path: Path) -> int:
+    """The size of a file that is not called killer."""
+    if path.stem.startswith("killer"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return path.stat().st_size
+
+
+def nothing() -> None:
+    """How a worker starts."""
 
 
 def endless(content: Path, **settings: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Callable
 from functools import partial
@@ -709,6 +710,44 @@ def test_damaged_recordings_within_the_share_are_listed(tmp_path: Path, capsys) 
     assert not manifest.loc["site0/00.wav", "kept"]
     assert "unreadable" in manifest.loc["site0/00.wav", "reason"]
     assert manifest.drop("site0/00.wav")["kept"].all()
+
+
+ODD = [b"caf\xe9", b"a\nb", b"#1", b'it\'s "$HOME"', b"-i", b"a:b", b"100%d"]
+
+
+@pytest.mark.parametrize("modality", ["audio", "video", "images"])
+def test_odd_names_and_folders_behind_links_go_from_files_to_features(
+    tmp_path: Path, modality: str, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = Path("the data/files of $me")  # below the data folder of the study
+    source.mkdir(parents=True)
+    labels = MAKERS[modality](source)
+    (tmp_path / "elsewhere").mkdir()
+    for old, new in zip(sorted(labels), ODD, strict=False):
+        suffix = os.fsencode(Path(old).suffix)
+        os.rename(source / old, os.path.join(b"elsewhere", new + suffix))
+    (source / "link").symlink_to(tmp_path / "elsewhere")
+    (source / "link" / "loop").symlink_to(tmp_path / "elsewhere")
+
+    def change(content: dict) -> None:
+        content["paths"] = {"data": "the data", "results": "results"}
+        content[modality]["source"] = str(source)
+        content[modality]["downstream"]["tasks"] = {}
+
+    path = params_file(tmp_path, modality, change)
+    source.chmod(0o555)
+    make_dataset(path)
+    params = load_params(path)
+    study, layout = params.study(modality), params.layout
+    for shard in map(str, study.shards):
+        call(EXTRACTIONS[modality], "--dataset", "folder", "--shard", shard, "--params", path)
+    call(stages.join, "--dataset", "folder", "--params", path)
+    ids = [pd.read_parquet(layout.ids("folder", s))["id"] for s in ("train", "valid", "test")]
+    found = {name.partition("@")[0] for name in pd.concat(ids)}
+    assert len(found) == len(labels)
+    odd = {name.removeprefix("link/").rpartition(".")[0] for name in found if "link/" in name}
+    assert odd == {"caf%E9", "a%0Ab", "#1", 'it\'s "$HOME"', "-i", "a:b", "100%d"}
 
 
 def flat(source: Path, labels: dict[str, str]) -> None:

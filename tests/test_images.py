@@ -1,5 +1,7 @@
 import io
 import os
+import tracemalloc
+import zlib
 
 import cv2
 import numpy as np
@@ -245,3 +247,69 @@ def test_stderr_comes_back(capfd):
         read_image(b"\xff\xd8 no", SIZE)
     os.write(2, b"heard\n")
     assert capfd.readouterr().err == "heard\n"
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+@pytest.mark.parametrize("kind", [".png", ".tiff"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bits_that_hold_fewer_are_as_light_as_those(kind, channels, bits):
+    right = noise().convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
+    values = np.asarray(right).astype(np.uint16)
+    stored = np.rint(values / 255 * (2**bits - 1)).astype(np.uint16)
+    if channels > 1:
+        stored = np.concatenate([stored[..., 2::-1], values[..., 3:] * 257], axis=-1)
+    _, content = cv2.imencode(kind, stored)
+    if (kind, channels) == (".tiff", 4):  # such a TIFF stays dark: Pillow keeps the upper bits
+        assert read_image(content.tobytes(), SIZE).max() < 255
+        return
+    check(content.tobytes(), square(right))
+
+
+def test_sixteen_bits_that_hold_fewer_are_turned_too():
+    values = np.asarray(scene()).astype(np.uint16) * 16
+    content = cv2.imencode(".png", values[..., ::-1])[1].tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = len(data).to_bytes(4, "big") + b"eXIf" + data
+    chunk += zlib.crc32(chunk[4:]).to_bytes(4, "big")
+    content = content[:33] + chunk + content[33:]  # behind the header
+    right = np.rint(np.rot90(values, -1) / 4095 * 255).astype(np.uint8)
+    check(content, square(Image.fromarray(right)))
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("picture", [noise(), scene(200, 200), scene(8, 8)])
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_jpeg_without_its_last_bytes(picture, progressive, lost, capfd):
+    content = saved(picture, "JPEG", progressive=progressive)
+    right = read_image(content, SIZE)
+    np.testing.assert_array_equal(read_image(content[:-lost], SIZE), right)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_jpeg_without_pixels_at_its_end_is_truncated():
+    content = saved(noise(), "JPEG")
+    for lost in (40, 200, len(content) // 2):
+        with pytest.raises(ImageError, match="JPEG: truncated"):
+            read_image(content[:-lost], SIZE)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_large_jpeg_is_refused_as_a_large_png_is(progressive, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    for kind, options in (("JPEG", {"progressive": progressive}), ("PNG", {})):
+        with pytest.raises(ImageError, match=r"^too large: .*2400 pixels"):
+            read_image(saved(scene(), kind, **options), SIZE)
+        read_image(saved(scene(40, 50), kind, **options), SIZE)
+
+
+def test_a_jpeg_of_a_forged_size_takes_no_memory():
+    content = bytearray(saved(scene(), "JPEG"))
+    header = content.index(b"\xff\xc0")
+    content[header + 5 : header + 9] = b"\xff\xff" * 2
+    tracemalloc.start()
+    with pytest.raises(ImageError, match="too large: 4294836225 pixels, more than 178956970"):
+        read_image(bytes(content), SIZE)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()

@@ -586,9 +586,33 @@ def test_a_killed_worker_is_one_line(copied, monkeypatch) -> None:
     layout = load_params(params).layout
     former = digests(layout.data / "motions")
     monkeypatch.setattr(stages.frames, "read_frames", in_workers.killed)
-    with pytest.raises(InputError, match=r"^train: a process that reads clips was killed: give"):
+    with pytest.raises(InputError, match=r"^train: a process that reads clips was killed at \S+: "):
         run(stages.frames, "motions", params)
     assert digests(layout.data / "motions") == former
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 64])
+@pytest.mark.parametrize("places", [[0], [9], [0, 1, 5], [3, 4]])
+def test_clips_that_kill_their_reader_are_named_and_the_rest_goes_on(
+    copied, made: Path, monkeypatch, places: list[int], at_once: int
+) -> None:
+    params = copied()
+    layout = load_params(params).layout
+    whole, labels = features_of(load_params(made).layout, "motions", "train")
+    files = [e.features.feature["video"].bytes_list for e in stored(layout, "motions", "train")]
+    names = [Path(file.value[0].decode()).name for file in files]
+    monkeypatch.setenv("KILLERS", " ".join(names[place] for place in places))
+    monkeypatch.setattr(stages.frames, "read_frames", in_workers.killed_at)
+    monkeypatch.setattr(study.extraction, "CHUNK", at_once)
+    run(stages.frames, "motions", params)
+    left = [place for place in range(len(whole)) if place not in places]
+    features, table = features_of(layout, "motions", "train")
+    np.testing.assert_array_equal(features, whole[left])
+    assert list(table["id"]) == list(labels["id"].iloc[left])
+    rejected = pd.read_csv(layout.rejected("motions"))
+    assert list(rejected["id"]) == list(labels["id"].iloc[places])
+    assert set(rejected["reason"]) == {"unreadable: its decoder ended the process"}
     assert multiprocessing.active_children() == []
 
 

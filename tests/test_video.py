@@ -1,11 +1,15 @@
+import io
+import os
 import struct
 import tracemalloc
 
 import cv2
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from shuffle_to_learn.features.video import ClipError, read_clip, without_background
 from shuffle_to_learn.slicing import sampled
@@ -237,3 +241,179 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 20_000 < 1_000_000
+
+
+def chunk(name, content):
+    return name + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+
+
+def jpeg_avi(pictures):
+    """An AVI of JPEGs, made by hand: its pictures may have several sizes."""
+    height, width = pictures[0].shape[:2]
+    frames = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures]
+    avih = struct.pack("<14I", 83333, 0, 0, 16, len(frames), 0, 1, 0, width, height, *[0] * 4)
+    strh = b"vidsMJPG" + struct.pack("<10I4h", *[0] * 3, 1, 12, 0, len(frames), *[0] * 3, *[0] * 4)
+    strf = struct.pack("<IiiHH4s5I", 40, width, height, 1, 24, b"MJPG", *[0] * 5)
+    tracks = chunk(b"LIST", b"strl" + chunk(b"strh", strh) + chunk(b"strf", strf))
+    movi, index = b"movi", b""
+    for frame in frames:
+        index += b"00dc" + struct.pack("<III", 16, len(movi), len(frame))
+        movi += chunk(b"00dc", frame)
+    head = chunk(b"LIST", b"hdrl" + chunk(b"avih", avih) + tracks)
+    return chunk(b"RIFF", b"AVI " + head + chunk(b"LIST", movi) + chunk(b"idx1", index))
+
+
+def greys(count=12, height=48, width=64):
+    return [np.full((height, width, 3), 20 * number, np.uint8) for number in range(count)]
+
+
+def sized(content, name, size):
+    """A RIFF file in which what a name is the content of (``AVI ``, ``movi``) says another size."""
+    place = content.index(name)
+    return content[: place - 4] + struct.pack("<I", size) + content[place:]
+
+
+AVIS = {
+    "open": lambda avi: sized(avi, b"AVI ", 0),
+    "largest": lambda avi: sized(avi, b"AVI ", 2**32 - 1),
+    "largest with a sign": lambda avi: sized(avi, b"AVI ", 2**31 - 1),
+    "open frames": lambda avi: sized(sized(avi, b"AVI ", 0), b"movi", 0),
+    "a recorder that died": lambda avi: sized(
+        sized(avi[: avi.index(b"idx1")], b"AVI ", 0), b"movi", 0
+    ),
+    "other bytes": lambda avi: avi + b"what an editor left here " * 9,
+}
+
+
+@pytest.mark.parametrize("what", AVIS)
+def test_an_avi_whose_sizes_are_open_or_followed_by_other_bytes(tmp_path, what):
+    content = jpeg_avi(greys())
+    (tmp_path / "right.avi").write_bytes(content)
+    (tmp_path / "clip.avi").write_bytes(AVIS[what](content))
+    right = read_clip(tmp_path / "right.avi", 12, 48)
+    assert np.abs(right.mean((1, 2, 3)) - 20 * np.arange(12)).max() < 2
+    np.testing.assert_array_equal(read_clip(tmp_path / "clip.avi", 12, 48), right)
+
+
+def box(name, content, size=None):
+    return struct.pack(">I", len(content) + 8 if size is None else size) + name + content
+
+
+def index_first(content):
+    """An MP4 whose index comes before its frames, and where the frames begin."""
+    index, frames = content.index(b"moov") - 4, content.index(b"mdat") - 4
+    moov = bytearray(content[index:])
+    offsets = moov.index(b"stco") + 8
+    for i in range(struct.unpack(">I", moov[offsets : offsets + 4])[0]):
+        place = slice(offsets + 4 + 4 * i, offsets + 8 + 4 * i)
+        moov[place] = struct.pack(">I", struct.unpack(">I", moov[place])[0] + len(moov))
+    return content[:frames] + moov + content[frames:index], frames + len(moov)
+
+
+def open_mp4(content):
+    content, frames = index_first(content)
+    return content[:frames] + bytes(4) + content[frames + 4 :]
+
+
+MP4S = {
+    "open": open_mp4,
+    "text": lambda mp4: mp4 + b"what an editor left here " * 9,
+    "zeros": lambda mp4: mp4 + bytes(100),
+    "noise": lambda mp4: mp4 + np.random.default_rng(0).bytes(1000),
+    "a maker's box": lambda mp4: mp4 + box(b"abcd", bytes(20)),
+    "a maker's box that says too much": lambda mp4: mp4 + box(b"abcd", bytes(20), 5000),
+    "a maker's box and noise": lambda mp4: mp4 + box(b"abcd", bytes(20)) + b"\xff" * 99,
+}
+
+
+@pytest.mark.parametrize("what", MP4S)
+def test_an_mp4_whose_size_is_open_or_followed_by_other_bytes(tmp_path, what):
+    right = write(tmp_path / "right.mp4", film(24))
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(MP4S[what](right.read_bytes()))
+    np.testing.assert_array_equal(read_clip(path, 24, 48), read_clip(right, 24, 48))
+
+
+def test_frames_of_several_sizes_have_the_size_of_the_first(tmp_path):
+    pictures = greys(6, 48, 64) + [np.repeat(p, 2, axis=0) for p in greys(12, 48, 64)[6:]]
+    (tmp_path / "clip.avi").write_bytes(jpeg_avi(pictures))
+    clip = read_clip(tmp_path / "clip.avi", 12, 48)
+    assert np.abs(clip.mean((1, 2, 3)) - 20 * np.arange(12)).max() < 2
+
+
+TURNS = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_a_clip_is_turned_as_it_says(tmp_path, turn):
+    pictures = film(5, 48, 48)
+    pictures[:, :16, :16] = 250  # above, on the left
+    path = write(tmp_path / "clip.mp4", pictures)
+    content = bytearray(path.read_bytes())
+    matrix = content.index(b"tkhd") + 44
+    a, b, c, d = (65536 * value for value in TURNS[turn])
+    content[matrix : matrix + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 2**30)
+    path.write_bytes(content)
+    clip = read_clip(path, 5, 48).astype(int)
+    right = np.rot90(pictures, -turn // 90, axes=(1, 2))
+    assert np.abs(clip - right).mean() < 6
+
+
+def test_a_codec_that_cannot_be_decoded_is_named(tmp_path, capfd):
+    """An animation in AVIF is an MP4 of AV1."""
+    pictures = [Image.fromarray(picture) for picture in greys(12, 64, 64)]
+    path = tmp_path / "clip.mp4"
+    pictures[0].save(path, "AVIF", save_all=True, append_images=pictures[1:])
+    try:
+        clip = read_clip(path, 12, 64)
+    except ClipError as error:
+        assert str(error) == "no frames: AV01 cannot be decoded here, H.264 can"
+    else:
+        assert np.abs(clip.mean((1, 2, 3)) - 20 * np.arange(12)).max() < 4
+    assert capfd.readouterr() == ("", "")
+
+
+def only_sound(path):
+    """A clip without its track of frames: what an MP4 of sound alone says of itself."""
+    content = write(path.with_suffix(".mp4"), film(12)).read_bytes()
+    return content.replace(b"vide", b"soun").replace(b"vmhd", b"smhd")
+
+
+SOUNDS = {
+    "wave": lambda path: wave_file(),
+    "avi": lambda path: jpeg_avi(greys()).replace(b"vidsMJPG", b"auds\0\0\0\0"),
+    "mp4": only_sound,
+}
+
+
+def wave_file():
+    file = io.BytesIO()
+    soundfile.write(file, np.zeros(8000), 8000, format="WAV")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("what", SOUNDS)
+def test_a_clip_with_sound_alone(tmp_path, what):
+    path = tmp_path / "clip.avi"
+    path.write_bytes(SOUNDS[what](tmp_path / "made"))
+    with pytest.raises(ClipError, match=r"^no video: sound alone$"):
+        read_clip(path, 5, 32)
+
+
+NAMES = [
+    b"a b.avi",
+    b"a:b.avi",
+    b"caf\xe9.avi",
+    b"-i.avi",
+    b"%03d.avi",
+    b"#'\"$HOME.avi",
+    b"a\nb.avi",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with open(name, "wb") as file:
+        file.write(jpeg_avi(greys()))
+    assert read_clip(os.fsdecode(name), 12, 48).shape == (12, 48, 48, 3)

@@ -20,7 +20,7 @@ from study.errors import InputError
 from study.files import atomic
 from study.loading import load_params
 from study.tensorflow import load_model, start_tensorflow
-from tools.encoder import encoder_key, parser, reader
+from tools.encoder import Input, encoder_key, parser, reader
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -36,15 +36,17 @@ def main(arguments: list[str] | None = None) -> None:
     if not args.input.exists():
         raise InputError(f"--input {args.input} does not exist")
 
-    start_tensorflow(cli.threads(args, params.threads.embed))
+    threads = cli.threads(args, params.threads.embed)
+    start_tensorflow(threads)
     import pyarrow as pa
     import pyarrow.parquet
 
-    from shuffle_to_learn.datasets.folder import SUFFIXES, files
+    from shuffle_to_learn.datasets.folder import SUFFIXES, files, workers
+    from shuffle_to_learn.datasets.tree import located, text
     from shuffle_to_learn.models.embedding import BATCH, embed
 
     if args.input.is_file():
-        folder, names = args.input.parent, [args.input.name]
+        folder, names = args.input.parent, [text(args.input.name)]
     else:
         folder, names = args.input, files(args.input, key.modality)
     if not names:
@@ -62,7 +64,13 @@ def main(arguments: list[str] | None = None) -> None:
     with (
         atomic(args.output) as temporary,
         pyarrow.parquet.ParquetWriter(temporary, schema) as writer,
+        workers(threads) as pool,
     ):
+        inputs: list[Input] = []
+        name_of = {located(folder, name): name for name in names}
+        found = zip(name_of, pool.map(read.inputs, name_of), strict=True)
+        for path, own in cli.progress(found, total=len(names), label="reading", unit="files"):
+            inputs += [Input(path, reason=own)] if isinstance(own, str) else own
 
         def write() -> None:
             sources, starts, features = zip(*batch, strict=True)
@@ -72,15 +80,16 @@ def main(arguments: list[str] | None = None) -> None:
             writer.write_table(pa.table([sources, starts, list(result)], schema=schema))
             batch.clear()
 
-        for name in cli.progress(names, total=len(names), label="embed", unit="files"):
-            for start, features in read(folder / name):
-                if isinstance(features, str):
-                    rejected.append(f"{name}: {features}")
-                    continue
-                batch.append((name, start, features))
-                count += 1
-                if len(batch) == BATCH:
-                    write()
+        made = zip(inputs, pool.map(read.features, inputs), strict=True)
+        for own, features in cli.progress(made, total=len(inputs), label="embed", unit="inputs"):
+            name = name_of[own.path]
+            if isinstance(features, str):
+                rejected.append(f"{name}: {features}")
+                continue
+            batch.append((name, own.start, features))
+            count += 1
+            if len(batch) == BATCH:
+                write()
         if not count:
             raise InputError(f"--input {args.input}: nothing can be read; {rejected[0]}")
         if batch:

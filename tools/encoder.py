@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,39 +53,69 @@ def encoder_key(args: argparse.Namespace, params: Params) -> EncoderKey:
         ) from None
 
 
-Reader = Callable[[Path], Iterable[tuple[float, np.ndarray | str]]]
-"""Yields a file's inputs: the second that each starts at, and its features or why it has none."""
+class Input(NamedTuple):
+    """An input in a file.
+
+    Attributes:
+        path: of the file.
+        start: in seconds; 0 for a file that is one input.
+        reason: why it cannot be read; empty if it can, or if that is not known yet.
+    """
+
+    path: Path
+    start: float = 0.0
+    reason: str = ""
+
+
+class Reader(NamedTuple):
+    """Makes features of files as a modality's dataset and extraction do, in any process.
+
+    Attributes:
+        modality: audio, video or images.
+        settings: those of the extraction.
+        recording: how recordings are read.
+    """
+
+    modality: str
+    settings: dict
+    recording: Recording
+
+    def inputs(self, path: Path) -> list[Input]:
+        """The inputs in a file: of a recording its windows, and what of it cannot be read."""
+        if self.modality != "audio":
+            return [Input(path)]
+        from shuffle_to_learn.datasets.folder import survey
+
+        starts, fault, end = survey(path, self.recording.seconds)
+        found = [Input(path, start) for start in starts]
+        return [*found, Input(path, end, fault)] if fault else found
+
+    def features(self, of: Input) -> np.ndarray | str:
+        """The features of an input, or why it has none."""
+        if of.reason:
+            return of.reason
+        if self.modality == "audio":
+            from shuffle_to_learn.datasets.folder import read_window
+            from shuffle_to_learn.features.spectrogram import log_mel
+
+            rate, seconds = self.recording
+            window = read_window(of.path, of.start, seconds, rate)
+            if isinstance(window, str):
+                return window
+            return log_mel(window, sample_rate=rate, **self.settings)
+        if self.modality == "video":
+            from shuffle_to_learn.features.video import read_frames
+
+            return read_frames(of.path, **self.settings)
+        from shuffle_to_learn.features.pictures import read_picture
+
+        try:
+            return read_picture(of.path.read_bytes(), **self.settings)
+        except OSError as error:
+            return f"unreadable: {error.strerror}"
 
 
 def reader(params: Params, modality: str) -> Reader:
-    """What makes features of files as a modality's dataset and extraction do."""
+    """What makes features of files for a modality's networks."""
     settings = params.study(modality).features.model_dump(exclude={"max_rejected"})
-    if modality == "audio":
-        return partial(_windows, settings=settings, recording=params.recording)
-    if modality == "video":
-        from shuffle_to_learn.features.video import read_frames
-
-        return lambda path: [(0.0, read_frames(path, **settings))]
-    from shuffle_to_learn.features.pictures import read_picture
-
-    return lambda path: [(0.0, read_picture(path.read_bytes(), **settings))]
-
-
-def _windows(
-    path: Path, settings: dict, recording: Recording
-) -> Iterator[tuple[float, np.ndarray | str]]:
-    """The windows of a recording as spectrograms."""
-    from shuffle_to_learn.datasets.folder import read_window, window_starts
-    from shuffle_to_learn.features.spectrogram import log_mel
-
-    rate, seconds = recording
-    starts = window_starts(path, seconds)
-    if isinstance(starts, str):
-        yield 0.0, starts
-        return
-    for start in starts:
-        window = read_window(path, start, seconds, rate)
-        if isinstance(window, str):
-            yield start, window
-        else:
-            yield start, log_mel(window, sample_rate=rate, **settings)
+    return Reader(modality, settings, params.recording)

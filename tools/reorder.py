@@ -47,7 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
     start_tensorflow(1)
     from shuffle_to_learn.pretext.reordering import put_back
 
-    _, features = next(iter(reader(params, key.modality)(args.input)))
+    read = reader(params, key.modality)
+    features = read.features(read.inputs(args.input)[0])
     if isinstance(features, str):
         raise InputError(f"--input {args.input}: {features}")
     model = load_model(args.model, study.patches_shape(slicing))

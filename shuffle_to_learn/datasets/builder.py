@@ -77,9 +77,14 @@ def _sorted(example: bytes) -> bytes:
 
 
 @contextmanager
-def workers(count: int, start: Callable[..., Any], *arguments: Any) -> Iterator[Executor]:
+def workers(
+    count: int,
+    start: Callable[..., Any],
+    *arguments: Any,
+    executor: Callable[..., Executor] = ProcessPoolExecutor,
+) -> Iterator[Executor]:
     """Processes, each started by ``start(*arguments)``; open tasks are dropped at the end."""
-    pool = ProcessPoolExecutor(count, get_context("spawn"), start, arguments)
+    pool = executor(count, get_context("spawn"), start, arguments)
     with keeping_memory():
         try:
             yield pool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zlib
 from collections import Counter
@@ -9,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
+from functools import lru_cache, partial
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import cv2
@@ -19,7 +20,10 @@ import tensorflow_datasets as tfds
 
 from shuffle_to_learn.datasets import builder
 from shuffle_to_learn.datasets.builder import Rendered
+from shuffle_to_learn.datasets.pool import Pool
 from shuffle_to_learn.datasets.public import place
+from shuffle_to_learn.datasets.tree import located, walk
+from shuffle_to_learn.features.recordings import Recording, RecordingError
 
 SUFFIXES = {
     "audio": (".wav", ".flac", ".ogg", ".mp3"),
@@ -53,30 +57,21 @@ class Item:
 
 
 def files(folder: Path, modality: str) -> list[str]:
-    """The files of a modality in a folder and its subfolders, without hidden files and folders.
-
-    Returns:
-        Paths relative to the folder, with forward slashes, sorted.
-    """
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(
-        path.as_posix()
-        for path in paths
-        if path.suffix.lower() in SUFFIXES[modality]
-        and not any(part.startswith(".") for part in path.parts)
-    )
+    """The files of a modality among those of :func:`walk`, sorted."""
+    return sorted(name for name in walk(folder) if _suffix(name) in SUFFIXES[modality])
 
 
 def others(folder: Path, modality: str) -> dict[str, int]:
     """How many files of other kinds a folder holds, by suffix; labels.csv and hidden ones apart."""
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return Counter(
-        path.suffix.lower() or "without a suffix"
-        for path in paths
-        if path.suffix.lower() not in SUFFIXES[modality]
-        and path.as_posix() != "labels.csv"
-        and not any(part.startswith(".") for part in path.parts)
+        _suffix(name) or "without a suffix"
+        for name in walk(folder)
+        if _suffix(name) not in SUFFIXES[modality] and name != "labels.csv"
     )
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def assign(
@@ -142,32 +137,42 @@ def assign(
     return [split_of[group] for group in groups]
 
 
-def window_starts(path: Path, seconds: float) -> list[float] | str:
-    """The starts of a recording's windows in seconds, or the reason why it has none.
+def survey(path: Path, seconds: float) -> tuple[list[float], str, float]:
+    """The windows of a recording, as far as it can be decoded.
 
     Windows follow one another without a gap. The remainder at the end is a window, too, if it fills
     at least half of one, and so is a recording shorter than a window; such windows end in silence.
-    """
-    import soundfile
 
+    Returns:
+        Their starts in seconds, why there are none or no more (empty where the recording ends
+        there), and the second of that end.
+    """
     try:
-        info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        return _reason(error)
-    if not info.frames:
-        return "empty"
-    whole = info.frames / info.samplerate / seconds
-    return [seconds * place for place in range(max(1, int(whole + 0.5)))]
+        recording = _opened(path)
+        frames, fault = recording.length()
+    except RecordingError as error:
+        return [], str(error), 0.0
+    if not frames:
+        return [], fault or "empty", 0.0
+    end = frames / recording.rate
+    return [seconds * n for n in range(max(1, int(end / seconds + 0.5)))], fault, end
+
+
+def window_starts(path: Path, seconds: float) -> list[float] | str:
+    """The starts of a recording's windows in seconds, or the reason why it has none."""
+    starts, fault, _ = survey(path, seconds)
+    return starts or fault
 
 
 def windows(item: Item, folder: Path, seconds: float) -> list[Item]:
-    """The windows of a recording; an unreadable recording is returned whole, with the reason."""
-    starts = window_starts(folder / item.file, seconds)
-    if isinstance(starts, str):
-        return [replace(item, reason=starts)]
-    if len(starts) == 1:
-        return [item]
-    return [replace(item, id=f"{item.file}@{start:.10g}", start=start) for start in starts]
+    """The windows of a recording, and what cannot be read of it, with the reason."""
+    starts, fault, end = survey(located(folder, item.file), seconds)
+    if not starts:
+        return [replace(item, reason=fault)]
+    found = [replace(item, id=f"{item.id}@{start:.10g}", start=start) for start in starts]
+    if fault:
+        found.append(replace(item, id=f"{item.id}@{end:.10g}", start=end, reason=fault))
+    return found if len(found) > 1 else [item]
 
 
 def read_window(path: Path, start: float, seconds: float, sample_rate: int) -> np.ndarray | str:
@@ -180,44 +185,50 @@ def read_window(path: Path, start: float, seconds: float, sample_rate: int) -> n
         sample_rate: of the result, in Hz; a recording at another rate is resampled (soxr).
 
     Returns:
-        float32, shape (round(seconds * sample_rate),): the mean of the channels.
+        float32, shape (round(seconds * sample_rate),): see
+        :meth:`shuffle_to_learn.features.recordings.Recording.read`.
     """
     import librosa
-    import soundfile
 
     try:
-        with soundfile.SoundFile(str(path)) as file:
-            rate, first = file.samplerate, round(start * file.samplerate)
-            wanted = min(round(seconds * rate), file.frames - first)
-            file.seek(first)
-            sound = file.read(wanted, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        return _reason(error)
-    if len(sound) < wanted:
+        recording = _opened(path)
+        rate = recording.rate
+        mono = recording.read(round(start * rate), max(1, round(seconds * rate)))
+    except RecordingError as error:
+        return str(error)
+    if not len(mono):
         return "truncated"
-    if not np.isfinite(sound).all():
+    if not np.isfinite(mono).all():
         return "holds values that are no numbers"
-    mono = sound.mean(axis=1)
     if rate != sample_rate:
         mono = librosa.resample(mono, orig_sr=rate, target_sr=sample_rate, res_type="soxr_hq")
     samples = round(seconds * sample_rate)
     return np.pad(mono[:samples], (0, max(0, samples - len(mono)))).astype(np.float32)
 
 
-def _reason(error: Exception) -> str:
-    text = getattr(error, "error_string", "") or str(error)
-    return f"unreadable: {text.strip().rstrip('.')}"
+def _opened(path: Path) -> Recording:
+    """The recording at a path, kept open: its windows are read one after the other."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise RecordingError(f"unreadable: {error.strerror}") from None
+    return _kept(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _kept(path: Path, size: int, changed: int) -> Recording:
+    return Recording(path)
 
 
 def compressed(item: Item, folder: Path, seconds: float, sample_rate: int) -> bytes | str:
     """A window's samples as bytes, compressed by zlib, or the reason why it cannot be read."""
-    sound = read_window(folder / item.file, item.start, seconds, sample_rate)
+    sound = read_window(located(folder, item.file), item.start, seconds, sample_rate)
     return sound if isinstance(sound, str) else zlib.compress(sound.tobytes(), 1)
 
 
 def workers(count: int) -> AbstractContextManager[Executor]:
-    """Worker processes that read files."""
-    return builder.workers(count, cv2.setNumThreads, 1)
+    """Worker processes that read files; one that a file kills is replaced."""
+    return builder.workers(count, cv2.setNumThreads, 1, executor=Pool)
 
 
 class Folder(Rendered):
@@ -234,7 +245,7 @@ class Folder(Rendered):
     ``pretrain`` and ``pretrain_valid``.
 
     Attributes:
-        rejected: windows of recordings that could not be read: the reason by id.
+        rejected: windows of recordings and pictures that could not be read: the reason by id.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -292,7 +303,7 @@ class Folder(Rendered):
             raise ValueError("to write the dataset, give it a folder and its items")
         items = [item for item in self._items if item.split == split]
         for item, content in zip(items, self._contents(items, name), strict=True):
-            if isinstance(content, str) and self._modality == "audio":
+            if isinstance(content, str) and self._modality != "video":
                 self.rejected[item.id] = content
                 continue
             yield (
@@ -309,13 +320,21 @@ class Folder(Rendered):
             return [item.file for item in items]
         assert self._folder is not None
         if self._modality == "images":
-            return (self._folder / item.file for item in items)
+            return (_content(located(self._folder, item.file)) for item in items)
         read = partial(
             compressed, folder=self._folder, seconds=self._seconds, sample_rate=self._sample_rate
         )
         contents = self._rendered(read, items, total=len(items), split=name)
         # TFDS does not compress an array of objects, so the workers compress the windows.
         return (c if isinstance(c, str) else np.array(c, dtype=object) for c in contents)
+
+
+def _content(path: Path) -> io.BytesIO | str:
+    """The bytes of a file, or why they cannot be read."""
+    try:
+        return io.BytesIO(path.read_bytes())
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
 
 
 CONTENT = {"audio": "audio", "video": "video", "images": "image"}

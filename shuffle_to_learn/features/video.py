@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 # Silences FFmpeg, as exceptions report all errors. OpenCV reads it once, when FFmpeg is first used.
@@ -25,7 +28,8 @@ def read_clip(path: str | Path, frames: int, size: int, *, skip: int = 0) -> np.
     The length of a video is the number of frames that can be decoded. The number in the header is
     only a guess: one pass over the file counts its frames and keeps those to be sampled by the
     guess, and if the guess was wrong (rarely) a second pass decodes the file again. So the memory
-    used does not depend on the length of the clip.
+    used does not depend on the length of the clip. Frames are turned as the file says; one of
+    another size than the first is scaled to the first's.
 
     Args:
         path: of the file.
@@ -39,21 +43,33 @@ def read_clip(path: str | Path, frames: int, size: int, *, skip: int = 0) -> np.
 
     Raises:
         ClipError: the file is ``missing``, ``empty``, ``truncated``, ``unreadable``, or has
-            ``no frames`` or too few.
+            ``no video``, ``no frames`` or too few.
     """
     path = Path(path)
     _check_whole(path)
     clip = np.empty((frames, size, size, 3), np.uint8)
-    guess, count = _decode(path, clip, skip, None)
-    if count == 0:
-        raise ClipError("no frames")
-    if count < frames + skip:
-        raise ClipError(f"{count} frames, fewer than {frames + skip}")
-    if guess != count:
-        _, again = _decode(path, clip, skip, count)
-        if again != count:
-            raise ClipError("unreadable: other frames when read again")
+    with _opened(path) as name:
+        guess, count = _decode(name, clip, skip, None)
+        if count < frames + skip:
+            raise ClipError(f"{count} frames, fewer than {frames + skip}")
+        if guess != count:
+            _, again = _decode(name, clip, skip, count)
+            if again != count:
+                raise ClipError("unreadable: other frames when read again")
     return clip
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[str]:
+    """A file's name for OpenCV: absolute, for FFmpeg takes ``a:b`` for an address, and text."""
+    try:
+        name = str(path.absolute())
+        name.encode()
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            yield f"/dev/fd/{file.fileno()}"
+    else:
+        yield name
 
 
 def without_background(clip: np.ndarray) -> np.ndarray:
@@ -94,7 +110,7 @@ def read_frames(
     return without_background(clip) if background == "subtract" else clip
 
 
-def _decode(path: Path, clip: np.ndarray, skip: int, count: int | None) -> tuple[int, int]:
+def _decode(path: str, clip: np.ndarray, skip: int, count: int | None) -> tuple[int, int]:
     """Sample a file's frames into ``clip`` and count its frames.
 
     Args:
@@ -105,10 +121,10 @@ def _decode(path: Path, clip: np.ndarray, skip: int, count: int | None) -> tuple
     """
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     # One thread: there is a process for each core.
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     try:
         if not capture.isOpened():
-            raise ClipError("unreadable")
+            raise ClipError("no video: sound alone" if _is_sound(path) else "unreadable")
         if count is None:
             count = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
         usable = count - skip
@@ -123,12 +139,38 @@ def _decode(path: Path, clip: np.ndarray, skip: int, count: int | None) -> tuple
                 clip[taken] = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
                 taken += 1
             decoded += 1
+        if not decoded:
+            codec = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
+            raise ClipError(f"no frames: {codec} cannot be decoded here, H.264 can")
         return count, decoded
     except cv2.error as error:
         raise ClipError(f"unreadable: {error.err}") from None
     finally:
         capture.release()
         cv2.utils.logging.setLogLevel(level)
+
+
+_SOUND = re.compile(rb"hdlr.{8}soun|strh.{4}auds|\x86[\x81-\x9f]A_|^RIFF.{4}WAVE", re.DOTALL)
+_VIDEO = re.compile(rb"hdlr.{8}vide|strh.{4}vids|\x86[\x81-\x9f]V_", re.DOTALL)
+_LOOKED_AT = 2**20  # bytes at either end of a file, where its tracks are listed
+
+
+def _is_sound(path: str) -> bool:
+    """Whether a file lists tracks of sound and none of video."""
+    with open(path, "rb") as file:
+        ends = file.read(_LOOKED_AT)
+        file.seek(max(len(ends), file.seek(0, os.SEEK_END) - _LOOKED_AT))
+        ends += file.read()
+    return bool(_SOUND.search(ends)) and not _VIDEO.search(ends)
+
+
+_OPEN = (0, 2**31 - 1, 2**32 - 1)
+"""Sizes that a recorder writes into a RIFF file first, and leaves there where it dies."""
+
+_BOXES = frozenset(
+    b"ftyp moov mdat free skip wide moof mfra uuid meta sidx ssix styp prft emsg pdin udta".split()
+)
+"""The boxes of an MP4 file; what else follows them is none."""
 
 
 def _check_whole(path: Path) -> None:
@@ -146,7 +188,8 @@ def _check_whole(path: Path) -> None:
             if not head:
                 raise ClipError("empty")
             if head[:4] == b"RIFF":
-                end = 8 + int.from_bytes(head[4:8], "little")
+                size = int.from_bytes(head[4:8], "little")
+                end = 0 if size in _OPEN else 8 + size
             elif head[4:8] == b"ftyp":
                 end = 0
                 boxes = set()
@@ -158,6 +201,8 @@ def _check_whole(path: Path) -> None:
                         step = int.from_bytes(box[8:16], "big")
                     if step == 0:  # up to the end of the file
                         step = length - end
+                    if box[4:8] not in _BOXES and not 8 <= step <= length - end:
+                        break
                     if step < 8:
                         raise ClipError("unreadable")
                     boxes.add(box[4:8])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -179,9 +180,13 @@ def _windows(
 ) -> list[library.Item]:
     """The windows of recordings, in their order."""
     cut = partial(library.windows, folder=folder, seconds=seconds)
-    found = pool.map(cut, items, chunksize=16)
-    shown = progress(found, total=len(items), label="reading", unit="files")
-    return [window for windows in shown for window in windows]
+    found = zip(items, pool.map(cut, items, chunksize=16), strict=True)
+    shown = progress(found, total=len(items), label="reading", unit="recordings")
+    return [
+        window
+        for item, cut in shown
+        for window in ([replace(item, reason=cut)] if isinstance(cut, str) else cut)
+    ]
 
 
 def _check_rejected(

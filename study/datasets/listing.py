@@ -15,6 +15,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from shuffle_to_learn.datasets import folder as library
+from shuffle_to_learn.datasets.tree import located
 from study.cli import progress
 from study.datasets.labels import read_labels, split_files
 from study.errors import InputError
@@ -93,12 +94,12 @@ def _digests(layout: Paths, folder: Path, names: list[str]) -> dict[str, str]:
             pass  # it saves time, no more
     now = {}
     for name in names:
-        info = (folder / name).stat()
+        info = located(folder, name).stat()
         now[name] = [str(folder.resolve()), info.st_size, info.st_mtime_ns]
     fresh = [name for name in names if before.get(name, [])[:3] != now[name]]
     size = sum(now[name][1] for name in fresh)
     shown = progress(fresh, total=len(fresh), label="listing", unit="files")
-    found = {name: _digest(folder / name) for name in (shown if size > MANY else fresh)}
+    found = {name: _digest(located(folder, name)) for name in (shown if size > MANY else fresh)}
     kept = {name: [*now[name], found.get(name) or before[name][3]] for name in names}
     if kept != before:
         write_text(layout.digests, json.dumps(kept))
