@@ -41,6 +41,7 @@ import tools.check
 import tools.embed_files
 import tools.reorder
 from shuffle_to_learn.datasets import folder as library
+from shuffle_to_learn.datasets import tree
 from study import cli
 from study.datasets.labels import read_labels
 from study.drawing import rc, save
@@ -183,8 +184,8 @@ def test_files_are_found_in_folders_and_hidden_ones_left_out(tmp_path: Path) -> 
     for name in ("b.WAV", "a/c.flac", "a/.hidden.wav", ".git/d.wav", "notes.txt", "a/e.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    assert library.files(tmp_path, "audio") == ["a/c.flac", "b.WAV"]
-    assert library.files(tmp_path, "images") == ["a/e.jpg"]
+    assert tree.files(tmp_path, "audio") == ["a/c.flac", "b.WAV"]
+    assert tree.files(tmp_path, "images") == ["a/e.jpg"]
 
 
 SHARES = {"valid_share": 0.15, "test_share": 0.2}
@@ -193,22 +194,22 @@ SHARES = {"valid_share": 0.15, "test_share": 0.2}
 @pytest.mark.parametrize("count", [3, 4, 7, 400])
 def test_groups_are_in_one_split_and_every_split_has_some(count: int) -> None:
     groups = [f"group {number % count}" for number in range(3 * count)]
-    splits = library.assign(groups, [""] * len(groups), **SHARES, seed=0)
+    splits = tree.assign(groups, [""] * len(groups), **SHARES, seed=0)
     found = {group: set() for group in groups}
     for group, split in zip(groups, splits, strict=True):
         found[group].add(split)
     assert all(len(own) == 1 for own in found.values())
-    assert set(splits) == set(library.SPLITS)
+    assert set(splits) == set(tree.SPLITS)
     if count == 400:
         drawn = [splits.count(split) / len(splits) for split in ("valid", "test")]
         assert drawn == pytest.approx([0.15, 0.2], abs=0.06)  # three standard errors
-        assert splits != library.assign(groups, [""] * len(groups), **SHARES, seed=1)
-    assert splits == library.assign(groups, [""] * len(groups), **SHARES, seed=0)
+        assert splits != tree.assign(groups, [""] * len(groups), **SHARES, seed=1)
+    assert splits == tree.assign(groups, [""] * len(groups), **SHARES, seed=0)
 
 
 def test_fewer_than_three_groups_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 3"):
-        library.assign(["a", "b", "a"], ["", "", ""], **SHARES, seed=0)
+        tree.assign(["a", "b", "a"], ["", "", ""], **SHARES, seed=0)
 
 
 @given(st.integers(0, 2**31 - 1), st.integers(60, 200), st.data())
@@ -216,14 +217,14 @@ def test_no_file_moves_when_files_come_or_go(seed: int, count: int, data: st.Dat
     """So many of each class that none is drawn again."""
     names = [f"{number}.wav" for number in range(count)]
     classes = [str(number % 2) for number in range(count)]
-    drawn = dict(zip(names, library.assign(names, classes, **SHARES, seed=seed), strict=True))
+    drawn = dict(zip(names, tree.assign(names, classes, **SHARES, seed=seed), strict=True))
     kept = data.draw(st.sets(st.sampled_from(range(count)), min_size=count - 10))
     for chosen in (sorted(kept), range(count)):
         for own in "01":  # of the draw itself, each class is in each split
             there = {drawn[names[i]] for i in chosen if classes[i] == own}
-            assume(there == set(library.SPLITS))
+            assume(there == set(tree.SPLITS))
     left = [names[i] for i in sorted(kept)]
-    again = library.assign(left, [classes[i] for i in sorted(kept)], **SHARES, seed=seed)
+    again = tree.assign(left, [classes[i] for i in sorted(kept)], **SHARES, seed=seed)
     assert again == [drawn[name] for name in left]
 
 
@@ -237,12 +238,12 @@ def test_a_class_of_three_groups_of_its_own_is_in_every_split(
     groups = [f"{own or number}{number}" for number, own in files]  # of one class each
     assume(len(set(groups)) >= 3)
     classes = [own for _, own in files]
-    splits = library.assign(groups, classes, **SHARES, seed=seed)
+    splits = tree.assign(groups, classes, **SHARES, seed=seed)
     assert len(set(zip(groups, splits, strict=True))) == len(set(groups))
     for own in {*classes} - {""}:
         of = [n for n, name in enumerate(classes) if name == own]
         if len({groups[n] for n in of}) >= 3:
-            assert {splits[n] for n in of} == set(library.SPLITS)
+            assert {splits[n] for n in of} == set(tree.SPLITS)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from dags import Job, dvc_jobs, dvc_project, snakemake_jobs
 
-from shuffle_to_learn.datasets.folder import SUFFIXES
+from shuffle_to_learn.datasets.tree import SUFFIXES
 from shuffle_to_learn.pretext.methods import METHODS
 from study import graph
 from study.errors import InputError

@@ -41,8 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
     import pyarrow as pa
     import pyarrow.parquet
 
-    from shuffle_to_learn.datasets.folder import SUFFIXES, files, workers
-    from shuffle_to_learn.datasets.tree import located, text
+    from shuffle_to_learn.datasets.folder import workers
+    from shuffle_to_learn.datasets.tree import SUFFIXES, files, located, text
     from shuffle_to_learn.models.embedding import BATCH, embed
 
     if args.input.is_file():

@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import json
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar
 
 import cv2
@@ -21,16 +20,9 @@ import tensorflow_datasets as tfds
 from shuffle_to_learn.datasets import builder
 from shuffle_to_learn.datasets.builder import Rendered
 from shuffle_to_learn.datasets.pool import Pool
-from shuffle_to_learn.datasets.public import place
-from shuffle_to_learn.datasets.tree import located, walk
+from shuffle_to_learn.datasets.tree import SPLITS, located
 from shuffle_to_learn.features.recordings import Recording, RecordingError
 
-SUFFIXES = {
-    "audio": (".wav", ".flac", ".ogg", ".mp3"),
-    "video": (".mp4", ".webm", ".avi", ".mov", ".mkv"),
-    "images": (".jpg", ".jpeg", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp"),
-}
-SPLITS = ("train", "valid", "test")
 DRAWN_FROM = {"pretrain": "train", "pretrain_valid": "valid"} | {split: split for split in SPLITS}
 """For each split of the dataset, the split of the items that are in it."""
 
@@ -54,87 +46,6 @@ class Item:
     labels: Mapping[str, str] = field(default_factory=dict)
     start: float = 0.0
     reason: str = ""
-
-
-def files(folder: Path, modality: str) -> list[str]:
-    """The files of a modality among those of :func:`walk`, sorted."""
-    return sorted(name for name in walk(folder) if _suffix(name) in SUFFIXES[modality])
-
-
-def others(folder: Path, modality: str) -> dict[str, int]:
-    """How many files of other kinds a folder holds, by suffix; labels.csv and hidden ones apart."""
-    return Counter(
-        _suffix(name) or "without a suffix"
-        for name in walk(folder)
-        if _suffix(name) not in SUFFIXES[modality] and name != "labels.csv"
-    )
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
-
-
-def assign(
-    groups: Sequence[str],
-    classes: Sequence[str],
-    *,
-    valid_share: float,
-    test_share: float,
-    seed: int,
-) -> list[str]:
-    """Draw a split for each file, the same split for all files of a group.
-
-    A group's split goes by a hash of its name, so that it stays where it is when files come or go.
-    Only where a split has no file of a class that has three groups or more is one moved: the class
-    of few files is then drawn again.
-
-    Args:
-        groups: the group of each file.
-        classes: the class of each file; empty where it has none.
-        valid_share: share of the groups in ``valid``, about; it gets at least one.
-        test_share: share of the groups in ``test``, about; it gets at least one.
-        seed: of the draw.
-
-    Returns:
-        ``train``, ``valid`` or ``test`` for each file.
-
-    Raises:
-        ValueError: there are fewer than three groups.
-    """
-    if len(set(groups)) < len(SPLITS):
-        raise ValueError(
-            f"{len(set(groups))} to be drawn into train, valid and test: at least 3 are needed"
-        )
-    places = {group: place(group.encode(errors="surrogateescape"), seed) for group in set(groups)}
-    ordered = sorted(places, key=lambda group: (places[group], group))
-    split_of = {
-        group: "test"
-        if places[group] < test_share
-        else "valid"
-        if places[group] < test_share + valid_share
-        else "train"
-        for group in ordered
-    }
-    told = set(zip(groups, classes, strict=True))
-    of_class = {name: {g for g, own in told if own == name} for name in {*classes} - {""}}
-    together = [set(ordered), *(of_class[name] for name in sorted(of_class))]
-    together = [members for members in together if len(members) >= len(SPLITS)]
-
-    def can_go(group: str) -> bool:
-        """Whether its split keeps another group of each set that it is in."""
-        return all(
-            any(split_of[other] == split_of[group] for other in members - {group})
-            for members in together
-            if group in members
-        )
-
-    for members in together:
-        for split in SPLITS:
-            if not any(split_of[group] == split for group in members):
-                free = [group for group in ordered if group in members and can_go(group)]
-                if free:  # train is at the end of the order, and gives first
-                    split_of[free[-1]] = split
-    return [split_of[group] for group in groups]
 
 
 def survey(path: Path, seconds: float) -> tuple[list[float], str, float]:

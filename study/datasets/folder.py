@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from shuffle_to_learn.datasets import folder as library
+from shuffle_to_learn.datasets import tree
 from study.cli import progress
 from study.datasets import listing
 from study.datasets.labels import directory
@@ -115,7 +116,7 @@ def look(params: Params, pool: Executor) -> Found:
     if modality == "audio":
         items = _windows(items, folder, params.folder.seconds, pool)
     labels = found.labels.set_index("file").to_dict("index")
-    return Found(modality, folder, items, labels, library.others(folder, modality))
+    return Found(modality, folder, items, labels, tree.others(folder, modality))
 
 
 def make(params: Params, name: str, threads: int) -> None:

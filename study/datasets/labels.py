@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from shuffle_to_learn.datasets.folder import assign
+from shuffle_to_learn.datasets.tree import assign
 from study.errors import InputError
 from study.paths import SPLITS
 from study.sections import Folder

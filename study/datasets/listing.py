@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from shuffle_to_learn.datasets import folder as library
+from shuffle_to_learn.datasets import tree
 from shuffle_to_learn.datasets.tree import located
 from study.cli import progress
 from study.datasets.labels import read_labels, split_files
@@ -58,9 +58,9 @@ def refresh(params: Params) -> None:
     modality, study, folder = folder_of(params)
     settings, layout = params.folder, params.layout
     assert settings is not None
-    names = library.files(folder, modality)
+    names = tree.files(folder, modality)
     if not names:
-        known = ", ".join(library.SUFFIXES[modality])
+        known = ", ".join(tree.SUFFIXES[modality])
         raise InputError(f"{folder} holds no files of {modality} ({known})")
     labels = read_labels(folder, names)
     splits = split_files(settings, folder, labels, study.stratified)

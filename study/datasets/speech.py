@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shuffle_to_learn.datasets import folder as library
-from shuffle_to_learn.datasets import speech
+from shuffle_to_learn.datasets import speech, tree
 from shuffle_to_learn.datasets.packages import PACKAGES
 from study.datasets.writing import describe, write
 from study.errors import InputError
@@ -72,7 +72,7 @@ def _drawn(
 ) -> list[library.Item]:
     """The recordings with their splits, the same for all of a group."""
     try:
-        splits = library.assign(
+        splits = tree.assign(
             [item.labels[group] for item in items],
             [""] * len(items),
             valid_share=settings.valid_share,
