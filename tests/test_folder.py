@@ -144,7 +144,7 @@ def params_file(
     own["downstream"]["others"] |= {"probes": ["knn"], "n_examples": [16]}
     own["end_to_end"] |= {"n_examples": [12]}
     content["folder"] |= {"sample_rate": RATE, "seconds": SECONDS}
-    content["folder"] |= {"valid_share": 0.2, "test_share": 0.3}
+    content["folder"] |= {"valid_share": 0.2, "test_share": 0.3, "seed": 5}
     if modality == "audio":
         own["spectrograms"] |= {"n_fft": 512, "hop_length": 512, "f_max": 4000.0}
     change(content)

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from shuffle_to_learn.datasets import folder as library
+from shuffle_to_learn.datasets.tree import located
 from study import cli
 from study.announce import announcement
 from study.datasets import listing
@@ -36,22 +37,24 @@ def counted(names: Iterable[str]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in Counter(names).most_common())
 
 
-def headers(folder: Path, files: Iterable[str]) -> Iterator[str]:
-    """What the headers of recordings say."""
+def recordings(found: Found, seconds: float) -> Iterator[str]:
+    """The sample rates of recordings, and their lengths, as far as they can be decoded."""
     import soundfile
 
     rates, lengths = [], []
-    for file in files:
+    for file in dict.fromkeys(item.file for item in found.items if not item.reason):
+        path = located(found.folder, file)
         try:
-            info = soundfile.info(str(folder / file))
+            rates.append(f"{soundfile.info(str(path)).samplerate} Hz")
         except (soundfile.LibsndfileError, RuntimeError):
-            continue  # it is among what is left out
-        rates.append(f"{info.samplerate} Hz")
-        lengths.append(info.frames / info.samplerate)
+            rates.append("unknown")  # read past a header that libsndfile refuses
+        lengths.append(library.survey(path, seconds)[2])
     if rates:
         low, middle, high = np.quantile(lengths, [0, 0.5, 1])
         yield f"sample rates: {counted(rates)}"
         yield f"lengths: {low:.2f} to {high:.2f} s, half of them below {middle:.2f} s"
+    kept = sum(not item.reason for item in found.items)
+    yield f"windows of {seconds:g} s: {kept:,}"
 
 
 def labels(study: Study, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
@@ -85,10 +88,8 @@ def report(params: Params, found: Found) -> Iterator[str]:
     kinds = counted(Path(file).suffix.lower() for file in files)
     yield f"{found.folder}: {len(files):,} files ({kinds}), {len(found.labels):,} with labels"
     if found.modality == "audio":
-        yield from headers(found.folder, files)
         assert params.folder is not None
-        kept = sum(not item.reason for item in found.items)
-        yield f"windows of {params.folder.seconds:g} s: {kept:,}"
+        yield from recordings(found, params.folder.seconds)
     yield f"splits: {counted(item.split for item in found.items if not item.reason)}"
     bad = [item for item in found.items if item.reason]
     yield f"left out: {len(bad):,}"
