@@ -69,7 +69,7 @@ def trials(entry: dict) -> Iterator[Trial]:
             method=method,
             seed=seed,
             settings=tuple(
-                f"{key.format(method=method)}={value}"
+                f"{key.format(method=method)}={yaml.safe_dump(value).split()[0]}"
                 for key, value in zip(each, values, strict=True)
             ),
         )

@@ -160,6 +160,8 @@ def main() -> None:
     texts = {path: replaced(path, new) for path, new in files.items()}
     names = [FIGURES[plan.name][0] for plan in tables(params) if plan.name in FIGURES]
     figures = [need(params.layout.figure(name, "png"), "figures") for name in (CLAIMS, *names)]
+    for modality in params.studies:  # README opens with them
+        figures.append(need(params.layout.figure(f"reordered-{modality}", "png"), "examples"))
     for figure in figures:
         shutil.copyfile(figure, ROOT / "docs/images" / figure.name)
     for path, text in texts.items():
