@@ -162,7 +162,9 @@ def test_spearman_as_a_loss_learns_the_order() -> None:
     x = RNG.normal(size=(200, 6, 3)).astype(np.float32)
     y = rank(tf.constant(x @ [1.0, -2.0, 0.5]))
     model = keras.Sequential([keras.layers.Dense(1)])
-    model.compile(keras.optimizers.Adam(0.05), losses.SoftSpearman(0.3), [metrics.Spearman()])
+    model.compile(
+        keras.optimizers.Adam(0.05), losses.SoftSpearman(0.3), metrics=[metrics.Spearman()]
+    )
     model.fit(x, y, epochs=5, verbose=0)
     assert model.evaluate(x, y, verbose=0, return_dict=True)["spearman"] > 0.97
 

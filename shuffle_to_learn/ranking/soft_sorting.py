@@ -118,7 +118,8 @@ def soft_top_k(
     Args:
         values: floating, shape (..., n), n >= 1 and known when the graph is built; or a
             RaggedTensor.
-        k: from 1 to n. A list with fewer values that are not masked has all of them chosen.
+        k: at least 1, and at most n where there is no mask. A list with fewer values that are not
+            masked has all of them chosen.
         epsilon: regularisation strength, >= 0, as in :func:`shuffle_to_learn.ranking.soft_rank`. At
             0 the k largest are 1 and the others 0, equal values share what is left for them, and
             the gradient is 0; towards infinity each is k / n.
@@ -134,7 +135,7 @@ def soft_top_k(
 
     Raises:
         TypeError: where values are not floating, or k is no integer.
-        ValueError: as soft_rank, and where k is below 1 or above n.
+        ValueError: as soft_rank, and where k is below 1, or above n without a mask.
 
     Source: Blondel et al. 2020: the projection onto the permutahedron of (1, .., 1, 0, .., 0), with
     k ones. Amos et al. 2019, "The limited multi-label projection layer" (arXiv 1906.08707), has
@@ -145,7 +146,7 @@ def soft_top_k(
 
     def least(rows: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
         n = rows.shape[-1]
-        if k > n:
+        if mask is None and k > n:
             raise ValueError(f"k must be at most the number of values, {n}, not {k}")
         return tf.constant(k) if mask is None else tf.minimum(count(mask, tf.int32), k)
 
@@ -191,7 +192,8 @@ def top_k(
 
     Args:
         values: floating or integer, shape (..., n), n >= 1; or a RaggedTensor.
-        k: from 1 to n. A list with fewer values that are not masked has all of them chosen.
+        k: at least 1, and at most n where there is no mask. A list with fewer values that are not
+            masked has all of them chosen.
         mask: as in :func:`shuffle_to_learn.ranking.rank`; what is masked is not chosen.
         descending: the k smallest.
         axis: along which values are compared.
@@ -201,11 +203,11 @@ def top_k(
 
     Raises:
         TypeError: where values are neither floating nor integer, or k is no integer.
-        ValueError: as rank, and where k is below 1 or above n.
+        ValueError: as rank, and where k is below 1, or above n without a mask.
     """
     ranks = rank(values, mask=mask, descending=descending, axis=axis)
     n = ranks.shape[axis]
-    if not 1 <= index(k) <= n:
+    if index(k) < 1 or (mask is None and k > n):
         raise ValueError(f"k must be from 1 to the number of values, {n}, not {k}")
     if mask is None:
         return ranks > n - k
