@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from shuffle_to_learn.ranking.sorting import inverse, row_offsets
+from shuffle_to_learn.ranking.sorting import row_offsets
 
 
 def pooled(
@@ -72,7 +72,8 @@ def falling(
         keys = tf.where(mask, keys, -math.inf)
         size = tf.reduce_sum(tf.cast(mask, tf.int32), axis=-1, keepdims=True)
     order = tf.argsort(keys, axis=-1, direction="DESCENDING", stable=True)
-    return tf.gather(rows, order, batch_dims=1), size, inverse(order)
+    # Not the inverse by a scatter: XLA has none for a batch size that changes, as in Keras's fit.
+    return tf.gather(rows, order, batch_dims=1), size, tf.argsort(order, axis=-1)
 
 
 def bounded_falls(ordered: tf.Tensor, most: float) -> tf.Tensor:
