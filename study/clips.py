@@ -1,21 +1,23 @@
-"""The video files behind the inputs of a video study."""
+"""The video files behind the inputs of a video study. Workers import this: nothing heavy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from shuffle_to_learn.datasets.tree import located
 from shuffle_to_learn.features.video import read_frames
 from study.errors import InputError
 from study.files import need
-from study.params import PUBLIC, Params, Study
 from study.paths import downloaded
 from study.records import Example
 from study.sources import Shard, Source, open_dataset
+
+if TYPE_CHECKING:
+    from study.params import Params, Study
 
 CHUNK = 64  # examples that are read at a time
 
@@ -53,6 +55,10 @@ def watch(params: Params, split: str, rows: Sequence[int], size: int) -> np.ndar
     Raises:
         InputError: a file cannot be read.
     """
+    import pandas as pd
+
+    from study.params import PUBLIC
+
     study = params.study("video")
     where = need(params.layout.dataset(study.dataset), "dataset")
     ids = pd.read_parquet(need(params.layout.ids(study.dataset, split), "join"))["id"]

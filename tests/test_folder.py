@@ -361,7 +361,7 @@ def test_a_name_as_it_is_comes_before_one_that_is_near(tmp_path: Path) -> None:
     assert {name: row["kind"] for name, row in found.items()} == {"A.wav": "1", "a.wav": "2"}
 
 
-ODD = {
+ODD_LABELS = {
     "no name": ("file,kind\na/Robin 1.wav,x\n,wren\n", "row 3 names no file"),
     "a cell too many": (
         "file,kind\na/Robin 1.wav,robin, male\n",
@@ -382,9 +382,9 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("what", ODD)
+@pytest.mark.parametrize("what", ODD_LABELS)
 def test_what_is_odd_in_labels_is_told_with_its_row(tmp_path: Path, what: str) -> None:
-    content, said = ODD[what]
+    content, said = ODD_LABELS[what]
     content = content if isinstance(content, bytes) else content.encode()
     (tmp_path / "labels.csv").write_bytes(content)
     with pytest.raises(InputError) as refused:
