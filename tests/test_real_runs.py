@@ -28,7 +28,9 @@ if sys.orig_argv[2:3] and sys.orig_argv[2].startswith("stages."):
 """
 
 
-AT_THE_DOOR = {f"shuffle_to_learn/ranking/{name}.py" for name in ("layers", "metrics")}
+AT_THE_DOOR = {
+    f"shuffle_to_learn/ranking/{name}.py" for name in ("layers", "metrics", "soft_sorting")
+}
 """Loaded with the package of the ranking operators, and used by no stage."""
 
 
