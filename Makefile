@@ -34,7 +34,7 @@ study: .venv/.installed  ## run the study under Snakemake
 	@python -m tools.unlock
 	snakemake --cores $(CORES)
 
-demo: .venv/.installed  ## two minutes: a network learns to put spectrograms back in order; opens the page
+demo: .venv/.installed  ## a minute: a network learns to put spectrograms back in order; opens the page
 	@PARAMS=presets/demo.yaml python -m tools.unlock
 	PARAMS=presets/demo.yaml snakemake --cores $(CORES)
 	@python -c 'import pathlib, webbrowser; page = pathlib.Path("results/demo/index.html").resolve(); print(page); webbrowser.open(page.as_uri())'
