@@ -16,7 +16,7 @@ from shuffle_to_learn.ranking import layers, losses, metrics
 
 RNG = np.random.default_rng(0)
 
-# Of a list of m values an operator gives m values, or m x m: by value and place, or the other way.
+# An operator gives m values for a list of m, or m x m: by value and place, or the other way.
 OPERATORS = {
     "rank": (lambda x, **o: ranking.rank(x, **o), "values"),
     "average rank": (lambda x, **o: ranking.rank(x, ties="average", **o), "values"),

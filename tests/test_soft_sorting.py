@@ -156,7 +156,7 @@ def test_published_values_of_soft_sort() -> None:
 def test_the_vector_jacobian_products_are_those_of_scipys_blocks(n: int) -> None:
     rng = np.random.default_rng(n)
     x, upstream, epsilon = rng.normal(size=n) * 3, rng.normal(size=n), n / 12
-    # Of sorting: the mean of upstream over a block goes to each of its values.
+    # Sorting: the mean of upstream over a block goes to each of its values.
     z, order = np.arange(n, 0, -1.0) / epsilon, np.argsort(-x)
     edges = isotonic_regression(z - x[order], increasing=False).blocks
     size = np.diff(edges)
@@ -166,7 +166,7 @@ def test_the_vector_jacobian_products_are_those_of_scipys_blocks(n: int) -> None
     found = gradient(lambda v: soft_sort(v, epsilon), x, upstream)
     assert np.allclose(found, wanted, atol=1e-9)
     assert n < 60 or 1 < len(size) < n
-    # Of the choice: upstream less its mean over what is neither 0 nor 1.
+    # The choice: upstream less its mean over what is neither 0 nor 1.
     k, epsilon = max(n // 3, 1), 1.5
     inside = (capped(x / epsilon, k) > 1e-9) & (capped(x / epsilon, k) < 1 - 1e-9)
     wanted = np.where(inside, upstream - upstream[inside].sum() / max(inside.sum(), 1), 0) / epsilon

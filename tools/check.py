@@ -1,8 +1,8 @@
 """Look before you run: make check PARAMS=my.yaml.
 
-Of a folder of your own it reads names, headers and labels, and says what a study would do with
+It reads names, headers and labels of a folder of your own, and says what a study would do with
 them: files by kind, sample rates and lengths, what is left out and why, the labels of each split.
-Of every study it says how many jobs there are, and roughly how long they take and how much disk.
+It says of every study how many jobs there are, and roughly how long they take and how much disk.
 Ends with what is to be mended, if anything is, and exit status 1. Makes no features and no network.
 """
 

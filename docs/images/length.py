@@ -25,7 +25,7 @@ from study.names import looks, measure_of
 
 TABLE = Path(__file__).parents[1] / "sweeps/length.csv"
 
-# Of each panel: modality, params file, layer, task, metric, labelled examples, and its title.
+# Each panel: modality, params file, layer, task, metric, labelled examples, and its title.
 PANELS = (
     ("audio", "params.yaml", "joined", "instrument", "accuracy", 1000, "audio, joined"),
     ("audio", "params.yaml", "joined", "pitch", "mse", 1000, "audio, joined"),

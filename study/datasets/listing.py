@@ -23,7 +23,6 @@ from study.files import need_folder, read_table, write_text
 from study.params import Params, Study
 from study.paths import Paths
 
-CHUNK = 2**20  # bytes read at a time
 MANY = 2**28  # bytes; where more are to be read, progress is shown
 
 
@@ -107,8 +106,5 @@ def _digests(layout: Paths, folder: Path, names: list[str]) -> dict[str, str]:
 
 
 def _digest(path: Path) -> str:
-    found = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
-        while part := file.read(CHUNK):
-            found.update(part)
-    return found.hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
