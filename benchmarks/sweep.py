@@ -23,6 +23,8 @@ from typing import NamedTuple
 import pandas as pd
 import yaml
 
+from study.loading import load_params
+
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "docs/sweeps"
 
@@ -32,14 +34,18 @@ class Trial(NamedTuple):
 
     params: str
     modality: str
+    slicing: str
     method: str
     seed: int
     settings: tuple[str, ...]
+    standardised: bool
+    layers: tuple[str, ...]
 
     @property
-    def known(self) -> tuple[str, str, str, int, str]:
+    def known(self) -> tuple[str, str, str, str, int, str]:
         """By what the rows of a trial are found in the table."""
-        return self.params, self.modality, self.method, self.seed, " ".join(self.settings)
+        said = [*self.settings, *(["bands=standardised"] if self.standardised else [])]
+        return self.params, self.modality, self.slicing, self.method, self.seed, " ".join(said)
 
     def rows(self) -> pd.DataFrame:
         """Run it.
@@ -50,9 +56,11 @@ class Trial(NamedTuple):
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "rows.csv"
             command = [sys.executable, "-m", "benchmarks.settings", "--params", self.params]
-            command += ["--modality", self.modality, "--method", self.method]
+            command += ["--modality", self.modality, "--slicing", self.slicing]
+            command += ["--method", self.method, "--layers", *self.layers]
             command += ["--seed", str(self.seed), "--output", str(output)]
             command += ["--set", *self.settings] if self.settings else []
+            command += ["--standardise"] if self.standardised else []
             subprocess.run(command, check=True, capture_output=True, text=True)
             rows = pd.read_csv(output, keep_default_na=False)
         rows.insert(0, "params", self.params)
@@ -62,17 +70,24 @@ class Trial(NamedTuple):
 def trials(entry: dict) -> Iterator[Trial]:
     """All trials of an entry of sweeps.yaml."""
     each = entry.get("each", {})
-    for *values, method, seed in product(*each.values(), entry["methods"], entry["seeds"]):
-        yield Trial(
-            params=entry.get("params", "params.yaml"),
-            modality=entry["modality"],
-            method=method,
-            seed=seed,
-            settings=tuple(
-                f"{key.format(method=method)}={yaml.safe_dump(value).split()[0]}"
-                for key, value in zip(each, values, strict=True)
-            ),
-        )
+    for file in entry.get("params", ["params.yaml"]):
+        slicings = load_params(Path(file)).study(entry["modality"]).slicings[:1]
+        for slicing, *values, method, seed in product(
+            entry.get("slicings", slicings), *each.values(), entry["methods"], entry["seeds"]
+        ):
+            yield Trial(
+                params=file,
+                modality=entry["modality"],
+                slicing=slicing,
+                method=method,
+                seed=seed,
+                settings=tuple(
+                    f"{key.format(method=method)}={yaml.safe_dump(value).split()[0]}"
+                    for key, value in zip(each, values, strict=True)
+                ),
+                standardised=entry.get("standardised", False),
+                layers=tuple(entry.get("layers", ["joined", "tiles"])),
+            )
 
 
 def planned(name: str) -> list[Trial]:
@@ -86,14 +101,15 @@ def done(table: Path) -> set[tuple]:
     if not table.exists():
         return set()
     rows = pd.read_csv(table, keep_default_na=False)
-    return set(rows[["params", "modality", "method", "seed", "settings"]].itertuples(index=False))
+    named = rows[["params", "modality", "slicing", "method", "seed", "settings"]]
+    return set(named.itertuples(index=False, name=None))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", choices=["length", "rates"])
+    parser.add_argument("name", choices=["length", "rates", "sound"])
     parser.add_argument("--modality", nargs="+", help="these alone")
     parser.add_argument("--method", nargs="+", help="these alone")
     parser.add_argument("--jobs", type=int, default=1, help="trials at a time")
