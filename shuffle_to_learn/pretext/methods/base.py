@@ -1,11 +1,12 @@
-"""The protocol of a pretraining method, and the base class of the ranking methods."""
+"""The protocol of a pretraining method, and the base classes of the ranking methods."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 import numpy as np
+from annotated_types import Ge
 
 if TYPE_CHECKING:  # the params file is checked against the methods without TensorFlow
     import tensorflow as tf
@@ -100,3 +101,14 @@ class RankingMethod:
         centred = scores - tf.reduce_mean(scores, axis=-1, keepdims=True)  # far from 0 it rounds
         products = tf.matmul(centred, tf.constant(orders, scores.dtype), transpose_b=True)
         return tf.argmax(products, axis=-1, output_type=tf.int32)
+
+
+@dataclass(frozen=True)
+class SoftRankingMethod(RankingMethod):
+    """A ranking method whose loss is smooth over score differences of about ``epsilon``."""
+
+    epsilon: Annotated[float, Ge(1e-37)] = 1.0
+
+    @property
+    def scale(self) -> float:
+        return self.epsilon

@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from annotated_types import Ge
-
-from shuffle_to_learn.pretext.methods.base import RankingMethod
+from shuffle_to_learn.pretext.methods.base import SoftRankingMethod
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
 @dataclass(frozen=True)
-class DiffSort(RankingMethod):
+class DiffSort(SoftRankingMethod):
     """Petersen et al. 2022: an odd-even network's soft permutation against the true permutation.
 
     The loss is the cross-entropy, averaged over the rows: that of NeuralSort here, from which this
     method differs in the relaxation alone. (The published code averages the binary cross-entropies
     of all entries.)
     """
-
-    epsilon: Annotated[float, Ge(1e-37)] = 1.0
-
-    @property
-    def scale(self) -> float:
-        return self.epsilon
 
     def loss(self, orders: tf.Tensor, scores: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf

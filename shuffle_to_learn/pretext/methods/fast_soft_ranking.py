@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from annotated_types import Ge
-
-from shuffle_to_learn.pretext.methods.base import RankingMethod
+from shuffle_to_learn.pretext.methods.base import SoftRankingMethod
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
 @dataclass(frozen=True)
-class FastSoftRanking(RankingMethod):
+class FastSoftRanking(SoftRankingMethod):
     """Blondel et al. 2020: half the squared distance between soft ranks and true ranks."""
-
-    epsilon: Annotated[float, Ge(1e-37)] = 1.0
-
-    @property
-    def scale(self) -> float:
-        return self.epsilon
 
     def loss(self, orders: tf.Tensor, scores: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         from shuffle_to_learn.ranking import losses

@@ -7,22 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge, Le
 
-from shuffle_to_learn.pretext.methods.base import RankingMethod
+from shuffle_to_learn.pretext.methods.base import SoftRankingMethod
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
 @dataclass(frozen=True)
-class PerturbedFenchelYoung(RankingMethod):
+class PerturbedFenchelYoung(SoftRankingMethod):
     """Berthet et al. 2020: the Fenchel-Young loss of Gaussian-perturbed ranking."""
 
-    epsilon: Annotated[float, Ge(1e-37)] = 0.1
     num_samples: Annotated[int, Ge(1), Le(100_000)] = 10
-
-    @property
-    def scale(self) -> float:
-        return self.epsilon
 
     def loss(self, orders: tf.Tensor, scores: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         from shuffle_to_learn.ranking import losses

@@ -5,27 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 
-from shuffle_to_learn.pretext.methods.base import RankingMethod
+from shuffle_to_learn.pretext.methods.base import SoftRankingMethod
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
 @dataclass(frozen=True)
-class Sinkhorn(RankingMethod):
+class Sinkhorn(SoftRankingMethod):
     """Half the squared distance between Sinkhorn ranks and true ranks.
 
     It differs from Fast Soft Ranking in the ranking operator alone.
     """
 
-    epsilon: Annotated[float, Gt(0)] = 1.0
     iterations: Annotated[int, Ge(1), Le(1000)] = 20
-
-    @property
-    def scale(self) -> float:
-        return self.epsilon
 
     def loss(self, orders: tf.Tensor, scores: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf
