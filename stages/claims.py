@@ -82,7 +82,7 @@ class Claim(Section):
     first: Annotated[list[str], Field(min_length=1)]
     second: Annotated[list[str], Field(default_factory=list)]
     slicings: Annotated[list[str], Field(default_factory=list)]
-    chance: float | None = None
+    chance: Annotated[dict[str, float], Field(default_factory=dict)]
     more_than: float | None = None
     less_than: float | None = None
     note: str = ""
@@ -107,7 +107,7 @@ class Claim(Section):
             raise ValueError("slicings: two of the kinds slicings and studies")
         if (self.kind == "studies" and not self.control) or (self.control and not sliced):
             raise ValueError("control: of the kinds slicings and studies, and needed in the last")
-        if (self.chance is None) == (self.kind == "chance"):
+        if bool(self.chance) != (self.kind == "chance"):
             raise ValueError("chance: of the kind chance, and needed there")
         return self
 
@@ -152,6 +152,7 @@ class Data(NamedTuple):
         claim: the claim.
         metric: the main metric of its task.
         control: that of its control task in this study; empty where it has none.
+        chance: of a claim of the kind chance, that of the study's dataset.
         slicings: those compared; the study's first where none is named.
         design: the seeds, numbers of examples and draws that all sides have.
         n_examples: the numbers of examples that stand for those of the claim.
@@ -162,6 +163,7 @@ class Data(NamedTuple):
     claim: Claim
     metric: str
     control: str
+    chance: float
     slicings: list[str]
     design: Design
     n_examples: list[int]
@@ -256,6 +258,8 @@ def gather(claim: Claim, params: Params, scores: pd.DataFrame, pretext: pd.DataF
     for task in filter(None, (claim.task, beside)):
         if task not in study.downstream.tasks:
             raise Missing(f"the task {task}")
+    if claim.chance and study.dataset not in claim.chance:
+        raise Missing(f"a dataset whose chance is known: {', '.join(claim.chance)}")
     slicings = claim.slicings or [study.slicings[0]]
     run = []
     for slicing in slicings:
@@ -274,7 +278,8 @@ def gather(claim: Claim, params: Params, scores: pd.DataFrame, pretext: pd.DataF
         raise Missing("two numbers of examples")
     metric = study.metrics[claim.task][0]
     control = study.metrics[beside][0] if beside else ""
-    return Data(claim, metric, control, slicings, design, examples, scores, pretext)
+    chance = claim.chance.get(study.dataset, 0.0)
+    return Data(claim, metric, control, chance, slicings, design, examples, scores, pretext)
 
 
 def methods_effect(data: Data) -> Effect:
@@ -327,7 +332,7 @@ def studies_effect(data: Data) -> Effect:
 
 def chance_effect(data: Data) -> Effect:
     """The methods' score less chance."""
-    first, chance = data.claim.first, data.claim.chance or 0.0
+    first, chance = data.claim.first, data.chance
     values = data.table(first) - data.sign * chance
     return _effect(data, values, f"{_and(first)} less chance, {chance:g}")
 

@@ -134,7 +134,7 @@ KINDS = {
         lambda e, task, n, by: (0.5 + by * (task == "instrument")) * (e.slicing == "frequency-10"),
     ),
     "chance": (
-        {"kind": "chance", "chance": 0.25, "second": None},
+        {"kind": "chance", "chance": {"notes": 0.25}, "second": None},
         lambda e, task, n, by: 0.25 + 3 * by,
     ),
 }
@@ -209,6 +209,7 @@ def test_slicings_are_compared_over_the_seeds_that_both_have(params) -> None:
             "needs another study, of the task voice: make compare",
         ),
         ({"kind": "shrinks", "n_examples": [990, 1000]}, "two numbers of examples"),
+        ({"kind": "chance", "chance": {"words": 0.1}, "second": None}, "chance is known: words"),
     ],
 )
 def test_what_was_not_run_is_said(params, changes: dict, needs: str) -> None:
