@@ -21,7 +21,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -60,14 +60,7 @@ def main() -> None:
 
     if args.output.exists() and list(pd.read_csv(args.output, nrows=0)) != COLUMNS:
         sys.exit(f"error: {args.output} has other columns: choose another file")
-    content = merged(args.params)
-    for item in args.set:
-        key, value = item.split("=", 1)
-        section = content
-        *parents, last = key.split(".")
-        for parent in parents:
-            section = section[parent]
-        section[last] = yaml.safe_load(value)
+    content = with_settings(merged(args.params), args.set)
     said = [*args.set, *(["bands=standardised"] if args.standardise else [])]
     for method in args.method:
         for seed in args.seed:
@@ -77,6 +70,18 @@ def main() -> None:
                 pd.DataFrame([row], columns=COLUMNS).to_csv(
                     args.output, mode="a", index=False, header=not args.output.exists()
                 )
+
+
+def with_settings(content: dict, items: Iterable[str]) -> dict:
+    """A params file's content with settings, KEY=VALUE, in place of its own."""
+    for item in items:
+        key, value = item.split("=", 1)
+        section = content
+        *parents, last = key.split(".")
+        for parent in parents:
+            section = section[parent]
+        section[last] = yaml.safe_load(value)
+    return content
 
 
 def trial(

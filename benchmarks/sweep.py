@@ -91,9 +91,10 @@ def trials(entry: dict) -> Iterator[Trial]:
 
 
 def planned(name: str) -> list[Trial]:
-    """The trials of a sweep, in the order of sweeps.yaml."""
+    """The trials of a sweep, in the order of sweeps.yaml; all of one seed before the next."""
     sweeps = yaml.safe_load((HERE / "sweeps.yaml").read_text(encoding="utf-8"))
-    return [trial for entry in sweeps[name] for trial in trials(entry)]
+    listed = [trial for entry in sweeps[name] for trial in trials(entry)]
+    return sorted(listed, key=lambda trial: trial.seed)
 
 
 def done(table: Path) -> set[tuple]:

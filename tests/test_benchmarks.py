@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import settings, sweep
+from study.loading import merged
+from study.params import Params
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -26,3 +30,19 @@ def test_what_a_benchmark_imports_of_the_project_is_there(path: Path) -> None:
                 module = import_module(node.module)
                 if not hasattr(module, alias.name):
                     import_module(f"{node.module}.{alias.name}")
+
+
+@pytest.mark.parametrize("name", ["length", "rates", "sound"])
+def test_each_trial_of_a_sweep_is_of_a_study_and_made_once(name: str) -> None:
+    """A misspelt setting would be told after hours; a trial that is known as another never runs."""
+    planned = sweep.planned(name)
+    assert len({trial.known for trial in planned}) == len(planned) > 10
+    studies = {
+        (trial.params, trial.settings): Params.model_validate(
+            settings.with_settings(merged(ROOT / trial.params), trial.settings)
+        )
+        for trial in planned
+    }
+    for trial in planned:
+        params = studies[trial.params, trial.settings]
+        params.scored_key(trial.modality, trial.slicing, trial.method, trial.seed)
