@@ -33,6 +33,7 @@ settings.register_profile("few", deadline=None, max_examples=3, derandomize=True
 settings.load_profile("few")
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
+tf.config.experimental.enable_op_determinism()
 """
 SAVE = """
 import sys, keras
