@@ -145,7 +145,7 @@ def interpreter(*versions: str) -> str:
 
 
 def installed(python: Path, *packages: str) -> subprocess.CompletedProcess:
-    install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages]
+    install = [python, "-m", "pip", "install", "-q", "--no-compile", *packages]
     return subprocess.run(install, capture_output=True, text=True, check=False)
 
 

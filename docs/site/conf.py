@@ -1,6 +1,7 @@
 """How Sphinx makes the pages of the operators: ``make docs``.
 
-The pages are docs/ranking*.md and docs/site/*.md. The reference is made from the docstrings.
+The pages are docs/index.md, docs/ranking*.md and docs/site/*.md. The reference is made from
+the docstrings.
 """
 
 import shuffle_to_learn
@@ -16,8 +17,8 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
 ]
-include_patterns = ["ranking*.md", "site/*.md"]
-root_doc = "site/index"
+include_patterns = ["index.md", "ranking*.md", "site/*.md"]
+root_doc = "index"
 nitpicky = True  # a reference to a name that is not there is an error
 
 myst_enable_extensions = ["dollarmath"]
