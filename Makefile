@@ -15,7 +15,7 @@ endif
 SOUNDFONT := data/soundfonts/MuseScore_General_Full.sf3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study check speech soundfonts estimate settings test test-all lint browse compare benchmarks dvc adopt slurm s3 moto lock clean
+.PHONY: help demo study check speech soundfonts estimate settings test test-all lint browse compare benchmarks dvc adopt slurm s3 moto docs lock clean
 
 help:  ## list the targets
 	@echo "usage: make TARGET [PARAMS=presets/smoke.yaml] [CORES=2]"
@@ -88,6 +88,10 @@ benchmarks: .venv/.installed  ## make every table of benchmarks/ anew, an hour a
 adopt: .venv/.installed  ## let the other runner take over what one has made, after a check
 	python -m tools.adopt
 
+docs: .venv/.installed  ## make the site of the operators, build/docs/index.html; a broken link fails
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r workflow/envs/$@.txt
+	TF_CPP_MIN_LOG_LEVEL=3 python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs/site docs build/docs
+
 slurm s3 moto: .venv/.installed
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r workflow/envs/$@.txt
 slurm:  ## add what runs the study on a Slurm cluster (docs/slurm.md)
@@ -97,7 +101,7 @@ moto:  ## add an S3 of one's own to test it with
 lock: .venv/.installed  ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra study --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --overrides workflow/envs/overrides.txt -o requirements.lock
-	for extra in slurm s3 moto; do uv pip compile workflow/envs/$$extra.in --universal --python-version 3.11 \
+	for extra in slurm s3 moto docs; do uv pip compile workflow/envs/$$extra.in --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements.lock \
 		$$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) -o workflow/envs/$$extra.txt || exit 1; done
 

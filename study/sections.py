@@ -21,6 +21,7 @@ SOURCES = (
     "tests",
     "benchmarks",
     "docs",
+    "examples",
 )
 SOURCES += ("presets", "profiles", "pipelines", ".git", ".dvc", ".venv")
 """Folders of the project in which nothing is written."""

@@ -137,6 +137,7 @@ def test_what_is_merged_has_each_change_and_all_else_of_the_base(base: dict, dat
         (str(ROOT.parent), "results", "paths.data: holds the project"),
         ("~/data", "results", "paths.data: write your home out"),
         ("stages/data", "results", "paths.data: lies in the project's folder stages"),
+        ("examples", "results", "paths.data: lies in the project's folder examples"),
         ("data", "docs", "paths.results: lies in the project's folder docs"),
     ],
 )

@@ -42,9 +42,17 @@ def first(name: str, parts: int = 1) -> str:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_imports_point_one_way(room: str) -> None:
-    above = set(ROOMS[ROOMS.index(room) + 1 :]) | {"tests", "workflow"}
+    above = set(ROOMS[ROOMS.index(room) + 1 :]) | {"examples", "tests", "workflow"}
     for path in modules(room):
         assert not {name for name in imported(path) if first(name) in above}, path
+
+
+def test_examples_need_the_wheel_alone() -> None:
+    allowed = {"tensorflow", "keras", "numpy", "shuffle_to_learn"} | sys.stdlib_module_names
+    for path in modules("examples"):
+        for name in imported(path):
+            assert first(name) in allowed, (path, name)
+            assert name.count(".") < 2, (path, name)  # shuffle_to_learn.soft_rank, of no room
 
 
 def test_no_stage_imports_another() -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from operator import index
 from typing import Any, TypeAlias, TypeVar
 
@@ -64,6 +65,25 @@ def at_least_one(num_samples: int | None) -> int | None:
     if num_samples is not None and index(num_samples) < 1:
         raise ValueError(f"num_samples must be at least 1, or None, not {num_samples}")
     return num_samples
+
+
+@contextmanager
+def asking_for_a_seed() -> Iterator[None]:
+    """Say how to give a seed where TensorFlow refuses to draw without one.
+
+    Raises:
+        ValueError: where operations are deterministic and tf.random.set_seed was not called.
+    """
+    try:
+        yield
+    except RuntimeError as refused:
+        if "determinism" not in str(refused):
+            raise
+        raise ValueError(
+            "operations are deterministic (enable_op_determinism), so draws need a seed: give seed "
+            "two integers, new ones for new draws, or call tf.random.set_seed once; or take "
+            "num_samples=None, which draws nothing"
+        ) from refused
 
 
 def permutation_set(permutations: Sequence[Sequence[int]]) -> list[list[int]]:

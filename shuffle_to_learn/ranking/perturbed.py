@@ -11,6 +11,7 @@ import tensorflow as tf
 from shuffle_to_learn.ranking.checks import (
     Epsilon,
     as_floating,
+    asking_for_a_seed,
     at_least_one,
     in_rows,
     mean,
@@ -49,7 +50,8 @@ def perturbed_rank(
         num_samples: how many draws to average; None gives the exact expectation in closed form,
             1 + sum over j != i of Phi((t_i - t_j) / (epsilon sqrt 2)). Under Gumbel noise, Phi is
             the logistic function of (t_i - t_j) / epsilon.
-        seed: two integers (a stateless seed); None draws a fresh one.
+        seed: two integers (a stateless seed); None draws a fresh one, which deterministic
+            operations refuse unless tf.random.set_seed was called.
         noise: ``"normal"`` or ``"gumbel"``. Ranks under Gumbel noise have the Plackett-Luce
             distribution: see :func:`shuffle_to_learn.ranking.list_mle`.
         mask, descending, axis: as in soft_rank. Draws depend on the length that lists are padded
@@ -64,7 +66,8 @@ def perturbed_rank(
 
     Raises:
         TypeError: where values are not floating.
-        ValueError: as soft_rank, and where num_samples is below 1 or the noise is none of these.
+        ValueError: as soft_rank, and where num_samples is below 1, the noise is none of these, or
+            operations are deterministic and there is no seed.
 
     Source: Berthet et al. 2020, "Learning with differentiable perturbed optimizers", section 3;
     in closed form, a rank is 1 plus the probabilities of exceeding each of the other values.
@@ -228,10 +231,11 @@ def draws(
     shape = tf.concat([[num_samples], tf.shape(values)], axis=0)
     least = {"minval": values.dtype.as_numpy_dtype(np.finfo(values.dtype.as_numpy_dtype).tiny)}
     if seed is None:
-        if noise == "gumbel":
-            drawn = tf.random.uniform(shape, dtype=values.dtype, **least)
-        else:
-            drawn = tf.random.normal(shape, dtype=values.dtype)
+        with asking_for_a_seed():
+            if noise == "gumbel":
+                drawn = tf.random.uniform(shape, dtype=values.dtype, **least)
+            else:
+                drawn = tf.random.normal(shape, dtype=values.dtype)
     else:
         pair = tf.convert_to_tensor(seed)
         if pair.shape != (2,) or not pair.dtype.is_integer:
