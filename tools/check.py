@@ -18,7 +18,7 @@ import pandas as pd
 
 from shuffle_to_learn.datasets import folder as library
 from shuffle_to_learn.datasets.tree import located
-from study import cli
+from study import cli, exported
 from study.announce import announcement
 from study.datasets import listing
 from study.datasets.folder import Found, listed, look
@@ -105,13 +105,13 @@ def main(arguments: list[str] | None = None) -> None:
     options.set_defaults(params=Path(os.environ.get("PARAMS", "params.yaml")))
     args = options.parse_args(arguments)
     params = load_params(args.params)
-    wrong: list[str] = []
+    wrong = exported.faults(params)
     if any(study.dataset == "folder" for study in params.studies.values()):
         listing.refresh(params)
         with library.workers(os.cpu_count() or 1) as pool:
             found = look(params, pool)
         print("\n".join(report(params, found)), flush=True)
-        wrong = found.faults(params)
+        wrong += found.faults(params)
     paces = Paces(folders(params.layout.data))
     cores = os.cpu_count() or 1
     print(f"{args.params}: {announcement(params, jobs(params), cores, paces)}", flush=True)
