@@ -11,9 +11,9 @@ orders. A method that orders no patches has the loss alone. After each epoch the
 checkpoint: a run that was killed continues from it, to the same result. TensorBoard: tensorboard
 --logdir data/tensorboard.
 
-Where the params file names a network to start from (start_from), its weights take the place of those
-that the seed draws; the last layer's where it has as many outputs. A method that trains nothing
-(random) keeps those of the seed.
+Where the params file names a network to start from (start_from), its weights take the place of
+those that the seed draws; the last layer's where it has as many outputs. A method that trains
+nothing (random) keeps those of the seed.
 """
 
 from __future__ import annotations

@@ -119,7 +119,9 @@ def test_a_checkpoint_is_of_its_start(tmp_path: Path, exported_network: Path) ->
     study.change(settings("pretrain", start_from=str(copied)))
     other = pretrain._fingerprint(load_params(study.params), study.encoder())
     copied.write_bytes(exported_network.read_bytes())
-    assert len({before, other, pretrain._fingerprint(load_params(study.params), study.encoder())}) == 3
+    assert (
+        len({before, other, pretrain._fingerprint(load_params(study.params), study.encoder())}) == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,10 @@ def test_a_checkpoint_is_of_its_start(tmp_path: Path, exported_network: Path) ->
         ({"joined_features": 8}, "has 16 features of all tiles, and audio.pretrain.joined_feat"),
         ({"batch_normalization": True}, "has no batch normalisation, and audio.pretrain.batch_n"),
         ({"tile_normalization": True}, "no tile normalisation, and audio.pretrain.tile_normal"),
-        ({"gap": 1}, r"patches of shape \(5, 4, 12, 1\), and slicing frequency-5 has \(5, 3, 12, 1\)"),
+        (
+            {"gap": 1},
+            r"patches of shape \(5, 4, 12, 1\), and slicing frequency-5 has \(5, 3, 12, 1\)",
+        ),
     ],
 )
 def test_a_network_of_another_shape_is_refused(
@@ -221,6 +226,7 @@ def of_the_preset(tmp_path: Path) -> Path:
 def test_both_runners_watch_the_file(tmp_path: Path, of_the_preset: Path, monkeypatch) -> None:
     file = started_params(tmp_path, of_the_preset)
     by_snakemake = snakemake_jobs(ROOT, str(file))
+    (tmp_path / "dvc").mkdir()
     monkeypatch.chdir(dvc_project(tmp_path / "dvc"))
     assert by_snakemake == dvc_jobs(tmp_path / "dvc", dvc_yaml.write(file))
     watching = {job.stage for job in by_snakemake if str(of_the_preset) in job.inputs}
