@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from shuffle_to_learn.datasets import folder as library
-from shuffle_to_learn.datasets.tree import located
 from study import cli, exported
 from study.announce import announcement
 from study.datasets import listing
@@ -39,19 +38,10 @@ def counted(names: Iterable[str]) -> str:
 
 def recordings(found: Found, seconds: float) -> Iterator[str]:
     """The sample rates of recordings, and their lengths, as far as they can be decoded."""
-    import soundfile
-
-    rates, lengths = [], []
-    for file in dict.fromkeys(item.file for item in found.items if not item.reason):
-        path = located(found.folder, file)
-        try:
-            rates.append(f"{soundfile.info(str(path)).samplerate} Hz")
-        except (soundfile.LibsndfileError, RuntimeError):
-            rates.append("unknown")  # read past a header that libsndfile refuses
-        lengths.append(library.survey(path, seconds)[2])
-    if rates:
+    if found.lengths:
+        rates, lengths = zip(*found.lengths.values(), strict=True)
         low, middle, high = np.quantile(lengths, [0, 0.5, 1])
-        yield f"sample rates: {counted(rates)}"
+        yield f"sample rates: {counted(f'{rate} Hz' for rate in rates)}"
         yield f"lengths: {low:.2f} to {high:.2f} s, half of them below {middle:.2f} s"
     kept = sum(not item.reason for item in found.items)
     yield f"windows of {seconds:g} s: {kept:,}"
