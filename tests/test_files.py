@@ -82,6 +82,55 @@ def test_odd_rates_become_the_rate_asked_for(tmp_path: Path, rate: int) -> None:
     assert np.abs(middle - 0.25).max() < (0.2 if rate == 1 else 0.001)  # of one sample it rings
 
 
+OTHER_FORMATS = [
+    ("aif", "AIFF", "PCM_16"),
+    ("aiff", "AIFF", "PCM_24"),
+    ("aifc", "AIFF", "FLOAT"),
+    ("aifc", "AIFF", "IMA_ADPCM"),
+    ("au", "AU", "ULAW"),
+    ("au", "AU", "G721_32"),
+    ("caf", "CAF", "PCM_16"),
+    ("caf", "CAF", "ALAC_16"),
+    ("w64", "W64", "PCM_16"),
+    ("rf64", "RF64", "PCM_16"),
+    ("oga", "OGG", "VORBIS"),
+    ("opus", "OGG", "OPUS"),
+]
+
+
+@pytest.mark.parametrize(("suffix", "kind", "subtype"), OTHER_FORMATS)
+def test_other_formats_are_recordings_too(
+    tmp_path: Path, suffix: str, kind: str, subtype: str
+) -> None:
+    path = tmp_path / f"A.{suffix.upper()}"
+    channels = 1 if subtype in ("IMA_ADPCM", "G721_32") else 2
+    samples = np.stack(channels * [sound(5)], axis=1)
+    soundfile.write(path, samples, RATE, format=kind, subtype=subtype)
+    assert tree.files(tmp_path, "audio") == [path.name]
+    right, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    found = library.survey(path, 1.0)
+    assert (found.starts, found.fault, found.rate) == ([0.0, 1.0, 2.0, 3.0, 4.0], "", rate)
+    for start in (3, 0, 4, 1):  # where a format cannot seek, from the begin
+        window = read_window(path, start, 1.0, rate)
+        wanted = right.mean(axis=1)[start * rate :][:rate]
+        np.testing.assert_allclose(window[: len(wanted)], wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(("suffix", "kind", "subtype"), OTHER_FORMATS)
+def test_of_half_a_file_of_any_format_half_is_kept_or_it_is_named(
+    tmp_path: Path, suffix: str, kind: str, subtype: str
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    noisy = sound(8) + 0.05 * np.random.default_rng(0).normal(size=8 * RATE)
+    soundfile.write(path, noisy, RATE, format=kind, subtype=subtype)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    found = library.survey(path, 1.0)
+    assert (3 <= len(found.starts) <= 5) or found.fault
+    for start in found.starts:
+        assert isinstance(read_window(path, start, 1.0, RATE), np.ndarray)
+
+
 def deadly(item: Item, folder: Path) -> bytes | str:
     """Reads a window of a recording in a process that some recordings kill."""
     if item.file.startswith("deadly"):

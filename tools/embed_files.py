@@ -2,7 +2,7 @@
 
   python -m tools.embed_files --model cfn.keras --input FOLDER --output FILE.parquet
 
-Reads cfn.keras and a file or a folder of recordings (wav, flac, ogg, mp3), videos or pictures;
+Reads cfn.keras and a file or a folder of recordings (wav, flac, ogg, mp3, ...), videos or pictures;
 writes a parquet table, a row an input: file, start (of a window of a recording, in seconds) and
 embedding (a list of float32). Recordings are cut into windows as the encoder was trained on.
 """
