@@ -61,6 +61,7 @@ settings: .venv/.installed  ## print every setting of PARAMS
 	@python -m tools.settings
 
 dvc: .venv/.installed  ## run the study under DVC
+	@python -m tools.unlock dvc
 	file=$$(python -m tools.dvc_yaml) && dvc repro "$$file"
 
 test: .venv/.installed  ## run the tests, but for the long ones

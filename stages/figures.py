@@ -15,6 +15,8 @@ and for each modality that the params file has,
            spectrogram (the paper's Figure 4), frames of a clip
   confusion-audio, confusion-video
            what instruments' families and actions were taken for, by the method shown
+  paid-<modality>
+           of a folder alone: the best pretrained method against what takes no pretraining
   pretext-<modality>
            held-out partial ranks by epoch, mean and range over the seeds
 
@@ -46,14 +48,23 @@ from study import cli, forest
 from study.drawing import rc, save
 from study.errors import InputError
 from study.files import read_table, write_csv
-from study.findings import read_verdicts
+from study.findings import paid, read_verdicts
 from study.names import (
+    BEST,
     dataset_label,
     looks,
     measure_of,
     slicing_label,
 )
-from study.outputs import CLAIMS, CONFUSED, EXAMPLES, PATCHES, confused_task, scored_modalities
+from study.outputs import (
+    CLAIMS,
+    CONFUSED,
+    EXAMPLES,
+    PATCHES,
+    confused_task,
+    paid_figure,
+    scored_modalities,
+)
 from study.params import Params, orders_patches
 from study.paths import EncoderKey, slicing_of
 from study.results import (
@@ -207,6 +218,47 @@ def figure3(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool 
     title = "Scores against labelled examples"
     title += ("\n" if columns < 3 else ": ") + where
     return _finish(figure, axes, title, columns=2 if columns == 1 else 5 if columns > 2 else 3)
+
+
+def by_labels(params: Params, modality: str, scores: pd.DataFrame) -> pd.DataFrame:
+    """What the figure of whether pretraining paid draws, of the figure of scores by examples.
+
+    A row a task, number of examples and method: the best pretrained one there, the random encoder
+    and what has no network.
+    """
+    study = params.study(modality)
+    rows = by_examples(params, modality, scores)
+    rows = rows[rows["slicing"] == study.slicings[0]]
+    parts = []
+    for task in study.downstream.tasks:
+        for one in paid(params, modality, task, scores):
+            here = rows[(rows["task"] == task) & (rows["n_examples"] == one.n_examples)]
+            found = here.set_index("method").loc[list(one.means)].reset_index()
+            best = found["method"] == next(iter(one.means))
+            parts.append(found.assign(line=found["method"].mask(best, BEST)))
+    columns = ["line", *rows.columns]
+    return pd.concat(parts)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def paid_off(params: Params, modality: str, table: pd.DataFrame) -> Figure:
+    """One panel a task; the best pretrained method has its own line, whichever it is there."""
+    study, tasks = params.study(modality), list(dict.fromkeys(table["task"]))
+    if not tasks:
+        return _nothing("no method of the params file is pretrained")
+    columns = min(2, len(tasks))
+    rows = -(-len(tasks) // columns)
+    size = (4.4 if columns == 1 else 7.4, 2.5 * rows + 0.9)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for axis in axes.flat[len(tasks) :]:
+        axis.remove()
+    for axis, task in zip(axes.flat, tasks, strict=False):
+        here = table[table["task"] == task]
+        lines = here.assign(method=here["line"])
+        _panel(axis, lines, "n_examples", ("mean", "ci_low", "ci_high"))
+        _log_axis(axis, sorted(set(here["n_examples"])))
+        axis.set(xlabel="labelled examples", ylabel="")
+        axis.set_title(_measure(task, study.metrics[task][0]), loc="left")
+    return _finish(figure, axes, "Did pretraining pay?", columns=2)
 
 
 def _measure(task: str, metric: str) -> str:
@@ -441,6 +493,8 @@ def main(arguments: list[str] | None = None) -> None:
             _save(params, f"pretext-{modality}", epochs, partial(pretext, *of))
             if modality not in scored_modalities(params):
                 continue
+            if name := paid_figure(*of):
+                _save(params, name, by_labels(*of, scores), partial(paid_off, *of))
             table = by_examples(*of, scores)
             _save(params, EXAMPLES[modality], table, partial(figure3, *of), narrow=True)
             if modality in PATCHES:

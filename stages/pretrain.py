@@ -10,6 +10,10 @@ of the fixed permutations; the loss and the spread, and all of training, are on 
 orders. A method that orders no patches has the loss alone. After each epoch the state is kept in a
 checkpoint: a run that was killed continues from it, to the same result. TensorBoard: tensorboard
 --logdir data/tensorboard.
+
+Where the params file names a network to start from (start_from), its weights take the place of
+those that the seed draws; the last layer's where it has as many outputs. A method that trains
+nothing (random) keeps those of the seed.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from shuffle_to_learn.pretext.permutations import max_hamming_permutations
 from shuffle_to_learn.slicing import Slicing
 from study import cli
 from study.errors import InputError
+from study.exported import check_starts, key_of, starts
 from study.features import read_features
 from study.files import atomic, write_json, write_rows
 from study.params import Params
@@ -38,6 +43,8 @@ from study.paths import EncoderKey
 from study.tensorflow import save_model, source_digest, start_tensorflow
 
 if TYPE_CHECKING:
+    import keras
+
     from shuffle_to_learn.pretext.pretraining import Pretraining
 
 History = list[dict[str, Any]]
@@ -48,6 +55,7 @@ COLUMNS += ["valid_loss", "valid_partial_ranks", "valid_kendall_tau", "valid_sco
 def main(arguments: list[str] | None = None) -> None:
     args, params, key = cli.open_encoder(__doc__, "threads", arguments=arguments)
     study = params.study(key.modality)
+    check_starts(params, [key])
     train, valid = (read_features(params, key.modality, split) for split in study.upstream)
     start_tensorflow(cli.threads(args, params.threads.pretrain))
     pretraining = build(args, params, key, len(train))
@@ -92,6 +100,8 @@ def build(args: Namespace, params: Params, key: EncoderKey, inputs: int) -> Pret
     tile = slicing.tile_shape(study.shape, settings.gap)
     with strategy.scope():
         model = build_cfn(slicing.patches, tile, method.outputs, seed=key.seed, **settings.network)
+    for start in starts(params, [key]).values():
+        take_over(model, start, key)
     return Pretraining(
         model,
         method,
@@ -107,6 +117,27 @@ def build(args: Namespace, params: Params, key: EncoderKey, inputs: int) -> Pret
         seed=key.seed,
         strategy=strategy,
     )
+
+
+def take_over(model: keras.Model, start: Path, key: EncoderKey) -> None:
+    """Give a network the weights of a saved one; the last layer's where the outputs are as many.
+
+    Raises:
+        InputError: where the file's weights are damaged.
+    """
+    import keras
+
+    try:
+        found = keras.saving.load_model(start, compile=False)
+    except Exception as error:  # whatever Keras raises: what it is makes no difference
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{key_of(key.modality)}: {start} is damaged ({reason})") from error
+    last, there = model.output_shape[-1], found.output_shape[-1]
+    for layer in model.layers:
+        if layer.weights and (layer.name != "scores" or last == there):
+            layer.set_weights(found.get_layer(layer.name).get_weights())
+    but = "" if last == there else f", but for its last layer ({there} outputs, not {last})"
+    print(f"pretrain {key}: starts from {start}{but}", file=sys.stderr)
 
 
 def run_epochs(
@@ -224,8 +255,9 @@ def _fingerprint(params: Params, key: EncoderKey) -> str:
     """What a checkpoint is of: settings, inputs and code."""
     inputs = []
     study = params.study(key.modality)
-    for split in study.upstream:
-        status = params.layout.features(study.dataset, split).stat()
+    files = [params.layout.features(study.dataset, split) for split in study.upstream]
+    for path in (*files, *starts(params, [key]).values()):
+        status = path.stat()
         inputs.append((status.st_size, status.st_mtime_ns))
     settings = study.model_dump(include={"pretrain": True, "method": {key.method}})
     content = json.dumps([str(key), settings, inputs, source_digest()])

@@ -38,7 +38,15 @@ from study.names import (
     render,
     slicing_label,
 )
-from study.outputs import CLAIMS, CONFUSED, EXAMPLES, PATCHES, tables, wide_figures
+from study.outputs import (
+    CLAIMS,
+    CONFUSED,
+    EXAMPLES,
+    PATCHES,
+    paid_figure,
+    tables,
+    wide_figures,
+)
 from study.params import DATASETS, PUBLIC, Params, Study
 from study.paths import WHOLE
 from study.results import read_scores, under_names
@@ -119,6 +127,9 @@ ALT = {
     "figures/{}.csv.",
     "reordered": "Inputs in order, shuffled, and with their patches put back by a network. The "
     "places and ranks are in figures/{}.csv.",
+    "paid": "Line charts, one a task: the scores of the best pretrained method, of the random "
+    "encoder and of what has no network against the number of labelled examples. The numbers are "
+    "in figures/{}.csv.",
     "patches": "Line charts: each method's scores and partial ranks against the number of patches. "
     "The numbers are in figures/{}.csv.",
 }
@@ -276,6 +287,34 @@ def picture(params: Params, kind: str, name: str) -> Markup:
     return wide + inline_svg(path(f"{name}-narrow", "svg"), alt, "narrow")
 
 
+def paid(params: Params, modality: str, scores: pd.DataFrame) -> dict[str, Any] | None:
+    """What the page of a folder opens with: whether pretraining paid, and what to embed with."""
+    name, study = paid_figure(params, modality), params.study(modality)
+    if name is None:
+        return None
+    named = under_names(params, scores)
+    found = [findings.paid(params, modality, task, named) for task in study.downstream.tasks]
+    choice = findings.to_embed(params, modality, scores)
+    if choice is None or not all(found):
+        return None
+    last = found[0][-1]  # of the task that the choice goes by
+    return {
+        "sentences": [findings.paid_sentence(one) for one in found],
+        "figure": picture(params, "paid", name),
+        "file": name,
+        "choice": choice,
+        "score": f"{choice.mean:.{choice.decimals}f}",
+        "label": looks([choice.key.method])[choice.key.method].label,
+        "slicing": slicing_label(choice.key.slicing),
+        "model": params.layout.model(choice.key),
+        "evaluated": study.downstream.evaluate_on,
+        "without": None
+        if last.verdict == "was worth it" or last.rival is None
+        else looks([last.rival])[last.rival].label,
+        "seeds": len(study.crossed(choice.key.slicing)[1]),
+    }
+
+
 def section(params: Params, modality: str) -> dict[str, Any]:
     """What the page shows of one modality."""
     study, layout = params.study(modality), params.layout
@@ -372,13 +411,19 @@ def _compared(row: dict[str, Any]) -> str | None:
 def page(params: Params) -> str:
     """The page's HTML."""
     verdicts = findings.read_verdicts(params.layout.claims)
-    gains = findings.worth_of_all(params, under_names(params, read_scores(params)))
+    scores = read_scores(params)
+    gains = findings.worth_of_all(params, under_names(params, scores))
+    opened = {modality: paid(params, modality, scores) for modality in params.studies}
+    run = verdicts["verdict"] != "not_run"
     for suffix in FILES["figures"]:
         need(params.layout.figure(CLAIMS, suffix), "figures")
     return render(
         "index.html.j2",
         sections=[section(params, modality) for modality in params.studies],
-        sentence=findings.sentence(verdicts, gains),
+        paid={modality: said for modality, said in opened.items() if said},
+        sentence=findings.sentence(verdicts, gains)
+        if run.any() or not any(opened.values())
+        else "",
         lines=findings.lines(params, gains),
         forest=picture(params, "claims", CLAIMS),
         not_run=int((verdicts["verdict"] == "not_run").sum()),

@@ -16,8 +16,8 @@ from study.errors import InputError
 from study.files import read_table
 from study.names import MODALITIES, count, dataset_label, looks, measure_of
 from study.outputs import TABLES
-from study.params import Params
-from study.paths import NO_NETWORK, WHOLE
+from study.params import Params, Study
+from study.paths import NO_NETWORK, WHOLE, EncoderKey
 from study.results import nearest
 
 WORDS = {
@@ -103,10 +103,11 @@ class Worth(NamedTuple):
         means: of the best pretrained method, of the random encoder and of each row without a
             network, by method, the best pretrained first.
         pretrained: from how many methods the best was taken.
-        gain: what the best pretrained method is better by, paired by seed; None where the study
-            has no row without a network.
+        gain: what the best pretrained method is better by than the best of the rivals, paired by
+            seed; None where the study has no rival.
         seeds: of all of these.
         decimals: of the measure.
+        rival: the best of what it is set against.
     """
 
     modality: str
@@ -117,6 +118,7 @@ class Worth(NamedTuple):
     gain: Interval | None
     seeds: int
     decimals: int
+    rival: str | None = None
 
     @property
     def verdict(self) -> str:
@@ -136,33 +138,70 @@ def worth(params: Params, modality: str, scores: pd.DataFrame) -> Worth | None:
     """
     study = params.study(modality)
     task = next((task for task in study.metrics if task in study.downstream.tasks), None)
-    known = study.crossed(study.slicings[0])[0]
-    pretrained = [method for method in known if method not in ("random", *NO_NETWORK)]
-    if task is None or not pretrained:
+    if task is None:
         return None
-    metric = study.metrics[task][0]
-    measure = measure_of(task, metric)
-    sign = 1 if measure.higher_is_better else -1
+    wide = _paired(params, modality, task, scores)
+    if wide.empty:
+        return None
+    wanted = next(table.examples[0] for table in TABLES if table.modality == modality)
+    n = nearest(sorted(set(wide.index.get_level_values("n_examples"))), wanted)
+    return _worth_at(params, modality, task, wide, n, NO_NETWORK)
+
+
+def paid(params: Params, modality: str, task: str, scores: pd.DataFrame) -> list[Worth]:
+    """Whether pretraining paid at each number of labels: against the random encoder, too.
+
+    Args:
+        params: the study.
+        modality: which of its modalities.
+        task: which of its tasks.
+        scores: as :func:`study.results.under_names` gives them.
+    """
+    wide = _paired(params, modality, task, scores)
+    counts = sorted(set(wide.index.get_level_values("n_examples")))
+    against = (*NO_NETWORK, "random")
+    return [_worth_at(params, modality, task, wide, n, against) for n in counts]
+
+
+def _paired(params: Params, modality: str, task: str, scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores of the study's first slicing and without a network, a column a method.
+
+    A row is a number of examples, a seed and a draw that all methods have. No row, where no method
+    is pretrained.
+    """
+    study = params.study(modality)
+    pretrained = _pretrained(study)
     found = scores[(scores["modality"] == modality) & (scores["task"] == task)]
-    found = found[found["metric"] == metric]
+    found = found[found["metric"] == study.metrics[task][0]]
     trained = (found["slicing"] == study.slicings[0]) & found["method"].isin(
         [*pretrained, "random"]
     )
     found = found[trained | ((found["slicing"] == WHOLE) & found["method"].isin(NO_NETWORK))]
     others = [m for m in (*NO_NETWORK, "random") if m in set(found["method"])]
     cells = ["n_examples", "upstream_seed", "replicate"]
-    # Cells that all have: the comparison is paired.
     wide = found.pivot(index=cells, columns="method", values="value")
-    wide = wide[[*pretrained, *others]].dropna()
-    if wide.empty:
-        return None
-    wanted = next(table.examples[0] for table in TABLES if table.modality == modality)
-    n = nearest(sorted(set(wide.index.get_level_values("n_examples"))), wanted)
+    wide = wide.reindex(columns=[*pretrained, *others]).dropna()
+    return wide if pretrained else wide[:0]
+
+
+def _pretrained(study: Study) -> list[str]:
+    """The methods of a study's own slicings that train."""
+    return [m for m in study.crossed(study.slicings[0])[0] if m not in ("random", *NO_NETWORK)]
+
+
+def _worth_at(
+    params: Params, modality: str, task: str, wide: pd.DataFrame, n: int, against: Sequence[str]
+) -> Worth:
+    study = params.study(modality)
+    measure = measure_of(task, study.metrics[task][0])
+    sign = 1 if measure.higher_is_better else -1
+    pretrained = _pretrained(study)
+    others = [method for method in wide if method not in pretrained]
     by_seed = wide.loc[n].groupby(level="upstream_seed").mean()
     means = by_seed.mean()
     best = max(pretrained, key=lambda method: sign * means[method])
-    rivals = [method for method in others if method in NO_NETWORK]
-    gain = None
+    rivals = [method for method in others if method in against]
+    rival, gain = None, None
     if rivals:
         rival = max(rivals, key=lambda method: sign * means[method])
         gain = seed_interval(sign * (by_seed[[best]].to_numpy() - by_seed[[rival]].to_numpy()))
@@ -175,6 +214,7 @@ def worth(params: Params, modality: str, scores: pd.DataFrame) -> Worth | None:
         gain,
         len(by_seed),
         measure.decimals,
+        rival,
     )
 
 
@@ -250,6 +290,108 @@ def lines(params: Params, gains: Iterable[Worth]) -> dict[str, str]:
             f"{''.join(f'; {score}' for score in scores)}."
         )
     return result
+
+
+PAID = {
+    "was worth it": "paid",
+    "was not worth it": "did not pay",
+    "cannot be told": "may have paid or not",
+}
+
+
+def paid_sentence(of: Sequence[Worth]) -> str:
+    """Whether pretraining paid at each number of labels, in one sentence.
+
+    Args:
+        of: what :func:`paid` gives for a task, not empty.
+    """
+    parts = []
+    for verdict, word in PAID.items():
+        where = [_at(one) for one in of if one.verdict == verdict]
+        if where:
+            parts.append(f"{word} with {listed(where)}")
+    first = of[0]
+    best = "the pretrained method"
+    if first.pretrained > 1:
+        best = f"the best of {first.pretrained} pretrained methods"
+    return (
+        f"{first.measure[:1].upper()}{first.measure[1:]}: pretraining {listed(parts)}. In "
+        f"brackets: by how much {best} is ahead of the best of what needs no pretraining, with the "
+        f"95 % interval over {count(first.seeds, 'seed')}."
+    )
+
+
+def _at(one: Worth) -> str:
+    labels = f"{one.n_examples:,} labels"
+    if one.gain is None or one.rival is None:
+        return f"{labels} (nothing to set it against)"
+    best = next(iter(one.means))
+    names = looks([best, one.rival])
+    ahead = with_interval(one.gain, one.decimals)
+    return f"{labels} ({names[best].label}, {ahead} over {_within(names[one.rival].label)})"
+
+
+class Choice(NamedTuple):
+    """Which network and layer to embed other files with.
+
+    Attributes:
+        key: the encoder of the first seed.
+        layer: of it.
+        measure: what it was chosen by.
+        n_examples: with how many labelled examples.
+        mean: its score, over all seeds and draws.
+        among: how many pairs of encoder and layer there were.
+        decimals: of the measure.
+    """
+
+    key: EncoderKey
+    layer: str
+    measure: str
+    n_examples: int
+    mean: float
+    among: int
+    decimals: int
+
+
+def to_embed(params: Params, modality: str, scores: pd.DataFrame) -> Choice | None:
+    """The pretrained network and layer whose probe scored best on the first task.
+
+    Every slicing, method and layer that the study's own probe was fitted on counts, at the largest
+    number of labelled examples that all of them have. None where no network is pretrained, or
+    nothing is scored.
+
+    Args:
+        params: the study.
+        modality: which of its modalities.
+        scores: as :func:`study.results.read_scores` gives them.
+    """
+    study = params.study(modality)
+    task = next((task for task in study.metrics if task in study.downstream.tasks), None)
+    if task is None:
+        return None
+    metric = study.metrics[task][0]
+    measure = measure_of(task, metric)
+    found = scores[(scores["modality"] == modality) & (scores["task"] == task)]
+    found = found[(found["metric"] == metric) & (found["slicing"] != WHOLE)]
+    found = found[(found["method"] != "random")]
+    found = found[found["classifier"].isin([study.downstream.probe, *study.on_layers])]
+    who = ["slicing", "method", "classifier"]
+    by_seed = found.groupby([*who, "n_examples", "upstream_seed"], sort=False)["value"].mean()
+    wide = by_seed.groupby(level=[*who, "n_examples"], sort=False).mean().unstack().dropna(axis=1)
+    if wide.empty or not len(wide.columns):
+        return None
+    n = max(wide.columns)
+    means = wide[n]
+    slicing, method, classifier = means.idxmax() if measure.higher_is_better else means.idxmin()
+    return Choice(
+        EncoderKey(modality, slicing, method, study.crossed(slicing)[1][0]),
+        study.layer(classifier),
+        _within(measure.label),
+        int(n),
+        float(means[slicing, method, classifier]),
+        len(means),
+        measure.decimals,
+    )
 
 
 def _within(label: str) -> str:

@@ -26,6 +26,7 @@ PLUMBING = {
     for name in (
         "cli",
         "errors",
+        "exported",
         "features",
         "files",
         "graph",

@@ -54,6 +54,10 @@ LOOKS = {
     "diffsort": Look("DiffSort", "#77FF55", (6, 1, 0), (1, 1, 1, 4)),
     "lap_sum": Look("LapSum", "#88CC99", (5, 0, 180), (12, 3, 3, 3)),
 }
+BEST = "best_pretrained"
+"""What stands for the best pretrained method in a figure, whichever it is."""
+ALONE = {BEST: LOOKS["perturbed_fy"]._replace(label="Best pretrained method")}
+"""Looks that share a figure with none that they could be taken for."""
 # For methods that have no entry yet, in turn.
 SPARE = (("#553311", "<", (8, 2, 1, 2)), ("#DDCC77", ">", (10, 4)), ("#002266", "d", (3, 1, 3, 4)))
 
@@ -185,8 +189,9 @@ CLASSIFIERS = {
 
 def looks(methods: Sequence[str]) -> dict[str, Look]:
     """The look of every method, in the order in which they are shown."""
-    unknown = [method for method in methods if method not in LOOKS]
-    result = {method: look for method, look in LOOKS.items() if method in methods}
+    known = {**ALONE, **LOOKS}
+    unknown = [method for method in methods if method not in known]
+    result = {method: look for method, look in known.items() if method in methods}
     for i, method in enumerate(unknown):
         base = method.removesuffix("_fine_tuned")
         label = LOOKS[base].label if base in LOOKS else base.replace("_", " ").capitalize()

@@ -85,11 +85,18 @@ def wide_figures(params: Params) -> list[str]:
     return [CLAIMS, *by_examples] + [PATCHES[m].name for m in scored if m in PATCHES]
 
 
+def paid_figure(params: Params, modality: str) -> str | None:
+    """The figure of whether pretraining paid, which the page of a folder opens with."""
+    study = params.studies[modality]
+    return f"paid-{modality}" if study.dataset == "folder" and study.downstream.tasks else None
+
+
 def figures(params: Params) -> list[str]:
     """The names of the figures that the stage figures draws."""
+    paid = [name for modality in params.studies if (name := paid_figure(params, modality))]
     pretext = [f"pretext-{modality}" for modality in params.studies]
     confusion = [f"confusion-{m}" for m in scored_modalities(params) if m in CONFUSED]
-    return [*wide_figures(params), *pretext, *confusion]
+    return [*wide_figures(params), *pretext, *confusion, *paid]
 
 
 def confused_task(modality: str, study: Study) -> str | None:

@@ -150,6 +150,11 @@ class Study(Section):
         classes = (task for task, metrics in self.metrics.items() if "accuracy" in metrics)
         return next(classes, None) if self.dataset == "folder" else None
 
+    @property
+    def started_from(self) -> list[str]:
+        """The files that its networks start from: one or none."""
+        return [self.pretrain.start_from] if self.pretrain.start_from else []
+
     def column(self, task: str) -> str:
         """The column of the labels that a task is read from."""
         return task if self.dataset == "folder" else self.columns.get(task, task)

@@ -262,6 +262,8 @@ class Pretrain(Section):
     schedule: Literal["constant", "cosine"]
     warmup_epochs: Annotated[float, Field(ge=0)]
     precision: Literal["float32", "mixed_bfloat16"]
+    start_from: Annotated[str, Field(pattern=r"^[^~]")] | None = None
+    """A ``cfn.keras`` whose weights trained networks start from; None: drawn by the seed."""
 
     @property
     def network(self) -> dict[str, Any]:

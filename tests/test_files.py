@@ -31,7 +31,7 @@ def test_what_is_whole_of_a_damaged_recording_is_kept_and_the_rest_named(tmp_pat
     whole = [read_window(path, start, 1.0, RATE) for start in range(10)]
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    found = windows(Item("a.flac", "a.flac", "train"), tmp_path, 1.0)
+    found = windows(Item("a.flac", "a.flac", "train"), library.survey(path, 1.0))
     *kept, lost = found
     assert 3 <= len(kept) <= 5
     assert [item.id for item in kept] == [f"a.flac@{start}" for start in range(len(kept))]
@@ -49,7 +49,7 @@ def test_a_flac_without_a_length_has_as_many_windows_as_sound(tmp_path: Path) ->
     content[21] &= 0xF0
     content[22:26] = bytes(4)
     path.write_bytes(content)
-    assert library.window_starts(path, 2.0) == [0.0, 2.0, 4.0, 6.0, 8.0]
+    assert library.survey(path, 2.0).starts == [0.0, 2.0, 4.0, 6.0, 8.0]
 
 
 @pytest.mark.parametrize("suffix", ["mp3", "ogg"])
@@ -68,18 +68,67 @@ def test_a_file_that_is_written_again_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     for seconds in (1, 3):
         soundfile.write(path, sound(seconds), RATE)
-        assert len(library.window_starts(path, 1.0)) == seconds
+        assert len(library.survey(path, 1.0).starts) == seconds
 
 
 @pytest.mark.parametrize("rate", [1, 1_000_000])
 def test_odd_rates_become_the_rate_asked_for(tmp_path: Path, rate: int) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, np.full(3 * rate, 0.25), rate, subtype="FLOAT")
-    assert library.window_starts(path, 1.0) == [0.0, 1.0, 2.0]
+    assert library.survey(path, 1.0).starts == [0.0, 1.0, 2.0]
     window = read_window(path, 1.0, 1.0, RATE)
     assert window.shape == (RATE,)
     middle = window[RATE // 4 : RATE // 2]
     assert np.abs(middle - 0.25).max() < (0.2 if rate == 1 else 0.001)  # of one sample it rings
+
+
+OTHER_FORMATS = [
+    ("aif", "AIFF", "PCM_16"),
+    ("aiff", "AIFF", "PCM_24"),
+    ("aifc", "AIFF", "FLOAT"),
+    ("aifc", "AIFF", "IMA_ADPCM"),
+    ("au", "AU", "ULAW"),
+    ("au", "AU", "G721_32"),
+    ("caf", "CAF", "PCM_16"),
+    ("caf", "CAF", "ALAC_16"),
+    ("w64", "W64", "PCM_16"),
+    ("rf64", "RF64", "PCM_16"),
+    ("oga", "OGG", "VORBIS"),
+    ("opus", "OGG", "OPUS"),
+]
+
+
+@pytest.mark.parametrize(("suffix", "kind", "subtype"), OTHER_FORMATS)
+def test_other_formats_are_recordings_too(
+    tmp_path: Path, suffix: str, kind: str, subtype: str
+) -> None:
+    path = tmp_path / f"A.{suffix.upper()}"
+    channels = 1 if subtype in ("IMA_ADPCM", "G721_32") else 2
+    samples = np.stack(channels * [sound(5)], axis=1)
+    soundfile.write(path, samples, RATE, format=kind, subtype=subtype)
+    assert tree.files(tmp_path, "audio") == [path.name]
+    right, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    found = library.survey(path, 1.0)
+    assert (found.starts, found.fault, found.rate) == ([0.0, 1.0, 2.0, 3.0, 4.0], "", rate)
+    for start in (3, 0, 4, 1):  # where a format cannot seek, from the begin
+        window = read_window(path, start, 1.0, rate)
+        wanted = right.mean(axis=1)[start * rate :][:rate]
+        np.testing.assert_allclose(window[: len(wanted)], wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize(("suffix", "kind", "subtype"), OTHER_FORMATS)
+def test_of_half_a_file_of_any_format_half_is_kept_or_it_is_named(
+    tmp_path: Path, suffix: str, kind: str, subtype: str
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    noisy = sound(8) + 0.05 * np.random.default_rng(0).normal(size=8 * RATE)
+    soundfile.write(path, noisy, RATE, format=kind, subtype=subtype)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    found = library.survey(path, 1.0)
+    assert (3 <= len(found.starts) <= 5) or found.fault
+    for start in found.starts:
+        assert isinstance(read_window(path, start, 1.0, RATE), np.ndarray)
 
 
 def deadly(item: Item, folder: Path) -> bytes | str:
@@ -112,7 +161,10 @@ def test_a_folder_that_cannot_be_written_to_is_read(tmp_path: Path) -> None:
     source.chmod(0o555)
     try:
         assert tree.files(source, "audio") == ["a.wav"]
-        assert len(windows(Item("a.wav", "a.wav", "train"), source, 1.0)) == 2
+        assert (
+            len(windows(Item("a.wav", "a.wav", "train"), library.survey(source / "a.wav", 1.0)))
+            == 2
+        )
         assert [path.name for path in source.iterdir()] == ["a.wav"]
     finally:
         source.chmod(0o755)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from stages import figures
 from study import findings, forest
 from study.errors import InputError
+from study.loading import merged
 from study.params import Params
 
 METHODS = ["random", "mse", "perturbed_fy"]
@@ -105,6 +108,117 @@ def test_seeds_and_draws_that_not_all_have_are_left_out() -> None:
     found = findings.worth(study_of(6), "audio", scores[~gone])
     assert found is not None and found.seeds == 4 and found.gain is not None
     assert found.gain.mean == pytest.approx(0.5, abs=0.05)
+
+
+def folder_study() -> Params:
+    """A folder's study with two tasks, both layers and an ablation."""
+    content = merged(ROOT / "presets/folder.yaml")
+    part = content["audio"]
+    part |= {"methods": METHODS, "seeds": [0, 1, 2, 3, 4, 5], "shown": "mse"}
+    part["ablation"] |= {"slicings": ["time-10"], "methods": ["mse"], "seeds": [0]}
+    part["ablation"]["n_examples"] = [1000]
+    part["downstream"] |= {"tasks": {"instrument": "class", "pitch": "number"}}
+    part["downstream"] |= {"n_examples": [125, 1000]}
+    part["downstream"]["others"] |= {"n_examples": [1000]}
+    part["end_to_end"] |= {"methods": [], "n_examples": []}
+    return Params.model_validate(content)
+
+
+def test_at_each_number_of_labels_pretraining_is_set_against_the_random_encoder_too() -> None:
+    means = {"random": 2.0, "mse": 0.0, "perturbed_fy": 1.0, "raw": -3.0, "summary": 0.0}
+    scores = made_up(6, means)
+    few = scores["n_examples"] == 125
+    scores.loc[few & (scores["method"] == "mse") & (scores["task"] == "instrument"), "value"] += 4
+    params = folder_study()
+    of = findings.paid(params, "audio", "instrument", scores)
+    assert [one.n_examples for one in of] == [125, 1000]
+    assert [one.verdict for one in of] == ["was worth it", "was not worth it"]
+    assert [next(iter(one.means)) for one in of] == ["mse", "perturbed_fy"]
+    assert [one.rival for one in of] == ["random", "random"]
+    assert [one.gain.mean for one in of if one.gain] == pytest.approx([2, -1], abs=0.05)
+    # findings.worth sets it against what has no network alone
+    one = findings.worth(params, "audio", scores)
+    assert one is not None and (one.verdict, one.rival) == ("was worth it", "summary")
+    said = findings.paid_sentence(of)
+    pattern = r"Instrument accuracy: pretraining paid with 125 labels \(MSE on ranks, \+[12]\.\d+ "
+    pattern += r"\[.*\] over random encoder\) and did not pay with 1,000 labels \(Perturbed Fenchel"
+    assert re.match(pattern, said), said
+    assert "the best of 2 pretrained methods" in said and "over 6 seeds" in said
+    # Of an error low is good: the best is taken and signed by that.
+    of = findings.paid(params, "audio", "pitch", scores)
+    assert [next(iter(one.means)) for one in of] == ["perturbed_fy", "perturbed_fy"]
+    assert [one.verdict for one in of] == ["was not worth it", "was not worth it"]
+    params.studies["audio"].methods[:] = ["random"]
+    assert findings.paid(params, "audio", "pitch", scores) == []
+    assert findings.to_embed(params, "audio", scores[:0].assign(classifier="mlp")) is None
+
+
+def with_classifiers(scores: pd.DataFrame, tiles: dict[str, float]) -> pd.DataFrame:
+    """Scores of the study's probe, and of both layers of these methods at 1,000 labels."""
+    scores = scores.assign(classifier="mlp")
+    many = scores[(scores["n_examples"] == 1000) & scores["method"].isin(list(tiles))]
+    sign = np.where(many["metric"] == "mse", -1, 1)
+    other = many.assign(
+        classifier="mlp-tiles", value=many["value"] + sign * many["method"].map(tiles)
+    )
+    ablated = many[(many["method"] == "mse") & (many["upstream_seed"] == 0)]
+    ablated = ablated.assign(slicing="time-10", value=ablated["value"] - 5.0)
+    return pd.concat([scores, other, ablated], ignore_index=True)
+
+
+@pytest.mark.parametrize("tasks", [["instrument", "pitch"], ["pitch", "instrument"]])
+@pytest.mark.parametrize(
+    ("tiles", "wanted"),
+    [
+        ({"random": 0.0, "mse": 0.2, "perturbed_fy": 0.0}, ("perturbed_fy", "joined")),
+        ({"random": 0.0, "mse": 1.5, "perturbed_fy": 0.0}, ("mse", "tiles")),
+        ({"random": 99.0, "mse": 0.0, "perturbed_fy": 0.5}, ("perturbed_fy", "tiles")),
+    ],
+)
+def test_what_to_embed_with_is_the_best_pretrained_network_and_layer(
+    tasks: list[str], tiles: dict[str, float], wanted: tuple[str, str]
+) -> None:
+    means = {"random": 9.0, "mse": 0.0, "perturbed_fy": 1.0, "raw": 20.0, "summary": 0.0}
+    kinds = {"instrument": "class", "pitch": "number"}
+    params = folder_study()
+    params.studies["audio"].downstream.tasks.clear()
+    params.studies["audio"].downstream.tasks.update({task: kinds[task] for task in tasks})
+    scores = with_classifiers(made_up(6, means), tiles)
+    if tasks[0] == "pitch":  # where low is good, the ablated network would be best
+        scores = scores[scores["slicing"] != "time-10"]
+    choice = findings.to_embed(params, "audio", scores)
+    assert choice is not None
+    assert (choice.key.method, choice.layer) == wanted
+    assert (choice.key.slicing, choice.key.seed, choice.n_examples) == ("frequency-10", 0, 1000)
+    assert choice.among == (5 if tasks[0] == "instrument" else 4)
+    found = scores[(scores["method"] == wanted[0]) & (scores["task"] == tasks[0])]
+    found = found[(found["n_examples"] == 1000) & (found["slicing"] == "frequency-10")]
+    classifier = "mlp-tiles" if wanted[1] == "tiles" else "mlp"
+    mean = found[found["classifier"] == classifier]["value"].mean()
+    assert choice.mean == pytest.approx(mean)
+
+
+def test_the_figure_of_whether_it_paid_draws_what_the_sentence_says() -> None:
+    means = {"random": 2.0, "mse": 0.0, "perturbed_fy": 1.0, "raw": -3.0, "summary": 0.0}
+    scores = made_up(6, means).assign(dataset="folder", classifier="mlp")
+    scores.loc[(scores["n_examples"] == 125) & (scores["method"] == "mse"), "value"] += 4
+    params = folder_study()
+    table = figures.by_labels(params, "audio", scores)
+    best = table[table["line"] == "best_pretrained"]
+    told = [
+        (task, one.n_examples, next(iter(one.means)), next(iter(one.means.values())))
+        for task in ("instrument", "pitch")
+        for one in findings.paid(params, "audio", task, scores)
+    ]
+    cells = best[["task", "n_examples", "method", "mean"]].itertuples(index=False, name=None)
+    for drawn, said in zip(cells, told, strict=True):
+        assert drawn[:3] == said[:3] and drawn[3] == pytest.approx(said[3], abs=1e-6)
+    assert set(table["line"]) == {"best_pretrained", "random", "raw", "summary"}
+    figure = figures.paid_off(params, "audio", table)
+    assert len(figure.axes) == 2
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "Best pretrained method" in labels and len(labels) == 4
+    plt.close(figure)
 
 
 def verdicts(counts: dict[str, int], among: dict[str, int] | None = None, **of) -> pd.DataFrame:

@@ -19,6 +19,7 @@ import yaml
 from conftest import tiny_content
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from tensorflow_datasets.core import shuffle
 
 import stages.claims
 import stages.dataset
@@ -254,7 +255,7 @@ def test_windows_follow_one_another_and_a_half_one_counts(
     tmp_path: Path, seconds: float, starts: list[float]
 ) -> None:
     soundfile.write(tmp_path / "a.wav", tone(440, seconds, RATE), RATE)
-    assert library.window_starts(tmp_path / "a.wav", 1.0) == starts
+    assert library.survey(tmp_path / "a.wav", 1.0).starts == starts
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
@@ -287,10 +288,10 @@ def test_channels_are_averaged_and_what_lies_beyond_the_end_is_silence(tmp_path:
 def test_why_a_recording_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     path.write_bytes(b"no sound")
-    assert library.window_starts(path, 1.0).startswith("unreadable")
+    assert library.survey(path, 1.0).fault.startswith("unreadable")
     assert library.read_window(path, 0.0, 1.0, RATE).startswith("unreadable")
     soundfile.write(tmp_path / "none.wav", np.zeros(0), RATE)
-    assert library.window_starts(tmp_path / "none.wav", 1.0) == "empty"
+    assert library.survey(tmp_path / "none.wav", 1.0).fault == "empty"
     rng = np.random.default_rng(0)
     soundfile.write(path, rng.normal(size=4 * RATE) / 10, RATE)
     path.write_bytes(path.read_bytes()[:20_000])
@@ -822,7 +823,31 @@ def test_what_keeps_tasks_from_being_scored_is_told_before_anything_is_made(
     assert not (tmp_path / "data" / "folder" / "tfds").exists()
 
 
-def test_a_folder_is_looked_at_before_anything_is_run(tmp_path: Path, capsys) -> None:
+def test_more_than_fits_in_memory_is_written_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TFDS sorts on the disk what is more than a limit, which no longer grows to a GiB."""
+    assert shuffle.MAX_MEM_BUFFER_SIZE == 2**26
+    source = tmp_path / "files"
+    source.mkdir()
+    write_labels(source, recordings(source))
+    path = params_file(tmp_path, "audio")
+    call(stages.listing, "--params", path)
+    written = []
+    for limit in (2**30, 2**14):
+        monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", limit)
+        call(stages.dataset, "--dataset", "folder", "--params", path)
+        folder = tmp_path / "data/folder/tfds"
+        written.append({p.name: p.read_bytes() for p in folder.rglob("*") if p.is_file()})
+    assert written[0] == written[1]
+    assert any("tfrecord" in name and len(content) > 2**14 for name, content in written[0].items())
+
+
+def test_a_folder_is_looked_at_before_anything_is_run(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Recordings are decoded by the workers, each once.
+    monkeypatch.setattr(library, "survey", lambda *_: pytest.fail("decoded here, too"))
     source = tmp_path / "files"
     source.mkdir()
     labels = recordings(source)

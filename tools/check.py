@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 
 from shuffle_to_learn.datasets import folder as library
-from shuffle_to_learn.datasets.tree import located
-from study import cli
+from study import cli, exported
 from study.announce import announcement
 from study.datasets import listing
 from study.datasets.folder import Found, listed, look
@@ -39,19 +38,10 @@ def counted(names: Iterable[str]) -> str:
 
 def recordings(found: Found, seconds: float) -> Iterator[str]:
     """The sample rates of recordings, and their lengths, as far as they can be decoded."""
-    import soundfile
-
-    rates, lengths = [], []
-    for file in dict.fromkeys(item.file for item in found.items if not item.reason):
-        path = located(found.folder, file)
-        try:
-            rates.append(f"{soundfile.info(str(path)).samplerate} Hz")
-        except (soundfile.LibsndfileError, RuntimeError):
-            rates.append("unknown")  # read past a header that libsndfile refuses
-        lengths.append(library.survey(path, seconds)[2])
-    if rates:
+    if found.lengths:
+        rates, lengths = zip(*found.lengths.values(), strict=True)
         low, middle, high = np.quantile(lengths, [0, 0.5, 1])
-        yield f"sample rates: {counted(rates)}"
+        yield f"sample rates: {counted(f'{rate} Hz' for rate in rates)}"
         yield f"lengths: {low:.2f} to {high:.2f} s, half of them below {middle:.2f} s"
     kept = sum(not item.reason for item in found.items)
     yield f"windows of {seconds:g} s: {kept:,}"
@@ -105,13 +95,13 @@ def main(arguments: list[str] | None = None) -> None:
     options.set_defaults(params=Path(os.environ.get("PARAMS", "params.yaml")))
     args = options.parse_args(arguments)
     params = load_params(args.params)
-    wrong: list[str] = []
+    wrong = exported.faults(params)
     if any(study.dataset == "folder" for study in params.studies.values()):
         listing.refresh(params)
         with library.workers(os.cpu_count() or 1) as pool:
             found = look(params, pool)
         print("\n".join(report(params, found)), flush=True)
-        wrong = found.faults(params)
+        wrong += found.faults(params)
     paces = Paces(folders(params.layout.data))
     cores = os.cpu_count() or 1
     print(f"{args.params}: {announcement(params, jobs(params), cores, paces)}", flush=True)

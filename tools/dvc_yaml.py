@@ -7,7 +7,7 @@ run: dvc repro FILE.
 
 Lists of slicings, methods, seeds and shards stay in the params file and all values do, so a change
 there needs no new dvc.yaml. A modality or dataset that comes or goes, the source of a folder, a
-soundfont, and an import do.
+soundfont, a network to start from, and an import do.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import yaml
 from shuffle_to_learn.datasets.packages import PACKAGES
 from study import cli
 from study.errors import InputError
+from study.exported import check_starts
 from study.files import write_text
 from study.graph import code, sections
 from study.loading import load_params, merged, starts_from_another
@@ -150,7 +151,11 @@ def encoder_stages(params: Params, modality: str) -> Stages:
         "pretrain": stage(
             "pretrain",
             options,
-            deps=[*code("pretrain", method=key.method), *features(*study.upstream)],
+            deps=[
+                *code("pretrain", method=key.method),
+                *features(*study.upstream),
+                *study.started_from,
+            ],
             params=sections(params, "pretrain", **who),
             outs=[model, PATHS.history(key), PATHS.pretext(key)],
         ),
@@ -402,6 +407,7 @@ def main() -> None:
     ).parse_args()
     path = Path(os.environ.get("PARAMS", "params.yaml"))
     tell_missing(path)
+    check_starts(load_params(path))
     print(write(path))
 
 

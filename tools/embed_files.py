@@ -2,7 +2,7 @@
 
   python -m tools.embed_files --model cfn.keras --input FOLDER --output FILE.parquet
 
-Reads cfn.keras and a file or a folder of recordings (wav, flac, ogg, mp3), videos or pictures;
+Reads cfn.keras and a file or a folder of recordings (wav, flac, ogg, mp3, ...), videos or pictures;
 writes a parquet table, a row an input: file, start (of a window of a recording, in seconds) and
 embedding (a list of float32). Recordings are cut into windows as the encoder was trained on.
 """
@@ -19,6 +19,7 @@ from study import cli
 from study.errors import InputError
 from study.files import atomic
 from study.loading import load_params
+from study.paths import LAYERS
 from study.tensorflow import load_model, start_tensorflow
 from tools.encoder import Input, encoder_key, parser, reader
 
@@ -27,6 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser(__doc__)
     options.add_argument("--input", type=Path, required=True, help="a file or a folder")
     options.add_argument("--output", type=Path, required=True, help="a .parquet file to write")
+    options.add_argument("--layer", choices=LAYERS, help="default: the params file's embed.layer")
     options.add_argument("--threads", **cli.OPTIONS["threads"])
     args = options.parse_args(arguments)
     if args.output.suffix != ".parquet":
@@ -53,6 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
         known = ", ".join(SUFFIXES[key.modality])
         raise InputError(f"--input {args.input} holds no files of {key.modality} ({known})")
     study, slicing = params.study(key.modality), Slicing.parse(key.slicing)
+    layer = args.layer or study.embed.layer
     model = load_model(args.model, study.patches_shape(slicing))
     schema = pa.schema(
         [("file", pa.string()), ("start", pa.float64()), ("embedding", pa.list_(pa.float32()))]
@@ -74,9 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
 
         def write() -> None:
             sources, starts, features = zip(*batch, strict=True)
-            result = embed(
-                model, np.stack(features), slicing, layer=study.embed.layer, gap=study.pretrain.gap
-            )
+            result = embed(model, np.stack(features), slicing, layer=layer, gap=study.pretrain.gap)
             writer.write_table(pa.table([sources, starts, list(result)], schema=schema))
             batch.clear()
 

@@ -86,7 +86,7 @@ class Reader(NamedTuple):
             return [Input(path)]
         from shuffle_to_learn.datasets.folder import survey
 
-        starts, fault, end = survey(path, self.recording.seconds)
+        starts, fault, end, _ = survey(path, self.recording.seconds)
         found = [Input(path, start) for start in starts]
         return [*found, Input(path, end, fault)] if fault else found
 

@@ -10,8 +10,13 @@ from multiprocessing import get_context
 from typing import Any, ClassVar, TypeVar
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import shuffle
 
 from shuffle_to_learn.datasets.memory import keeping_memory
+
+# TFDS holds this much of a split in memory, by itself 1 GiB, before it sorts on the disk: what is
+# written is the same.
+shuffle.MAX_MEM_BUFFER_SIZE = 2**26
 
 T = TypeVar("T")
 Progress = Callable[..., Iterator[Any]]

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import cv2
 import numpy as np
@@ -48,42 +48,58 @@ class Item:
     reason: str = ""
 
 
-def survey(path: Path, seconds: float) -> tuple[list[float], str, float]:
+class Survey(NamedTuple):
+    """What a recording holds, as far as it can be decoded.
+
+    Attributes:
+        starts: of its windows, in seconds.
+        fault: why there are none or no more; empty where the recording ends there.
+        seconds: how long it is.
+        rate: its sample rate in Hz; 0 where it cannot be opened.
+    """
+
+    starts: list[float]
+    fault: str
+    seconds: float
+    rate: int
+
+
+def survey(path: Path, seconds: float) -> Survey:
     """The windows of a recording, as far as it can be decoded.
 
     Windows follow one another without a gap. The remainder at the end is a window, too, if it fills
     at least half of one, and so is a recording shorter than a window; such windows end in silence.
 
-    Returns:
-        Their starts in seconds, why there are none or no more (empty where the recording ends
-        there), and the second of that end.
+    Args:
+        path: of the recording.
+        seconds: length of a window.
     """
     try:
         recording = _opened(path)
         frames, fault = recording.length()
     except RecordingError as error:
-        return [], str(error), 0.0
+        return Survey([], str(error), 0.0, 0)
     if not frames:
-        return [], fault or "empty", 0.0
+        return Survey([], fault or "empty", 0.0, recording.rate)
     end = frames / recording.rate
-    return [seconds * n for n in range(max(1, int(end / seconds + 0.5)))], fault, end
+    starts = [seconds * n for n in range(max(1, int(end / seconds + 0.5)))]
+    return Survey(starts, fault, end, recording.rate)
 
 
-def window_starts(path: Path, seconds: float) -> list[float] | str:
-    """The starts of a recording's windows in seconds, or the reason why it has none."""
-    starts, fault, _ = survey(path, seconds)
-    return starts or fault
+def surveyed(item: Item, folder: Path, seconds: float) -> Survey:
+    """The survey of an item's recording."""
+    return survey(located(folder, item.file), seconds)
 
 
-def windows(item: Item, folder: Path, seconds: float) -> list[Item]:
+def windows(item: Item, found: Survey) -> list[Item]:
     """The windows of a recording, and what cannot be read of it, with the reason."""
-    starts, fault, end = survey(located(folder, item.file), seconds)
-    if not starts:
-        return [replace(item, reason=fault)]
-    found = [replace(item, id=f"{item.id}@{start:.10g}", start=start) for start in starts]
-    if fault:
-        found.append(replace(item, id=f"{item.id}@{end:.10g}", start=end, reason=fault))
-    return found if len(found) > 1 else [item]
+    if not found.starts:
+        return [replace(item, reason=found.fault)]
+    made = [replace(item, id=f"{item.id}@{start:.10g}", start=start) for start in found.starts]
+    if found.fault:
+        end = found.seconds
+        made.append(replace(item, id=f"{item.id}@{end:.10g}", start=end, reason=found.fault))
+    return made if len(made) > 1 else [item]
 
 
 def read_window(path: Path, start: float, seconds: float, sample_rate: int) -> np.ndarray | str:

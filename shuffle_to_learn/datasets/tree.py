@@ -15,7 +15,10 @@ from pathlib import Path, PurePosixPath
 from shuffle_to_learn.datasets.public import place
 
 SUFFIXES = {
-    "audio": (".wav", ".flac", ".ogg", ".mp3"),
+    "audio": (
+        *(".wav", ".flac", ".ogg", ".mp3", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au"),
+        *(".caf", ".w64", ".rf64"),
+    ),
     "video": (".mp4", ".webm", ".avi", ".mov", ".mkv"),
     "images": (".jpg", ".jpeg", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp"),
 }

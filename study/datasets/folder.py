@@ -35,6 +35,7 @@ class Found(NamedTuple):
         items: the inputs; those that cannot be read have a reason.
         labels: the texts of each file that has labels, by column.
         others: how many files of other kinds there are, by suffix.
+        lengths: the sample rate in Hz and the length in seconds of each recording that can be read.
     """
 
     modality: str
@@ -42,6 +43,7 @@ class Found(NamedTuple):
     items: list[library.Item]
     labels: dict[str, dict[str, str]]
     others: dict[str, int]
+    lengths: dict[str, tuple[int, float]]
 
     @property
     def files(self) -> int:
@@ -113,10 +115,11 @@ def look(params: Params, pool: Executor) -> Found:
     found = listing.read(params)
     files = zip(found.files["file"], found.files["split"], strict=True)
     items = [library.Item(file, file, split) for file, split in files]
+    lengths: dict[str, tuple[int, float]] = {}
     if modality == "audio":
-        items = _windows(items, folder, params.folder.seconds, pool)
+        items, lengths = _windows(items, folder, params.folder.seconds, pool)
     labels = found.labels.set_index("file").to_dict("index")
-    return Found(modality, folder, items, labels, tree.others(folder, modality))
+    return Found(modality, folder, items, labels, tree.others(folder, modality), lengths)
 
 
 def make(params: Params, name: str, threads: int) -> None:
@@ -178,16 +181,20 @@ def make(params: Params, name: str, threads: int) -> None:
 
 def _windows(
     items: list[library.Item], folder: Path, seconds: float, pool: Executor
-) -> list[library.Item]:
-    """The windows of recordings, in their order."""
-    cut = partial(library.windows, folder=folder, seconds=seconds)
-    found = zip(items, pool.map(cut, items, chunksize=16), strict=True)
-    shown = progress(found, total=len(items), label="reading", unit="recordings")
-    return [
-        window
-        for item, cut in shown
-        for window in ([replace(item, reason=cut)] if isinstance(cut, str) else cut)
-    ]
+) -> tuple[list[library.Item], dict[str, tuple[int, float]]]:
+    """The windows of recordings, in their order; the rate and length of those that can be read."""
+    survey = partial(library.surveyed, folder=folder, seconds=seconds)
+    surveys = zip(items, pool.map(survey, items, chunksize=16), strict=True)
+    cut: list[library.Item] = []
+    lengths = {}
+    for item, found in progress(surveys, total=len(items), label="reading", unit="recordings"):
+        if isinstance(found, str):  # its decoder ended the process
+            cut.append(replace(item, reason=found))
+            continue
+        cut += library.windows(item, found)
+        if found.starts:
+            lengths[item.file] = found.rate, found.seconds
+    return cut, lengths
 
 
 def _check_rejected(

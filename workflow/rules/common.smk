@@ -12,6 +12,7 @@ from study import graph
 from study.announce import announce
 from study.datasets import listing
 from study.errors import InputError
+from study.exported import check_starts
 from study.loading import load_params, merged
 from study.outputs import CONFUSED, figures, scored_modalities, tables, wide_figures
 from study.params import PUBLIC
@@ -90,9 +91,11 @@ def listed(study):
     return [PATHS.files] if study.dataset == "folder" else []
 
 
-if workflow.is_main_process and any(map(listed, STUDIES.values())):
+if workflow.is_main_process:
     try:
-        listing.refresh(PARAMS)
+        check_starts(PARAMS)
+        if any(map(listed, STUDIES.values())):
+            listing.refresh(PARAMS)
     except InputError as error:
         sys.exit(f"error: {error}")
 
@@ -145,6 +148,11 @@ def features(*splits):
         ]
 
     return lookup
+
+
+def start(wildcards):
+    """The network that pretraining starts from, if the params file names one."""
+    return STUDIES[wildcards.modality].started_from
 
 
 def watched(wildcards):

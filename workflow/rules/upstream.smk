@@ -4,6 +4,7 @@
 rule pretrain:
     input:
         features=features(),
+        start=start,
         code=lambda wildcards: graph.code("pretrain", method=wildcards.method),
     output:
         model=PATHS.model(ENCODER),
