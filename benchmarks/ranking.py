@@ -68,14 +68,36 @@ Build = Callable[[np.ndarray, np.ndarray, float], Work]
 
 
 def ours(name: str, mode: str, **options: Any) -> Build:
-    """An operator of this project: in a function (``graph``, ``xla``) or by the ``call``."""
+    """An operator of this project."""
+
+    def operator(epsilon: float) -> Callable:
+        from shuffle_to_learn import ranking
+
+        return partial(getattr(ranking, name), epsilon=epsilon, **options)
+
+    return in_tensorflow(operator, mode)
+
+
+def by_isotonic_regression(epsilon: float) -> Callable:
+    """Soft ranks as they are written with what TensorFlow has."""
+    import tensorflow as tf
+
+    def soft_rank(values: tf.Tensor) -> tf.Tensor:
+        n = values.shape[-1]
+        ordered, order = tf.math.top_k(values / epsilon, n)
+        fit, _ = tf.nn.isotonic_regression(ordered - tf.range(n, 0, -1, values.dtype))
+        return tf.gather(ordered - fit, tf.argsort(order), batch_dims=1)
+
+    return soft_rank
+
+
+def in_tensorflow(operator_of: Callable[[float], Callable], mode: str) -> Build:
+    """An operator in TensorFlow: in a function (``graph``, ``xla``) or by the ``call``."""
 
     def build(values: np.ndarray, upstream: np.ndarray, epsilon: float) -> Work:
         import tensorflow as tf
 
-        from shuffle_to_learn import ranking
-
-        operator = partial(getattr(ranking, name), epsilon=epsilon, **options)
+        operator = operator_of(epsilon)
         x, u = tf.constant(values), tf.constant(upstream)
         function = partial(tf.function, jit_compile=mode == "xla", autograph=False)
 
@@ -252,6 +274,11 @@ SOFT = {
     "soft graph": Operator(OURS, f"{OURS}, {GRAPH}", ours("soft_rank", "graph")),
     "soft xla": Operator(OURS, f"{OURS}, {XLA}", ours("soft_rank", "xla")),
     "soft call": Operator(OURS, f"{OURS}, {CALL}", ours("soft_rank", "call")),
+    "isotonic": Operator(
+        OURS,
+        f"`tf.nn.isotonic_regression`, {GRAPH}",
+        in_tensorflow(by_isotonic_regression, "graph"),
+    ),
     "torchsort": Operator("torchsort", f"torchsort, {CALL}", with_torchsort("float32")),
     "fss numpy": Operator(f"{FSS} NumPy", f"{FSS} NumPy, {CALL}", fast_soft_sort_numpy),
     "fss tf": Operator(f"{FSS} TF", f"{FSS} TF, one eager call", fast_soft_sort_tf),

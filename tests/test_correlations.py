@@ -52,6 +52,27 @@ def test_correlations_are_those_of_scipy(pair: np.ndarray) -> None:
             assert found == 0
 
 
+@pytest.mark.parametrize("correlation", [spearman_rho, kendall_tau])
+def test_both_sides_of_a_correlation_have_one_shape(correlation) -> None:
+    for wrong in ([2, 4], [1, 3], [3], [2, 3, 1], []):
+        for sides in ((wrong, [2, 3]), ([2, 3], wrong)):
+            with pytest.raises(ValueError, match=r"ranks of shape .* for ranks of shape"):
+                correlation(*(tf.zeros(shape) for shape in sides))
+    lists = [tf.ragged.constant(x) for x in ([[1.0, 2.0], [3.0]], [[1.0, 2.0], [3.0, 4.0]])]
+    with pytest.raises(ValueError, match=r"lists of lengths \[2 1\] for lists of lengths \[2 2\]"):
+        correlation(*lists)
+    spec = tf.RaggedTensorSpec([None, None], tf.float32)
+    in_graph = tf.function(correlation, input_signature=[spec, spec])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="lists of different lengths"):
+        in_graph(*lists)
+    assert np.allclose(in_graph(lists[0], lists[0])[:1], 1)
+    # What one side knows holds for both.
+    half_known = [tf.TensorSpec(shape, tf.float32) for shape in ([None, None], [2, 3])]
+    for specs in (half_known, half_known[::-1]):
+        x = tf.constant([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]])
+        assert np.allclose(tf.function(correlation, input_signature=specs)(x, x), 1)
+
+
 @given(pairs, st.sampled_from([0.1, 1.0]), st.sampled_from(["l2", "kl"]))
 def test_soft_spearman_is_the_correlation_of_soft_ranks(pair, epsilon: float, kind: str) -> None:
     y, s = pair

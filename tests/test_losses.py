@@ -11,6 +11,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from memory import peak
 from scipy.special import log_expit, logsumexp
 from scipy.stats import kendalltau, norm, rankdata
 
@@ -168,6 +169,85 @@ def test_exact_perturbed_fenchel_young_knows_when_all_is_right() -> None:
 
 PAIRWISE = {key: LOSSES[key] for key in ("rank_net", "list_mle")}
 pairwise = pytest.mark.parametrize("loss", PAIRWISE.values(), ids=PAIRWISE)
+
+
+@pytest.mark.parametrize("ties", [None, "average"])
+@pytest.mark.parametrize("epsilon", [0.0, 1e-4, 0.05, 20.0])
+@pytest.mark.parametrize("noise", ["normal", "gumbel"])
+def test_pairwise_losses_of_many_scores_are_those_of_all_pairs(noise, epsilon, ties) -> None:
+    """True ranks are a permutation, or grades that many share."""
+    n, rng = 300, np.random.default_rng(0)
+    scores = rng.normal(size=(4, n)) * [[1.0], [100.0], [1.0], [1.0]] + [[0], [0], [1e4], [0]]
+    scores[3] = np.round(scores[3], 1)
+    ranks = np.stack(
+        [
+            rng.permutation(n) + 1,
+            rng.integers(0, 5, n),
+            scores[2].argsort().argsort() + 1,
+            rng.integers(0, 50, n),
+        ]
+    )
+    mask = rng.random(scores.shape) < 0.8
+
+    def hinge(d: np.ndarray) -> np.ndarray:
+        if not epsilon:
+            return np.maximum(d, 0)
+        if noise == "gumbel":
+            return epsilon * np.logaddexp(0, d / epsilon)
+        z = d / (epsilon * np.sqrt(2))
+        return epsilon * np.sqrt(2) * (z * norm.cdf(z) + norm.pdf(z))
+
+    for there in (None, mask):
+        values = tf.constant(scores)
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            found = losses.perturbed_fenchel_young(
+                ranks, values, epsilon, None, noise=noise, ties=ties, mask=there
+            )
+        slope = tape.gradient(found, values).numpy()
+        for i in range(4):
+            kept = slice(None) if there is None else there[i]
+            s, y = scores[i][kept], ranks[i][kept]
+            lower, equal = (f(y[:, None], y[None]) for f in (np.less, np.equal))
+            np.fill_diagonal(equal, False)
+            weight = lower + (0.5 * equal if ties else 0)
+            most = weight * hinge(np.subtract.outer(s, s))
+            assert found[i] == pytest.approx(most.sum(), rel=1e-9, abs=1e-9)
+            if epsilon and ties:
+                assert slope[i].sum() == pytest.approx(0, abs=1e-7)
+    single = losses.perturbed_fenchel_young(
+        ranks, tf.constant(scores, tf.float32), epsilon, None, noise=noise, ties=ties
+    )
+    wide = tf.cast(tf.constant(scores, tf.float32), tf.float64)
+    assert np.allclose(
+        single,
+        losses.perturbed_fenchel_young(ranks, wide, epsilon, None, noise=noise, ties=ties),
+        rtol=1e-5,
+    )
+
+
+def test_the_exact_loss_of_10000_scores_within_memory() -> None:
+    rng = np.random.default_rng(0)
+    scores = tf.constant(rng.normal(size=(2, 10_000)), tf.float32)
+    ranks = rng.permuted(np.tile(np.arange(10_000) + 1, (2, 1)), axis=1)
+    for jit in (False, True):
+
+        @tf.function(jit_compile=jit)
+        def both(scores: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            with tf.GradientTape() as tape:
+                tape.watch(scores)
+                loss = losses.perturbed_fenchel_young(ranks, scores, 0.01, None)
+            return loss, tape.gradient(loss, scores)
+
+        both(scores)  # compiles
+        with peak() as taken:
+            loss, gradient = both(scores)
+        assert taken.kilobytes < 100_000  # all pairs would take 800,000
+        hard = [
+            s @ (rankdata(s) - y) for s, y in zip(scores.numpy().astype(float), ranks, strict=True)
+        ]
+        assert np.allclose(loss, hard, rtol=1e-3)  # the noise is small
+        assert np.allclose(gradient, perturbed_rank(scores, 0.01, None) - ranks, atol=1e-2)
 
 
 def test_published_values_of_rank_net_and_list_mle() -> None:

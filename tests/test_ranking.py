@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from memory import peak
 from scipy.optimize import isotonic_regression
-from scipy.stats import laplace, norm, rankdata
+from scipy.stats import laplace, logistic, norm, rankdata
 
 from shuffle_to_learn.ranking import (
     isotonic,
     lap_sum_rank,
+    perturbed,
     perturbed_rank,
     rank,
     soft_rank,
@@ -58,6 +59,49 @@ def jacobian(function, at: np.ndarray) -> np.ndarray:
         tape.watch(x)
         y = function(x)
     return tape.jacobian(y, x).numpy().T
+
+
+# Ways to run an operator
+
+
+def in_blocks(x: tf.Tensor) -> tf.Tensor:
+    return soft_rank(x, 2.0 / (x.shape[-1] or 1) if x.shape.rank else 1.0)
+
+
+def with_gradient(operator):
+    def both(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = operator(x)
+            weighted = tf.reduce_sum(y * tf.range(1, x.shape[-1] + 1, dtype=x.dtype))
+        return y, tape.gradient(weighted, x)
+
+    return both
+
+
+def in_graph(operator, x):
+    return tf.function(operator)(x)
+
+
+def under_xla(operator, x):
+    return tf.function(operator, jit_compile=True)(x)
+
+
+def of_unknown_batch(operator, x):
+    spec = tf.TensorSpec([None, x.shape[-1]], x.dtype)
+    return tf.function(operator, input_signature=[spec])(x)
+
+
+def in_a_data_set(operator, x):
+    (result,) = tf.data.Dataset.from_tensors(x).map(operator)
+    return result
+
+
+def vectorised(operator, x):
+    return tf.vectorized_map(operator, x)
+
+
+MODES = [in_graph, under_xla, of_unknown_batch, in_a_data_set, vectorised]
 
 
 # rank
@@ -181,7 +225,7 @@ def test_soft_rank_gradient_of_a_batch_keeps_its_rows_apart() -> None:
 
 @given(vectors(), epsilons)
 def test_both_algorithms_of_soft_rank_agree(x: np.ndarray, epsilon: float) -> None:
-    """Sorted and fitted by chords as for many values, and by pairs as for few."""
+    """Sorted and pooled as for many values, and by pairs as for few."""
 
     def both(x: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
         with tf.GradientTape() as tape:
@@ -239,7 +283,7 @@ def test_one_block_is_seen_in_normal_values_almost_as_wide_as_the_ranks() -> Non
 
 
 def hard_cases(n: int) -> np.ndarray:
-    """Rows whose fit takes several passes, or is all in one block, or none."""
+    """Rows whose fit is pooled again and again, or is all in one block, or in none."""
     rng = np.random.default_rng(n)
     ties = np.maximum(rng.normal(size=n), 0)
     steps = np.cumsum(np.where(np.arange(n) < n // 2, 1.01, 0.0))
@@ -269,20 +313,64 @@ def test_soft_rank_gradient_of_many_values_is_that_of_scipys_blocks(n: int, epsi
         assert np.allclose(g[order], (u[order] - mean) / epsilon, atol=1e-9 / epsilon)
 
 
-def test_the_fit_takes_few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where points next to the ends of a long chord can be dropped by that chord alone."""
-    n, looks = 3000, []
-    t = np.linspace(0, 1, n - 1)
-    ties = np.cumsum(np.where(np.abs(t - 0.896) < 0.0075, 0, 1.0032))  # between two smooth arcs
-    rng = np.random.default_rng(0)
-    wave = np.cumsum(1 + 0.99 * np.sin(np.linspace(0, 50, n)))
-    walk = np.cumsum(np.exp(np.cumsum(rng.normal(0, 0.1, n))))
-    x = np.stack([np.append(0, ties), wave, walk * n / walk[-1], rng.normal(0, n, n)])
-    chord = isotonic._steep_chord
-    monkeypatch.setattr(isotonic, "_steep_chord", lambda *args: (looks.append(1), chord(*args))[1])
-    ranks = soft_rank(tf.constant(x))  # eagerly: two looks a pass
-    assert np.allclose(ranks, [projection(row) for row in x], atol=1e-5)
-    assert len(looks) <= 6
+def hard_fits() -> np.ndarray:
+    """Rows in which pooling goes on for long, or starts anew, or has equal means."""
+    n, rng = 150, np.random.default_rng(0)
+    falling = -np.arange(float(n))
+    return np.stack(
+        [
+            *np.cumsum(rng.normal(size=(4, n)), axis=-1),
+            np.append(falling[1:], 1e6),  # back through all
+            falling + np.square(falling) / n,  # one by one
+            np.tile([1.0, 2.0, 3.0, 0.0, 1.0, 2.0], n // 6),  # equal means
+            -falling,
+            falling,
+            np.repeat([3.0, 1.0, 2.0], n // 3),
+            np.exp(rng.normal(0, 9, n)),
+            np.ones(n),
+        ]
+    )
+
+
+@pytest.mark.parametrize("y", [hard_fits(), np.ones([2, 1]), np.ones([0, 40])], ids=np.shape)
+def test_both_ways_of_pooling_are_scipys(y: np.ndarray) -> None:
+    """TensorFlow's kernel, in a plain graph, and merged halves, under XLA."""
+    for jit in (False, True):
+        fit, block = tf.function(isotonic._isotonic_regression, jit_compile=jit)(tf.constant(y))
+        assert fit.shape == block.shape == y.shape
+        for row, found in zip(y, fit.numpy(), strict=True):
+            wanted = isotonic_regression(row, increasing=False).x
+            assert np.allclose(found, wanted, rtol=1e-11, atol=1e-11 * np.abs(row).max())
+        steps = np.diff(block)
+        assert ((steps == 0) | (steps == 1)).all()
+        assert (np.diff(fit)[steps == 0] == 0).all()
+
+
+def test_what_xla_compiles_is_not_what_runs_otherwise() -> None:
+    """And however a function is called: also where it was traced before, in a plain graph."""
+    x = tf.constant(np.random.default_rng(0).normal(size=(3, 40)))
+
+    def kernels(function) -> set[str]:
+        graph = function.get_concrete_function(x).graph.as_graph_def()
+        return {n.op for f in graph.library.function for n in f.node_def}
+
+    plain = tf.function(in_blocks)
+    expected = plain(x)
+    assert "IsotonicRegression" in kernels(plain)
+    compiled = tf.function(lambda x: plain(x) + 1, jit_compile=True)
+    assert np.allclose(compiled(x), expected + 1)
+    around = tf.function(lambda x: compiled(x) + 1)
+    assert np.allclose(around(x), expected + 2)
+
+
+def test_a_saved_function_runs_in_a_plain_graph_and_under_xla(tmp_path) -> None:
+    x = tf.constant(np.random.default_rng(0).normal(size=(3, 40)))
+    module = tf.Module()
+    module.ranks = tf.function(in_blocks, input_signature=[tf.TensorSpec([None, 40], x.dtype)])
+    tf.saved_model.save(module, str(tmp_path))
+    again = tf.saved_model.load(str(tmp_path))
+    for run in (again.ranks, tf.function(again.ranks, jit_compile=True)):
+        assert np.allclose(run(x), in_blocks(x))
 
 
 @pytest.mark.parametrize("epsilon", [0.01, 1.0, 100.0])
@@ -408,6 +496,123 @@ def test_perturbed_rank_has_its_limits(samples: int | None) -> None:
     assert np.allclose(near, rank(t))
     far = perturbed_rank(t, 1e6, samples, seed=(0, 0))
     assert np.allclose(far, 2.5, atol=1e-4 if samples is None else 0.5)
+
+
+# The distribution function of the noise in a difference of two values, and its derivative.
+NOISES = {
+    "normal": (
+        lambda d: norm.cdf(d / np.sqrt(2)),
+        lambda d: norm.pdf(d / np.sqrt(2)) / np.sqrt(2),
+        lambda x, e, **o: perturbed_rank(x, e, None, **o),
+    ),
+    "gumbel": (
+        logistic.cdf,
+        logistic.pdf,
+        lambda x, e, **o: perturbed_rank(x, e, None, noise="gumbel", **o),
+    ),
+    "Laplace": (laplace.cdf, laplace.pdf, lap_sum_rank),
+}
+
+
+def by_all_pairs(noise: str, x: np.ndarray, epsilon: float, upstream: np.ndarray):
+    """Expected ranks and the gradient of one list, by scipy's distribution of each difference."""
+    chance, density, _ = NOISES[noise]
+    difference = np.subtract.outer(x, x) / epsilon
+    slope = density(difference) / epsilon
+    gradient = slope.sum(1) * upstream - slope @ upstream
+    return 0.5 + chance(difference).sum(1), gradient
+
+
+def lists_with_ties(n: int) -> np.ndarray:
+    x = np.random.default_rng(n).normal(size=(3, n)) * [[0.01], [1.0], [100.0]]
+    x[1] = np.round(x[1], 1)
+    return x
+
+
+@pytest.mark.parametrize("epsilon", [1e-4, 0.01, 1.0, 300.0])
+@pytest.mark.parametrize("n", [257, 1000])
+@pytest.mark.parametrize("noise", NOISES)
+def test_exact_ranks_of_many_values_are_those_of_all_pairs(noise, n: int, epsilon: float) -> None:
+    x, rng = lists_with_ties(n), np.random.default_rng(1)
+    upstream, mask = rng.normal(size=x.shape), rng.random(x.shape) < [[1.0], [0.7], [0.05]]
+    for there in (None, mask):
+        values = tf.constant(x if there is None else np.where(there, x, np.nan))
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            found = NOISES[noise][2](values, epsilon, mask=there)
+        slope = tape.gradient(found, values, upstream).numpy()
+        for i, row in enumerate(x):
+            kept = slice(None) if there is None else there[i]
+            ranks, gradient = by_all_pairs(noise, row[kept], epsilon, upstream[i][kept])
+            assert np.allclose(found[i].numpy()[kept], ranks, rtol=0, atol=1e-6)
+            assert np.allclose(slope[i][kept], gradient, rtol=1e-7, atol=1e-9 / epsilon)
+        if there is not None:
+            assert not found.numpy()[~there].any() and not slope[~there].any()
+        single = NOISES[noise][2](tf.cast(values, tf.float32), epsilon, mask=there)
+        again = NOISES[noise][2](
+            tf.cast(tf.cast(values, tf.float32), tf.float64), epsilon, mask=there
+        )
+        assert np.allclose(single, again, rtol=1e-6, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_exact_ranks_of_many_values_in_every_way_to_run(mode) -> None:
+    both = with_gradient(lambda x: perturbed_rank(x, 0.02, None))
+    x = tf.constant(lists_with_ties(290))
+    for result, expected in zip(mode(both, x), both(x), strict=True):
+        assert np.abs(expected).max() > 1
+        assert np.allclose(result, expected, atol=1e-9)
+
+
+def test_exact_ranks_of_many_values_have_second_derivatives() -> None:
+    x = tf.constant(np.random.default_rng(5).normal(size=260))
+
+    def slope(x: tf.Tensor) -> tf.Tensor:
+        return with_gradient(lambda x: perturbed_rank(x, 0.3, None) ** 2)(x)[1]
+
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        weighted = tf.reduce_sum(slope(x) * np.linspace(-1, 1, 260))
+    found, move = tape.gradient(weighted, x).numpy(), np.zeros(260)
+    for i in (0, 100, 259):
+        move[:] = 0
+        move[i] = 1e-6
+        two = [tf.reduce_sum(slope(x + d) * np.linspace(-1, 1, 260)) for d in (move, -move)]
+        assert found[i] == pytest.approx((two[0] - two[1]) / 2e-6, rel=1e-5)
+
+
+def test_only_near_pairs_are_compared() -> None:
+    """Of 10,000 values, each with the some hundred next to it."""
+    looks = []
+
+    def chance(difference: tf.Tensor) -> tf.Tensor:
+        looks.append(tf.size(difference))
+        return tf.sigmoid(difference)
+
+    x = np.random.default_rng(0).permutation(10_000).astype(np.float32)
+    mask = x % 3 > 0  # what is masked is near nothing
+    for there in (None, mask[None]):
+        looks.clear()
+        rows = tf.constant(x[None])
+        found = perturbed.rank_by_chances(rows, chance, chance, 60.0, there)
+        assert sum(looks) < 10_000 * 150
+    assert np.allclose(found[0][mask], rankdata(x[mask]), atol=0.5)
+
+
+def test_exact_ranks_of_10000_values_within_memory() -> None:
+    x = tf.constant(np.random.default_rng(0).normal(size=(2, 10_000)), tf.float32)
+    for epsilon in (1e-4, 0.05):
+        with peak() as taken:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                p = perturbed_rank(x, epsilon, None)
+            gradient = tape.gradient(p, x, x)
+        assert 0 < taken.kilobytes < 100_000  # all pairs would take 800,000
+        some = np.arange(0, 10_000, 997)
+        wide = x.numpy()[0].astype(float)
+        chances = norm.cdf(np.subtract.outer(wide[some], wide) / (epsilon * np.sqrt(2)))
+        assert np.allclose(p.numpy()[0, some], 0.5 + chances.sum(1), rtol=1e-6)
+        assert np.isfinite(gradient).all()
 
 
 def test_sampled_perturbed_rank_follows_its_seed() -> None:
@@ -643,10 +848,6 @@ def in_network_order(x: tf.Tensor) -> tf.Tensor:
     return sorting_network(x, 0.4)[..., 1]
 
 
-def in_blocks(x: tf.Tensor) -> tf.Tensor:
-    return soft_rank(x, 2.0 / (x.shape[-1] or 1) if x.shape.rank else 1.0)
-
-
 OPERATORS = {
     "rank": rank,
     "soft": lambda x: soft_rank(x, 0.4),
@@ -659,42 +860,6 @@ OPERATORS = {
 SMOOTH = {name: OPERATORS[name] for name in OPERATORS if name != "rank"}
 operators = pytest.mark.parametrize("operator", OPERATORS.values(), ids=OPERATORS)
 smooth = pytest.mark.parametrize("operator", SMOOTH.values(), ids=SMOOTH)
-
-
-def with_gradient(operator):
-    def both(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = operator(x)
-            weighted = tf.reduce_sum(y * tf.range(1, x.shape[-1] + 1, dtype=x.dtype))
-        return y, tape.gradient(weighted, x)
-
-    return both
-
-
-def in_graph(operator, x):
-    return tf.function(operator)(x)
-
-
-def under_xla(operator, x):
-    return tf.function(operator, jit_compile=True)(x)
-
-
-def of_unknown_batch(operator, x):
-    spec = tf.TensorSpec([None, x.shape[-1]], x.dtype)
-    return tf.function(operator, input_signature=[spec])(x)
-
-
-def in_a_data_set(operator, x):
-    (result,) = tf.data.Dataset.from_tensors(x).map(operator)
-    return result
-
-
-def vectorised(operator, x):
-    return tf.vectorized_map(operator, x)
-
-
-MODES = [in_graph, under_xla, of_unknown_batch, in_a_data_set, vectorised]
 
 
 def rows_of_different_spread(n: int) -> np.ndarray:

@@ -186,7 +186,7 @@ def over_epsilon(values: tf.Tensor, epsilon: Epsilon, mask: tf.Tensor | None) ->
         float64, the shape of values; differentiable in values and in epsilon.
     """
     wide = tf.cast(values, tf.float64)
-    epsilon = tf.cast(epsilon, tf.float64)
+    epsilon = in_dtype(epsilon, tf.float64)
     epsilon = tf.where(epsilon > 0, epsilon, 1)
     # Less the value next to 0: an offset costs precision, and small values keep their differences.
     size = tf.abs(wide) if mask is None else tf.where(mask, tf.abs(wide), math.inf)
@@ -196,6 +196,11 @@ def over_epsilon(values: tf.Tensor, epsilon: Epsilon, mask: tf.Tensor | None) ->
     )
     scaled = tf.clip_by_value(scaled, -_FAR, _FAR)
     return scaled if mask is None else tf.where(mask, scaled, 0)
+
+
+def in_dtype(epsilon: Epsilon, dtype: tf.DType) -> tf.Tensor:
+    """A number or a tensor as a tensor of that dtype (tf.cast takes a number for a float32)."""
+    return tf.cast(epsilon, dtype) if tf.is_tensor(epsilon) else tf.constant(epsilon, dtype)
 
 
 def to_last(values: Any, axis: int) -> Any:
@@ -371,6 +376,7 @@ def _of_lists(
         inner = [x.values if isinstance(x, tf.RaggedTensor) else x for x in arguments]
         return first.with_values(_of_lists(operator, returns, inner, options))
     lengths = tf.cast(first.row_lengths(), tf.int32)
+    lengths = _of_one_length(lengths, [x for x in arguments if isinstance(x, tf.RaggedTensor)])
 
     def padded_to(width: int) -> tf.Tensor:
         rows = [
@@ -403,3 +409,16 @@ def _of_lists(
         lengths = tf.cast(tf.repeat(lengths, lengths), first.row_splits.dtype)
         result = tf.RaggedTensor.from_row_lengths(result, lengths)
     return first.with_values(result)
+
+
+def _of_one_length(lengths: tf.Tensor, ragged: Sequence[tf.RaggedTensor]) -> tf.Tensor:
+    """The lengths of lists; an error where another RaggedTensor's are not the same."""
+    checks = []
+    for other in ragged[1:]:
+        others = tf.cast(other.row_lengths(), tf.int32)
+        known = [tf.get_static_value(x) for x in (lengths, others)]
+        if all(x is not None for x in known) and not np.array_equal(*known):
+            raise ValueError(f"lists of lengths {known[0]} for lists of lengths {known[1]}")
+        checks.append(tf.debugging.assert_equal(lengths, others, "lists of different lengths"))
+    with tf.control_dependencies(checks if not tf.executing_eagerly() else []):
+        return tf.identity(lengths)

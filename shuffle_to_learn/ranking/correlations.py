@@ -9,16 +9,14 @@ import tensorflow as tf
 
 from shuffle_to_learn.ranking.checks import (
     Epsilon,
-    as_mask,
     as_rows,
     kept,
     mean,
     takes_lists,
-    to_last,
 )
 from shuffle_to_learn.ranking.perturbed import normal_density, over_pairs
 from shuffle_to_learn.ranking.projection import soft_rank
-from shuffle_to_learn.ranking.scores import matched, of_scores
+from shuffle_to_learn.ranking.scores import compared, matched, of_scores
 from shuffle_to_learn.ranking.sorting import rank
 
 
@@ -42,10 +40,7 @@ def spearman_rho(
 
     Source: Spearman 1904, "The proof and measurement of association between two things".
     """
-    pair = [to_last(tf.convert_to_tensor(x), axis) for x in (ranks, predicted)]
-    if not pair[0].shape.is_compatible_with(pair[1].shape):
-        raise ValueError(f"ranks of shape {pair[0].shape} for ranks of shape {pair[1].shape}")
-    mask = as_mask(to_last(mask, axis), pair[1])
+    *pair, mask = compared(ranks, predicted, mask, axis)
     true, guess = (rank(x, ties="average", mask=mask) for x in pair)
     return _correlation(tf.cast(true, guess.dtype), guess, mask)
 
@@ -116,11 +111,7 @@ def kendall_tau(
     Source: Kendall 1938, "A new measure of rank correlation"; 1945, "The treatment of ties in
     ranking problems".
     """
-    pair = [to_last(tf.convert_to_tensor(x), axis) for x in (ranks, predicted)]
-    as_rows(pair[1])
-    if not pair[0].shape.is_compatible_with(pair[1].shape):
-        raise ValueError(f"ranks of shape {pair[0].shape} for ranks of shape {pair[1].shape}")
-    mask = as_mask(to_last(mask, axis), pair[1])
+    *pair, mask = compared(ranks, predicted, mask, axis)
     true, guess = (
         tf.cast(x[..., :, None] > x[..., None, :], tf.int32)
         - tf.cast(x[..., :, None] < x[..., None, :], tf.int32)
@@ -134,8 +125,8 @@ def kendall_tau(
         for x, y in ((true, guess), (true, true), (guess, guess))
     )
     pairs = max(pair[0].shape[-1] * (pair[0].shape[-1] - 1), 1)
-    compared = tf.sqrt(tf.cast(untied, tf.float64) * tf.cast(other, tf.float64))
-    share = tf.cast(tf.math.divide_no_nan(tf.constant(pairs, tf.float64), compared), tf.float32)
+    untied_mean = tf.sqrt(tf.cast(untied, tf.float64) * tf.cast(other, tf.float64))
+    share = tf.cast(tf.math.divide_no_nan(tf.constant(pairs, tf.float64), untied_mean), tf.float32)
     return tf.cast(agreement, tf.float32) / pairs * share  # exactly 1 where nothing is equal
 
 

@@ -3,8 +3,9 @@
 Let s be the values of a row divided by epsilon, in descending order, and w = (n, ..., 1). The
 projection of s onto the permutahedron of w is s - v, where v is the isotonic regression of s - w
 under v_1 >= ... >= v_n (Blondel et al. 2020, section 5). v is constant on blocks of neighbours.
-Two algorithms compute it: the min-max formula over all pairs for few values, and the slopes of the
-least concave majorant of the cumulative sums of s - w for many.
+Few
+values are fitted by the min-max formula over all pairs, many by pooling adjacent violators: by
+TensorFlow's kernel, or under XLA, which has none, by merging halves.
 """
 
 from __future__ import annotations
@@ -15,10 +16,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from shuffle_to_learn.ranking import blocks
 from shuffle_to_learn.ranking.sorting import inverse_flat, places_by_pairs, row_offsets, take_flat
-
-# A quick pass of pointer doubling stops after this many doublings: 2^_NEAR_LEVELS points ahead.
-_NEAR_LEVELS = 4
 
 # Block averaging: replaces each value by the mean over its block of the isotonic regression. Values
 # and means are in the order of the rows, shape (batch, n).
@@ -65,41 +64,128 @@ def fit_by_pairs(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean
     return tf.cast(s - fit, rows.dtype), block_mean
 
 
-def fit_by_majorant(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
-    """As :func:`fit_by_pairs`, by the least concave majorant, for many values.
+def fit_by_pooling(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
+    """As :func:`fit_by_pairs`, by pooling adjacent violators in sorted rows, for many values.
 
     Where every row is certainly one block, the projection is a shift, and nothing is sorted.
     """
+    n = rows.shape[-1]
     wide = tf.cast(rows, tf.float64)
     one_block, centred = _is_one_block((wide - wide[:, :1]) / epsilon)  # an offset costs precision
 
-    def shift() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        mean_rank = 0.5 * (rows.shape[-1] + 1)
-        result = tf.cast(centred + mean_rank, rows.dtype)
-        return result, tf.zeros_like(rows, tf.int32), tf.zeros_like(rows)
+    def shift() -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.cast(centred + 0.5 * (n + 1), rows.dtype), tf.zeros_like(rows, tf.int32)
 
-    def sort() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        ordered, order = tf.math.top_k(rows, rows.shape[-1])
+    def sort() -> tuple[tf.Tensor, tf.Tensor]:
+        ordered, order = tf.math.top_k(rows, n)
+        # s starts at 0, since an offset of s cancels in s - v.
+        s = tf.pad(tf.cumsum(-_gaps(ordered, epsilon), axis=-1), [[0, 0], [1, 0]])
+        fit, block = _isotonic_regression(s - np.arange(n, 0, -1.0))
         place = inverse_flat(order)
-        s, sums = _cumulative_sums(_gaps(ordered, epsilon))
-        chord, slope, length = _least_concave_majorant(sums)
-        result = tf.cast(s - take_flat(slope, chord), rows.dtype)
-        return take_flat(result, place), take_flat(chord, place), tf.cast(length, rows.dtype)
+        return take_flat(tf.cast(s - fit, rows.dtype), place), take_flat(block, place)
 
-    result, block, length = tf.cond(one_block, shift, sort)
+    result, block = tf.cond(one_block, shift, sort)
 
     def block_mean(values: tf.Tensor) -> tf.Tensor:
         def mean_of_row() -> tf.Tensor:
             return tf.zeros_like(values) + tf.reduce_mean(values, axis=-1, keepdims=True)
 
-        def mean_of_block() -> tf.Tensor:
-            flat = tf.reshape(values, [-1])
-            total = tf.math.unsorted_segment_sum(flat, tf.reshape(block, [-1]), tf.size(values))
-            return tf.gather(total / tf.reshape(length, [-1]), block)
-
-        return tf.cond(one_block, mean_of_row, mean_of_block)
+        return tf.cond(one_block, mean_of_row, lambda: blocks.block_mean(values, block))
 
     return result, block_mean
+
+
+def _isotonic_regression(y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The isotonic regression v_1 >= ... >= v_n of each row, and its blocks.
+
+    TensorFlow's own (``tf.nn.isotonic_regression``) has no kernel for XLA. Whether XLA compiles a
+    graph is not known when it is traced: a function traced before may be called in one that XLA
+    compiles. ``DeviceIndex`` is one past its list where XLA compiles it, and XLA then compiles no
+    other branch (docs/decisions/0018).
+
+    Args:
+        y: float64, shape (batch, n).
+
+    Returns:
+        v, float64, shape (batch, n); the number of each place's block, counted over the rows laid
+        end to end, n a row, int32, shape (batch, n).
+    """
+
+    def by_kernel() -> tuple[tf.Tensor, tf.Tensor]:
+        fit, block = tf.raw_ops.IsotonicRegression(input=y, output_dtype=y.dtype)
+        return fit, block + row_offsets(y)
+
+    def by_merging() -> tuple[tf.Tensor, tf.Tensor]:
+        fit = _merged(y)
+        new = tf.pad(tf.cast(fit[:, 1:] < fit[:, :-1], tf.int32), [[0, 0], [1, 0]])
+        return fit, tf.cumsum(new, axis=-1) + row_offsets(y)
+
+    device = tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"])
+    return tf.switch_case(device, [by_kernel, by_kernel], default=by_merging)
+
+
+def _merged(y: tf.Tensor) -> tf.Tensor:
+    """The isotonic regression of each row, by merging those of halves, of their halves, ...
+
+    Which adjacent violators are pooled first makes no difference to pooling. So the two halves of a
+    row may be pooled first, each by itself, and then what violates the order where they meet
+    (Kearsley, Tapia & Trosset 1996, "An approach to parallelizing isotonic regression").
+    """
+    n = y.shape[-1]
+    size = 1 << (n - 1).bit_length()
+    # What fills up a row is below all else, and so is pooled with nothing.
+    fill = tf.reduce_min(y, axis=-1, keepdims=True) - tf.ones([size - n], y.dtype)
+    fit, length = tf.concat([y, fill], axis=-1), 1
+    while length < size:
+        fit = _merge(tf.reshape(fit, [-1, 2, length]))
+        length *= 2
+    return tf.reshape(fit, [-1, size])[:, :n]
+
+
+def _merge(halves: tf.Tensor) -> tf.Tensor:
+    """Two descending halves pooled into one descending row.
+
+    Both descend, so they violate the order only where they meet. There one block grows, with the
+    mean m in the end, until what is left of it is at least m, and what is right of it at most m.
+    So it has the left values below m and the right values above m, and m is their mean:
+
+        lack(m) = sum of (m - l)^+ over the left l - sum of (r - m)^+ over the right r = 0 .
+
+    lack does not fall in m, and rises where anything is pooled. So a left value is below m where
+    its lack is below 0, and a right value is above m where its lack is above 0. The values of a
+    half descend, and so do their lacks: where lack changes its sign is found by bisection, and m
+    itself is not needed.
+
+    Args:
+        halves: float64, shape (pieces, 2, length), length a power of 2.
+
+    Returns:
+        float64, the same shape. All values of a block are copies of one number.
+    """
+    left, right = halves[:, :1], halves[:, 1:]
+    length = halves.shape[-1]
+
+    def bisect(step: tf.Tensor, passed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        level = tf.gather(halves, passed + (step - 1), batch_dims=2)
+        lack = tf.reduce_sum(tf.nn.relu(level - left), axis=-1, keepdims=True)
+        lack -= tf.reduce_sum(tf.nn.relu(right - level), axis=-1, keepdims=True)
+        before = tf.concat([lack[:, :1] >= 0, lack[:, 1:] > 0], axis=1)
+        return tf.maximum(step // 2, 1), passed + step * tf.cast(before, tf.int32)
+
+    # How many values of each half come before the change: all that are known to.
+    _, passed = tf.while_loop(
+        lambda step, passed: True,
+        bisect,
+        (tf.constant(max(length // 2, 1)), tf.zeros_like(halves[:, :, :1], tf.int32)),
+        maximum_iterations=length.bit_length(),
+        parallel_iterations=1,
+    )
+    # Pooled is the end of the left half, and the start of the right half.
+    pooled = tf.equal(tf.range(length) < passed, [[False], [True]])
+    share = tf.cast(pooled, halves.dtype)
+    mean = tf.reduce_sum(halves * share, axis=[1, 2], keepdims=True)
+    mean /= tf.maximum(tf.reduce_sum(share, axis=[1, 2], keepdims=True), 1)
+    return tf.where(pooled, mean, halves)
 
 
 def _gaps(ordered: tf.Tensor, epsilon: float) -> tf.Tensor:
@@ -117,23 +203,6 @@ def _gaps(ordered: tf.Tensor, epsilon: float) -> tf.Tensor:
     # in different blocks. How far apart the blocks are does not change the projection. The bound
     # keeps the cumulative sums within float64's precision at any epsilon.
     return tf.minimum((ordered[:, :-1] - ordered[:, 1:]) / epsilon, 0.5 * ordered.shape[-1] + 1.0)
-
-
-def _cumulative_sums(gaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The values s that have these gaps, and the cumulative sums of s - w.
-
-    s starts at 0, since an offset of s cancels in s - v.
-
-    Args:
-        gaps: float64, shape (batch, n - 1).
-
-    Returns:
-        s, float64, shape (batch, n), descending from 0; the cumulative sums, float64, shape
-        (batch, n + 1), starting with the empty sum 0.
-    """
-    n = gaps.shape[-1] + 1
-    s = tf.pad(tf.cumsum(-gaps, axis=-1), [[0, 0], [1, 0]])
-    return s, tf.pad(tf.cumsum(s - tf.range(n, 0, -1, tf.float64), axis=-1), [[0, 0], [1, 0]])
 
 
 def _cumulative_sums_by_product(gaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -171,95 +240,3 @@ def _is_one_block(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     between = 4.0 * variance <= tf.minimum(a * (n - a), b * (n - b))
     inside = (a <= n) & (b <= n) & ((a + b <= n) | between)
     return tf.reduce_all(inside), centred
-
-
-def _least_concave_majorant(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The least concave majorant of the points (0, sums_0)..(n, sums_n) of each row.
-
-    A point on or below the chord between two other points is no corner of the majorant. A pass
-    finds such points by pointer doubling, in O(n log n), and drops them all at once. It drops at
-    least every point on or below the chord between its two neighbours. Passes repeat until the
-    points that are left are concave, which mostly takes one or two.
-
-    Args:
-        sums: float64, shape (batch, n + 1).
-
-    Returns:
-        For each of the n steps the index of its chord, int32, shape (batch, n), counted over the
-        rows laid end to end, n chords a row; the slope and the length of each chord, float64, shape
-        (batch, n), meaningless past the last chord of a row.
-    """
-    shape, points = tf.shape(sums), sums.shape[-1]
-    offsets, size = row_offsets(sums), tf.size(sums)
-    # After its last kept point a row is filled with a point past all others and below any chord.
-    past_x, past_y = tf.constant(points, tf.float64), tf.constant(-math.inf, tf.float64)
-
-    def drop(passes: tf.Tensor, corner: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
-        # The first pass looks all the way. Most points that it misses can be told from nearby, so
-        # the second pass looks near. The third and later passes look all the way again.
-        far = tf.not_equal(passes, 1)
-        right = _steep_chord(x, y, far)
-        left = -_steep_chord(-x[:, ::-1], y[:, ::-1], far)[:, ::-1]
-        kept = tf.logical_not(right >= left)
-        # The new index of each point, or for a dropped point that of the last kept before it.
-        place = tf.cumsum(tf.cast(kept, tf.int32), axis=-1) - 1 + offsets
-        first = tf.math.unsorted_segment_min(tf.range(size), tf.reshape(place, [-1]), size)
-        first = tf.reshape(tf.minimum(first, size), shape)  # size, the point past the end, if none
-        x, y = (
-            tf.gather(tf.concat([tf.reshape(rows, [-1]), [past]], axis=0), first)
-            for rows, past in ((x, past_x), (y, past_y))
-        )
-        return [passes + 1, take_flat(place, corner), x, y]
-
-    def slopes(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-        return (y[:, 1:] - y[:, :-1]) / (x[:, 1:] - x[:, :-1])
-
-    def unfinished(*state: tf.Tensor) -> tf.Tensor:
-        slope = slopes(*state[2:])
-        return tf.reduce_any(slope[:, 1:] >= slope[:, :-1])
-
-    index = tf.zeros_like(sums) + tf.range(points, dtype=tf.float64)
-    start = [tf.constant(0), tf.reshape(tf.range(size), shape), index, sums]
-    _, corner, x, y = tf.while_loop(unfinished, drop, start, parallel_iterations=1)
-    # A row has one point more than it has chords.
-    chord = corner[:, :-1] - tf.range(shape[0])[:, None]
-    return chord, slopes(x, y), x[:, 1:] - x[:, :-1]
-
-
-def _steep_chord(x: tf.Tensor, y: tf.Tensor, far: tf.Tensor) -> tf.Tensor:
-    """The slope of a steep chord from each point to a later point, by pointer doubling.
-
-    Each point keeps a target, the end of its steepest chord so far, at first the next point. It
-    tries the targets of the points 1, 2, 4, ... ahead in turn, and takes over a target where the
-    chord to it is steeper. The result is not always the steepest chord of all.
-
-    Args:
-        x: shape (batch, points), ascending in each row and below ``points``.
-        y: shape (batch, points).
-        far: boolean: look ahead to all later points, or to the next 2^_NEAR_LEVELS only.
-
-    Returns:
-        Slopes, shape (batch, points); -inf for the last point of a row, NaN past it.
-    """
-    points = x.shape[-1]
-    past_x, past_y = (tf.zeros_like(x) + tf.constant(past, x.dtype) for past in (points, -math.inf))
-
-    def ahead(rows: tf.Tensor, by: int, past: tf.Tensor) -> tf.Tensor:
-        # Not tf.pad: under vectorized_map it pads with 0, whatever value it is given.
-        return tf.concat([rows[:, by:], past[:, :by]], axis=1)
-
-    def look_ahead(
-        levels: range, slope: tf.Tensor, to_x: tf.Tensor, to_y: tf.Tensor
-    ) -> list[tf.Tensor]:
-        for by in (2**level for level in levels):
-            next_x, next_y = ahead(to_x, by, past_x), ahead(to_y, by, past_y)
-            next_slope = (next_y - y) / (next_x - x)
-            steeper = next_slope > slope
-            to_x, to_y = tf.where(steeper, next_x, to_x), tf.where(steeper, next_y, to_y)
-            slope = tf.where(steeper, next_slope, slope)
-        return [slope, to_x, to_y]
-
-    to_x, to_y = ahead(x, 1, past_x), ahead(y, 1, past_y)
-    near = look_ahead(range(_NEAR_LEVELS), (to_y - y) / (to_x - x), to_x, to_y)
-    further = range(_NEAR_LEVELS, (points - 1).bit_length())
-    return tf.cond(far, lambda: look_ahead(further, *near)[0], lambda: near[0])

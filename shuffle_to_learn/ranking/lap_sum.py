@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from shuffle_to_learn.ranking.checks import Epsilon, in_rows, set_apart, takes_lists
-from shuffle_to_learn.ranking.perturbed import rank_by_chances
+from shuffle_to_learn.ranking.checks import Epsilon, in_rows, takes_lists
+from shuffle_to_learn.ranking.perturbed import EXPONENTIAL_REACH, rank_by_chances
 from shuffle_to_learn.ranking.sorting import average_ranks
 
 
@@ -30,7 +30,8 @@ def lap_sum_rank(
     Returns:
         The same dtype (half types are computed in float32) and shape, each row in [1, n] with sum
         n (n + 1) / 2, in the order of the values. A row with a value that is not finite is NaN, its
-        gradient 0. Memory is O(n) a row; all pairs take O(n^2) time.
+        gradient 0. Memory is O(n) a row; time as of exact
+        :func:`shuffle_to_learn.ranking.perturbed_rank` under Gumbel noise.
 
     Raises:
         TypeError: where values are not floating.
@@ -49,7 +50,7 @@ def lap_sum_rank(
         def density(difference: tf.Tensor) -> tf.Tensor:
             return tf.exp(-tf.abs(difference) / epsilon) * (0.5 / epsilon)
 
-        return rank_by_chances(set_apart(rows, mask), chance, density)
+        return rank_by_chances(rows, chance, density, EXPONENTIAL_REACH * epsilon, mask)
 
     return in_rows(
         expected,

@@ -31,6 +31,10 @@ from shuffle_to_learn.ranking.correlations import expected_kendall, soft_spearma
 from shuffle_to_learn.ranking.correlations import kendall_tau as kendall_tau
 from shuffle_to_learn.ranking.keras_parts import WithEpsilon, as_lists, kept_settings
 from shuffle_to_learn.ranking.perturbed import (
+    ALL_PAIRS_UP_TO,
+    EXPONENTIAL_REACH,
+    NORMAL_REACH,
+    Ascending,
     known_noise,
     normal_cdf,
     normal_density,
@@ -143,7 +147,8 @@ def perturbed_fenchel_young(
             return perturbed_rank(scores, epsilon, None, mask=mask)
 
         if num_samples is None:
-            return _over_misplaced(ranks, scores, hinge, expected_rank, mask, ties)
+            reach = NORMAL_REACH * epsilon
+            return _over_misplaced(ranks, scores, hinge, reach, expected_rank, mask, ties)
         # Scores are centred, since rounding far from 0 would take the noise away.
         centred = scores - tf.stop_gradient(mean(scores, mask))
         noisy = perturb(centred, epsilon, num_samples, seed, dtype, noise)
@@ -198,9 +203,11 @@ def rank_net(
         def soft_ranks(scores: tf.Tensor) -> tf.Tensor:
             return perturbed_rank(scores, epsilon, None, noise="gumbel", mask=mask)
 
-        return _over_misplaced(
-            ranks, scores, lambda d: epsilon * tf.nn.softplus(d / epsilon), soft_ranks, mask, ties
-        )
+        def hinge(difference: tf.Tensor) -> tf.Tensor:
+            return epsilon * tf.nn.softplus(difference / epsilon)
+
+        reach = EXPONENTIAL_REACH * epsilon
+        return _over_misplaced(ranks, scores, hinge, reach, soft_ranks, mask, ties)
 
     return of_scores(
         loss, ranks, scores, epsilon, mask, hard=functools.partial(_hard_fenchel_young, ties=ties)
@@ -371,7 +378,7 @@ def _hard_fenchel_young(
     def average_rank(scores: tf.Tensor) -> tf.Tensor:
         return tf.cast(rank(scores, ties="average", mask=mask), scores.dtype)
 
-    return _over_misplaced(ranks, scores, tf.identity, average_rank, mask, ties)
+    return _over_misplaced(ranks, scores, tf.identity, 0.0, average_rank, mask, ties)
 
 
 def _last_of_equal(rising: tf.Tensor, ordered: tf.Tensor) -> tf.Tensor:
@@ -390,6 +397,7 @@ def _over_misplaced(
     ranks: tf.Tensor,
     scores: tf.Tensor,
     hinge: Callable[[tf.Tensor], tf.Tensor],
+    reach: float,
     soft_ranks: Callable[[tf.Tensor], tf.Tensor],
     mask: tf.Tensor | None,
     ties: str | None,
@@ -399,13 +407,40 @@ def _over_misplaced(
     Args:
         ranks: true ranks, shape (..., n).
         scores: float32 or float64, shape (..., n).
-        hinge: elementwise, at least 0 up to rounding.
+        hinge: elementwise, at least 0 up to rounding; hinge(d) - hinge(-d) is d.
+        reach: where d is larger, hinge(-d) is 0.
         soft_ranks: of scores; less the true ranks they are the gradient.
         mask: boolean, shape (..., n), or None.
         ties: where it is not None, half of each hinge of a pair with equal ranks is in the sum,
             too: the loss of ranks of which either is higher half of the time.
     """
     _, n = as_rows(scores)
+    sums = _sum_of_all_pairs if n <= ALL_PAIRS_UP_TO else _sum_of_near_pairs
+
+    @tf.custom_gradient
+    def total(scores: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def vjp(upstream: tf.Tensor) -> tf.Tensor:
+            return upstream[..., None] * kept(soft_ranks(scores) - ranks, mask)
+
+        rows = [
+            x if x is None else tf.reshape(tf.stop_gradient(x), [-1, n])
+            for x in (ranks, scores, mask)
+        ]
+        value = sums(*rows, hinge, reach, ties)
+        return tf.reshape(value, tf.shape(scores)[:-1]), vjp
+
+    return tf.ensure_shape(total(scores), scores.shape[:-1])
+
+
+def _sum_of_all_pairs(
+    ranks: tf.Tensor,
+    scores: tf.Tensor,
+    mask: tf.Tensor | None,
+    hinge: Callable[[tf.Tensor], tf.Tensor],
+    reach: float,
+    ties: str | None,
+) -> tf.Tensor:
+    """The sum of :func:`_over_misplaced` of rows, pair by pair; shape (batch)."""
     # No comparison with NaN holds: a pair with a masked value is not in the sum.
     compared = ranks if mask is None else tf.where(mask, ranks, math.nan)
 
@@ -414,21 +449,50 @@ def _over_misplaced(
         equal = 0 if ties is None else tf.where(tf.equal(rank_difference, 0), 0.5 * most, 0)
         return tf.where(rank_difference < 0, most, equal)
 
-    @tf.custom_gradient
-    def total(scores: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        def vjp(upstream: tf.Tensor) -> tf.Tensor:
-            return upstream[..., None] * kept(soft_ranks(scores) - ranks, mask)
+    value = tf.reduce_sum(over_pairs(part, scores, compared), axis=-1)
+    if ties is None:
+        return value
+    # Less the pairs of a value with itself.
+    size = tf.cast(scores.shape[-1], scores.dtype)
+    if mask is not None:
+        size = tf.reduce_sum(tf.cast(mask, scores.dtype), axis=-1)
+    return tf.maximum(value - 0.5 * size * hinge(tf.zeros([], scores.dtype)), 0)
 
-        rows = (tf.reshape(tf.stop_gradient(x), [-1, n]) for x in (scores, compared))
-        value = tf.reduce_sum(over_pairs(part, *rows), axis=-1)
-        if ties is not None:  # less the pairs of a value with itself
-            size = tf.cast(n, scores.dtype)
-            if mask is not None:
-                size = tf.reduce_sum(tf.cast(tf.reshape(mask, [-1, n]), scores.dtype), axis=-1)
-            value = tf.maximum(value - 0.5 * size * hinge(tf.zeros([], scores.dtype)), 0)
-        return tf.reshape(value, tf.shape(scores)[:-1]), vjp
 
-    return tf.ensure_shape(total(scores), scores.shape[:-1])
+def _sum_of_near_pairs(
+    ranks: tf.Tensor,
+    scores: tf.Tensor,
+    mask: tf.Tensor | None,
+    hinge: Callable[[tf.Tensor], tf.Tensor],
+    reach: float,
+    ties: str | None,
+) -> tf.Tensor:
+    """As :func:`_sum_of_all_pairs`, by a sort, and pair by pair only where pairs are near.
+
+    hinge(d) is d^+ + hinge(-|d|). The sum of (s_i - s_j)^+ over the pairs with ranks_i < ranks_j is
+    the sum of s_i (r_i - p_i), where r are the ranks of the scores, and p the true ranks, equal
+    ones in the order of their scores. With ties, p are the true ranks, equal ones averaged. What is
+    left is 0 but for near pairs.
+    """
+    ascending = Ascending(scores, mask)
+    wide = tf.cast(scores, tf.float64)  # the terms of the sum are larger than itself
+    wide = ascending.ordered(kept(wide - mean(wide, mask), mask))
+    true = ascending.ordered(ranks)
+    there = None if mask is None else ascending.ordered(mask)
+    if ties is None:
+        true = rank(true, mask=there)
+    place = tf.range(1, scores.shape[-1] + 1, dtype=tf.float64)
+    far = tf.reduce_sum(kept(wide * (place - tf.cast(true, tf.float64)), there), axis=-1)
+    far = tf.cast(tf.maximum(far, 0), scores.dtype)
+    if not reach:
+        return far
+
+    def part(difference: tf.Tensor, rank_difference: tf.Tensor) -> tf.Tensor:
+        least = tf.maximum(hinge(difference), 0)  # of two scores in their order: at most 0
+        return least if ties else tf.where(tf.equal(rank_difference, 0), 0, least)
+
+    near, _ = ascending.over_near_pairs(part, reach, scores, ranks)
+    return far + tf.reduce_sum(kept(near, mask), axis=-1)
 
 
 class _Loss(keras.losses.Loss):

@@ -16,7 +16,7 @@ from shuffle_to_learn.ranking.blocks import (
     pooled,
 )
 from shuffle_to_learn.ranking.checks import Epsilon, in_rows, set_apart, takes_lists
-from shuffle_to_learn.ranking.isotonic import fit_by_majorant, fit_by_pairs
+from shuffle_to_learn.ranking.isotonic import fit_by_pairs, fit_by_pooling
 from shuffle_to_learn.ranking.sorting import PAIRS_UP_TO, average_ranks
 
 
@@ -50,8 +50,8 @@ def soft_rank(
         row in [1, n] with sum n (n + 1) / 2. A row with a value that is not finite is NaN, its
         gradient 0. The gradient is the closed-form vector-Jacobian product: the upstream gradient
         less its mean over each block of the isotonic regression, over epsilon. It is piecewise
-        constant in the values. For large n the sort and each of the few passes of the isotonic
-        regression take O(n log n) time, and memory is O(n). Under ``"kl"``, soft ranks
+        constant in the values. For large n the sort takes O(n log n) time, and so does the isotonic
+        regression, but O(n log^2 n) under XLA; memory is O(n). Under ``"kl"``, soft ranks
         are smooth within a block: each is its share of the sum of the block's ranks, by
         ``softmax(values / epsilon)``, for values of any size.
 
@@ -84,7 +84,7 @@ def known_regularization(name: str) -> str:
 
 def _project(rows: tf.Tensor, epsilon: float, mask: tf.Tensor | None) -> tf.Tensor:
     """The projection of rows / epsilon onto the permutahedron, shape (batch, n)."""
-    fit = fit_by_pairs if rows.shape[-1] <= PAIRS_UP_TO else fit_by_majorant
+    fit = fit_by_pairs if rows.shape[-1] <= PAIRS_UP_TO else fit_by_pooling
 
     @tf.custom_gradient
     def project(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:

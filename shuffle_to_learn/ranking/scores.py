@@ -12,6 +12,8 @@ from shuffle_to_learn.ranking.checks import (
     allowed,
     as_floating,
     as_mask,
+    as_rows,
+    in_dtype,
     kept,
     over_epsilon,
     positive,
@@ -40,6 +42,23 @@ def matched(
     if ties:
         ranks = tf.cast(rank(ranks, ties=ties, mask=mask), scores.dtype)
     return kept(ranks, mask), kept(scores, mask), mask
+
+
+def compared(
+    ranks: tf.Tensor, predicted: tf.Tensor, mask: tf.Tensor | None, axis: int
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """Both sides of a correlation, of one shape, and the mask; axis moved last.
+
+    Raises:
+        ValueError: where their shapes differ, or n is 0 or not known when the graph is built.
+    """
+    pair = [tf.convert_to_tensor(x) for x in (ranks, predicted)]
+    if not pair[0].shape.is_compatible_with(pair[1].shape):
+        raise ValueError(f"ranks of shape {pair[0].shape} for ranks of shape {pair[1].shape}")
+    shape = pair[0].shape.merge_with(pair[1].shape)
+    ranks, predicted = (to_last(tf.ensure_shape(x, shape), axis) for x in pair)
+    as_rows(predicted)
+    return ranks, predicted, as_mask(to_last(mask, axis), predicted)
 
 
 def of_scores(
@@ -76,7 +95,7 @@ def of_scores(
         value = loss(tf.cast(ranks, wide.dtype), wide, 1.0, mask)
         value = tf.cast(value, scores.dtype)
         if degree:
-            value *= tf.cast(epsilon, scores.dtype)
+            value *= in_dtype(epsilon, scores.dtype)
         if not isinstance(epsilon, float) and hard is not None:
             value = tf.where(epsilon > 0, value, hard(ranks, scores, mask))
     return tf.where(finite, value, tf.constant(math.nan, value.dtype))
