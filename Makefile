@@ -28,6 +28,7 @@ help:  ## list the targets
 	@echo "setting up .venv (once, some minutes)"
 	$(PYTHON) -m venv --clear .venv && touch .venv/.making
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	ln -sf ../../tools/shuffle-to-learn .venv/bin/
 	@touch $@ && rm .venv/.making
 
 study: .venv/.installed  ## run the study under Snakemake

@@ -1,4 +1,4 @@
-"""Look before you run: make check PARAMS=my.yaml.
+"""Say what a study would do with its data, before anything is run: make check PARAMS=my.yaml.
 
 It reads names, headers and labels of a folder of your own, and says what a study would do with
 them: files by kind, sample rates and lengths, what is left out and why, the labels of each split.

@@ -1,6 +1,6 @@
 """Embed files of your own with a trained encoder.
 
-  python -m tools.embed_files --model cfn.keras --input FOLDER --output FILE.parquet
+  shuffle-to-learn embed --model cfn.keras --input FOLDER --output FILE.parquet
 
 Reads cfn.keras and a file or a folder of recordings (wav, flac, ogg, mp3), videos or pictures;
 writes a parquet table, a row an input: file, start (of a window of a recording, in seconds) and
