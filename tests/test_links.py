@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -41,7 +42,7 @@ def anchors(page: Path) -> set[str]:
     """What the headings of a page are called in a link, as the hosts of Git name them."""
     found: list[str] = []
     every = list(MARKDOWN.parse(page.read_text(encoding="utf-8")))
-    for token, inside in zip(every, every[1:], strict=False):
+    for token, inside in pairwise(every):
         if token.type == "heading_open":
             words = "".join(part.content for part in inside.children or ())
             name = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
