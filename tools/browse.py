@@ -16,9 +16,13 @@ def main() -> None:
     options = cli.parser(__doc__)
     options.set_defaults(params=Path(os.environ.get("PARAMS", "params.yaml")))
     options.add_argument("--port", type=int, default=8000, help="of this machine (default: 8000)")
+    options.add_argument("--where", action="store_true", help="say where they are, no more")
     args = options.parse_args()
     paths = load_params(args.params).layout
     need(paths.site, "site")
+    if args.where:
+        print(f"results: {paths.site}")
+        return
     handler = partial(SimpleHTTPRequestHandler, directory=str(paths.results))
     with ThreadingHTTPServer(("127.0.0.1", args.port), handler) as server:
         print(f"{paths.site} on http://127.0.0.1:{server.server_port}/ (Ctrl-C ends)", flush=True)

@@ -19,7 +19,7 @@ import pandas as pd
 from shuffle_to_learn.datasets import folder as library
 from shuffle_to_learn.datasets.tree import located
 from study import cli
-from study.announce import announcement
+from study.announce import announcement, subject
 from study.datasets import listing
 from study.datasets.folder import Found, listed, look
 from study.errors import InputError
@@ -114,7 +114,8 @@ def main(arguments: list[str] | None = None) -> None:
         wrong = found.faults(params)
     paces = Paces(folders(params.layout.data))
     cores = os.cpu_count() or 1
-    print(f"{args.params}: {announcement(params, jobs(params), cores, paces)}", flush=True)
+    said = announcement(params, jobs(params), cores, paces)
+    print(f"{subject(params, args.params)}: {said}", flush=True)
     if wrong:
         raise InputError(listed(wrong))
 

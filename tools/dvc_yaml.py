@@ -23,13 +23,16 @@ import yaml
 
 from shuffle_to_learn.datasets.packages import PACKAGES
 from study import cli
+from study.announce import announcement, subject
 from study.errors import InputError
 from study.files import write_text
 from study.graph import code, sections
 from study.loading import load_params, merged, starts_from_another
 from study.outputs import CONFUSED, figures, scored_modalities, tables, wide_figures
+from study.pace import Paces, folders
 from study.params import PUBLIC, Params, Study
 from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey, Paths
+from study.work import jobs
 
 Stages = dict[str, dict[str, Any]]
 PATHS = Paths(Path("${paths.data}"), Path("${paths.results}"))
@@ -402,7 +405,12 @@ def main() -> None:
     ).parse_args()
     path = Path(os.environ.get("PARAMS", "params.yaml"))
     tell_missing(path)
-    print(write(path))
+    target, params = write(path), load_params(path)
+    said = announcement(
+        params, jobs(params), os.cpu_count() or 1, Paces(folders(params.layout.data))
+    )
+    print(f"{subject(params, path)}: {said}, less what is done already", file=sys.stderr)
+    print(target)
 
 
 if __name__ == "__main__":
