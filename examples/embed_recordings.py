@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from shuffle_to_learn.models.cfn import build_cfn
+from study.tensorflow import start_tensorflow
 from tools import embed_files
 
 RATE = 16_000
@@ -35,11 +35,20 @@ def make_recordings(folder: Path) -> None:
             soundfile.write(folder / f"{name}-{number}.wav", sound, RATE)
 
 
+def make_network(path: Path) -> None:
+    """A network that is not trained, for ten bands of a spectrogram."""
+    start_tensorflow(1)
+    from shuffle_to_learn.models.cfn import build_cfn
+
+    build_cfn(10, (8, 60, 1), 10, width=1 / 8).save(path)
+
+
 def embeddings(folder: Path, model: Path) -> pd.DataFrame:
     """A row a file: the mean embedding of its windows, of length 1."""
     with TemporaryDirectory() as scratch:
         table = Path(scratch) / "embeddings.parquet"  # as shuffle-to-learn embed writes it
-        embed_files.main([f"--input={folder}", f"--model={model}", f"--output={table}"])
+        options = {"input": folder, "model": model, "output": table, "threads": 1}
+        embed_files.main([f"--{name}={value}" for name, value in options.items()])
         windows = pd.read_parquet(table)
     rows = pd.DataFrame(np.stack(windows["embedding"]), index=windows["file"])
     means = rows.groupby("file").mean()
@@ -58,7 +67,7 @@ def main(*given: str) -> float:
             folder.mkdir()
             model.parent.mkdir(parents=True)
             make_recordings(folder)
-            build_cfn(10, (8, 60, 1), 10, width=1 / 8).save(model)  # 10 bands of a spectrogram
+            make_network(model)
         found = embeddings(folder, model)
     alike = found.to_numpy() @ found.to_numpy().T - 2 * np.eye(len(found))
     nearest = found.index[alike.argmax(axis=1)]
