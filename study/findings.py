@@ -30,9 +30,11 @@ WORDS = {
 """Each verdict as the sentence has it."""
 OURS = "Ours"
 """The source of a claim that is not the paper's."""
-NEEDED = ("claim", "source", "statement", "kind", "modality", "task", "metric", "threshold")
-NEEDED += ("effect", "ci_low", "ci_high", "verdict", "verdict_all", "p", "sign_flip_p")
-NEEDED += ("n_seeds", "agree", "seeds_to_decide", "comparison", "note")
+NEEDED: tuple[str, ...] = (
+    *("claim", "source", "statement", "kind", "modality", "task", "metric", "threshold"),
+    *("effect", "ci_low", "ci_high", "verdict", "verdict_all", "p", "sign_flip_p"),
+    *("n_seeds", "agree", "seeds_to_decide", "comparison", "note"),
+)
 
 
 def read_verdicts(path: Path) -> pd.DataFrame:
@@ -158,8 +160,8 @@ def worth(params: Params, modality: str, scores: pd.DataFrame) -> Worth | None:
         return None
     wanted = next(table.examples[0] for table in TABLES if table.modality == modality)
     n = nearest(sorted(set(wide.index.get_level_values("n_examples"))), wanted)
-    by_seed = wide.loc[n].groupby(level="upstream_seed").mean()
-    means = by_seed.mean()
+    by_seed = wide.loc[[n]].groupby(level="upstream_seed").mean()
+    means = pd.Series(by_seed.mean())
     best = max(pretrained, key=lambda method: sign * means[method])
     rivals = [method for method in others if method in NO_NETWORK]
     gain = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, cast
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -13,6 +14,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from shuffle_to_learn.datasets import public
 from shuffle_to_learn.features.spectrogram import frame_count
 from shuffle_to_learn.pretext.methods import METHODS
+from shuffle_to_learn.pretext.methods.base import Method
 from shuffle_to_learn.slicing import Slicing
 from study.errors import InputError
 from study.paths import NO_NETWORK, SPLITS, WHOLE, EncoderKey, Paths
@@ -68,7 +70,7 @@ NSYNTH = Recording(16_000, 4.0)
 
 def orders_patches(method: str) -> bool:
     """Whether a method puts patches in order, so that its network can be asked to."""
-    return method in METHODS and METHODS[method].ordering
+    return method in METHODS and cast("type[Method]", METHODS[method]).ordering
 
 
 class Study(Section):
@@ -278,7 +280,7 @@ class Study(Section):
     @model_validator(mode="after")
     def _parts_of_the_study(self) -> Self:
         """The ablation and the networks trained end to end use a part of the study's lists."""
-        whole = {
+        whole: dict[str, Iterable[Any]] = {
             "methods": self.methods,
             "seeds": self.seeds,
             "n_examples": self.downstream.n_examples,

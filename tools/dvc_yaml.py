@@ -228,7 +228,7 @@ def matrix(modality: str, part: str = "", slicings: str = "") -> dict[str, str]:
 
 def result_stages(params: Params) -> Stages:
     """Everything under the folder of results."""
-    compared = {"params": sections(params, "tables")}
+    compared: dict[str, Any] = {"params": sections(params, "tables")}
     scores = [PATHS.all_scores, PATHS.all_pretext]
     table_files = [
         PATHS.table(table.name, suffix)

@@ -69,8 +69,8 @@ def main(arguments: list[str] | None = None) -> None:
         inputs: list[Input] = []
         name_of = {located(folder, name): name for name in names}
         found = zip(name_of, pool.map(read.inputs, name_of), strict=True)
-        for path, own in cli.progress(found, total=len(names), label="reading", unit="files"):
-            inputs += [Input(path, reason=own)] if isinstance(own, str) else own
+        for path, held in cli.progress(found, total=len(names), label="reading", unit="files"):
+            inputs += [Input(path, reason=held)] if isinstance(held, str) else held
 
         def write() -> None:
             sources, starts, features = zip(*batch, strict=True)
