@@ -15,11 +15,11 @@ endif
 SOUNDFONT := data/soundfonts/MuseScore_General_Full.sf3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo study check speech soundfonts estimate settings test test-all lint browse compare benchmarks dvc adopt slurm s3 moto docs lock clean
+.PHONY: help demo study check speech soundfonts estimate settings test test-all lint browse compare benchmarks dvc adopt slurm s3 moto docs lock clean clean-results
 
-help:  ## list the targets
+help:
 	@echo "usage: make TARGET [PARAMS=presets/smoke.yaml] [CORES=2]"
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 .venv/.installed: requirements.lock
 	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or 3.12 with venv; name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
@@ -28,13 +28,14 @@ help:  ## list the targets
 	@echo "setting up .venv (once, some minutes)"
 	$(PYTHON) -m venv --clear .venv && touch .venv/.making
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	ln -sf ../../tools/shuffle-to-learn .venv/bin/
 	@touch $@ && rm .venv/.making
 
 study: .venv/.installed  ## run the study under Snakemake
 	@python -m tools.unlock
 	snakemake --cores $(CORES)
 
-demo: .venv/.installed  ## a minute: a network learns to put spectrograms back in order; opens the page
+demo: .venv/.installed  ## a minute: a network learns to order spectrograms; opens the page
 	@PARAMS=presets/demo.yaml python -m tools.unlock
 	PARAMS=presets/demo.yaml snakemake --cores $(CORES)
 	@python -c 'import pathlib, webbrowser; page = pathlib.Path("results/demo/index.html").resolve(); print(page); webbrowser.open(page.as_uri())'
@@ -42,13 +43,13 @@ demo: .venv/.installed  ## a minute: a network learns to put spectrograms back i
 check: .venv/.installed  ## look at PARAMS and its data, before anything is run
 	@python -m tools.check
 
-speech: .venv/.installed  ## fetch the recorded speech that PARAMS is on (presets/speech.yaml, syllables.yaml)
+speech: .venv/.installed  ## fetch the recorded speech of presets/speech.yaml, syllables.yaml
 	python -m tools.speech
 
 estimate: .venv/.installed  ## measure how long PARAMS would take here, and how much disk
 	python -m tools.estimate
 
-soundfonts: $(SOUNDFONT)  ## fetch the recorded instruments of presets/instruments.yaml (76 MB, MIT)
+soundfonts: $(SOUNDFONT)  ## fetch the instruments of presets/instruments.yaml (76 MB, MIT)
 
 $(SOUNDFONT):
 	@command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || { echo "error: no apt-get and dpkg-deb here: get $(@F) (MIT; Debian's package musescore-general-soundfont has it) and put it into $(@D)" >&2; exit 1; }
@@ -62,12 +63,12 @@ settings: .venv/.installed  ## print every setting of PARAMS
 
 dvc: .venv/.installed  ## run the study under DVC
 	@python -m tools.unlock dvc
-	file=$$(python -m tools.dvc_yaml) && dvc repro "$$file"
+	@file=$$(python -m tools.dvc_yaml) && dvc repro "$$file" && python -m tools.browse --where
 
 test: .venv/.installed  ## run the tests, but for the long ones
 	python -m pytest -n 2 --dist loadscope -rs -m "not long" $(PYTEST)
 
-test-all: .venv/.installed  ## run the long tests: real runs of both runners, a browser, Slurm, S3
+test-all: .venv/.installed  ## run the long tests: both runners, a browser, Slurm, S3
 	python -m pytest -n 2 --dist loadscope -rs -m long $(PYTEST)
 
 lint: .venv/.installed  ## check style and types
@@ -79,10 +80,10 @@ lint: .venv/.installed  ## check style and types
 browse: .venv/.installed  ## serve the results of PARAMS on a local port (PORT=8000)
 	python -m tools.browse --port $(PORT)
 
-compare: .venv/.installed  ## set two studies beside each other (A=results/smoke B=results)
+compare: .venv/.installed  ## set two studies side by side (A=results/smoke B=results)
 	python -m tools.compare $(A) $(B)
 
-benchmarks: .venv/.installed  ## make every table of benchmarks/ anew, an hour and a half (LIMIT=AVX2: as if the CPU had no more)
+benchmarks: .venv/.installed  ## make benchmarks' tables anew, 90 min (LIMIT=AVX2 limits the CPU)
 	$(and $(LIMIT),ONEDNN_MAX_CPU_ISA=$(LIMIT) OPENBLAS_CORETYPE=Haswell NPY_DISABLE_CPU_FEATURES=X86_V4 MKL_ENABLE_INSTRUCTIONS=AVX2 ATEN_CPU_CAPABILITY=avx2) \
 	sh -ec 'for name in training probes extraction startup ranking step_cost decoding motions_leak scale; do python -m benchmarks.$$name; done'
 
@@ -97,7 +98,7 @@ slurm s3 moto: .venv/.installed
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r workflow/envs/$@.txt
 slurm:  ## add what runs the study on a Slurm cluster (docs/slurm.md)
 s3:  ## add what takes DVC to S3
-moto:  ## add an S3 of one's own to test it with
+moto:
 
 lock: .venv/.installed  ## write requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra study --extra dev --universal --python-version 3.11 --generate-hashes \
@@ -106,5 +107,10 @@ lock: .venv/.installed  ## write requirements.lock anew from pyproject.toml (nee
 		--generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements.lock \
 		$$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) -o workflow/envs/$$extra.txt || exit 1; done
 
-clean:  ## remove .venv and caches; data and results stay
+clean:  ## remove .venv and the caches of tests; data and results stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+
+clean-results: .venv/.installed  ## remove what PARAMS made: features, networks, results
+	@python -m tools.unlock
+	@echo "removing what $(or $(PARAMS),params.yaml) made: features, networks, scores, pages (datasets and logs stay)"
+	snakemake --cores 1 --delete-all-output --quiet host

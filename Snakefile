@@ -22,7 +22,15 @@ include: "workflow/rules/results.smk"
 
 onstart:
     # On a cluster there are no cores; a dry run does not come here.
-    announce(PARAMS, jobs_to_run(), workflow.resource_settings.cores)
+    TELLER.start(jobs_to_run(workflow.resource_settings.cores))
+
+
+onsuccess:
+    TELLER.end(good=True)
+
+
+onerror:
+    TELLER.end(good=False)
 
 
 rule all:

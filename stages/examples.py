@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
         model, method, np.asarray(inputs[chosen]), slicing, gap=study.pretrain.gap
     )
     if key.modality == "video":
-        films = clips.watch(params, study.upstream[1], chosen, SIZE)
+        films = clips.watch(params, study.upstream[1], chosen.tolist(), SIZE)
         patches = films[:, sampled(films.shape[1], slicing.frames)] / 255
     rows = [
         (int(chosen[i]), place + 1, orders[i, place] + 1, orders[i, place] + 1, predicted[i, place])

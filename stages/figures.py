@@ -68,6 +68,7 @@ from study.outputs import (
 from study.params import Params, orders_patches
 from study.paths import EncoderKey, slicing_of
 from study.results import (
+    Design,
     crossed_values,
     designs,
     nearest,
@@ -126,11 +127,8 @@ def by_patches(
     slicings.sort(key=lambda name: Slicing.parse(name).patches)
     methods = [m for m in looks(study.methods) if all(m in study.crossed(v)[0] for v in slicings)]
     shown = list(product(slicings, methods))  # none of a study of other slicings
-    design = (
-        shared_design([designs(study, slicing)[method] for slicing, method in shown])
-        if shown
-        else None
-    )
+    every = [designs(study, slicing)[method] for slicing, method in shown]
+    design = shared_design(every) if every else Design([], [], 0)
     tasks = [task for task in study.metrics if task in study.downstream.tasks]
     rows = []
     for slicing, method in shown:
@@ -293,7 +291,8 @@ def figure4(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool 
         _panel(axis, found, "patches", ("mean", "ci_low", "ci_high"))
         _log_axis(axis, sorted(set(found["patches"])))
         if task == "pretext":
-            along = np.geomspace(*axis.get_xlim(), 100)
+            low, high = axis.get_xlim()
+            along = np.geomspace(low, high, 100)
             # Above the grid, and below the random encoder's line, which may lie on it.
             axis.plot(along, 1 / along, color=CHANCE, linewidth=1, zorder=1.8)
             axis.set_ylim(bottom=0)
@@ -417,7 +416,7 @@ def confusion(params: Params, modality: str, table: pd.DataFrame) -> Figure:
     """A matrix of the right labels (rows) and the answers (columns), in shares of a row."""
     study = params.study(modality)
     task = confused_task(modality, study)
-    if table.empty:
+    if task is None or table.empty:
         return _nothing(f"the params file has not the task {task}")
     names = sorted({*table["wanted"], *table["answer"]})
     counts = table.pivot(index="wanted", columns="answer", values="count")
@@ -474,7 +473,7 @@ def answers(params: Params, modality: str) -> pd.DataFrame:
     table = pd.concat(parts)
     n = nearest(study.downstream.n_examples, LABELS_AT[modality])
     table = table[(table["task"] == task) & (table["n_examples"] == n)]
-    table = table.groupby(["n_examples", "wanted", "answer"], as_index=False)["count"].sum()
+    table = table.groupby(["n_examples", "wanted", "answer"], as_index=False)[["count"]].sum()
     return table.replace({"wanted": names, "answer": names})[columns]
 
 

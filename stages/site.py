@@ -375,7 +375,8 @@ def section(params: Params, modality: str) -> dict[str, Any]:
 def claims(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The claims as they are shown: numbers with three decimals or as many digits."""
     result = []
-    for row in table.astype(object).where(table.notna(), None).to_dict("records"):
+    for given in table.astype(object).where(table.notna(), None).to_dict("records"):
+        row = {str(key): value for key, value in given.items()}
         shown = {key: row[key] for key in ("statement", "source", "threshold", "comparison")}
         shown |= {"note": row["note"], "n_examples": row.get("n_examples"), "effect": None}
         shown["verdicts"] = [

@@ -126,11 +126,11 @@ def blocks(study: Study, plan: Table) -> list[list[Row]]:
     slicing = study.slicings[0]
     if plan.blocks == "classifier":
         names = [*study.on_layers, *others.probes, "end_to_end"]
-        run = {
+        fitted = {
             m: [n for s in study.seeds for n in study.classifiers(slicing_of(m, slicing), m, s)]
             for m in [*without, *methods]
         }
-        found = [[Row(slicing, m, name) for m in run if name in run[m]] for name in names]
+        found = [[Row(slicing, m, name) for m in fitted if name in fitted[m]] for name in names]
         return [rows for rows in found if rows]
     patches = Slicing.parse(slicing).patches
     alike = [other for other in study.all_slicings if Slicing.parse(other).patches == patches]
@@ -284,7 +284,7 @@ def _cell(row: Any, modality: str) -> dict[str, Any]:
     places = measure_of(row.task, row.metric).decimals
     known = pd.notna(row.ci_low)
     kind = "pretext" if row.task == "pretext" else "scores"
-    of = {"modality": modality, "slicing": slicing_of(row.method, row.slicing)}
+    of: dict[str, Any] = {"modality": modality, "slicing": slicing_of(row.method, row.slicing)}
     of |= {"method": row.method, "metric": row.metric}
     if kind == "scores":
         of |= {"classifier": row.classifier, "task": row.task, "n_examples": int(row.n_examples)}

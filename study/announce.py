@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
+from pathlib import Path
 
 from study import measuring
 from study.pace import Paces, folders
@@ -64,7 +65,15 @@ def announcement(params: Params, jobs: Iterable[Job], cores: int | None, paces: 
     return f"{number}, {long}{size}"
 
 
-def announce(params: Params, jobs: Iterable[Job], cores: int | None) -> None:
+def subject(params: Params, file: str | Path) -> str:
+    """What a study is of: its params file, and the data of each modality."""
+    data = ", ".join(f"{name} on {study.dataset}" for name, study in params.studies.items())
+    return f"{file}, {data}"
+
+
+def announce(
+    params: Params, jobs: Iterable[Job], cores: int | None, file: str | Path = "params.yaml"
+) -> list[float]:
     """Say on stderr what is about to run, and keep what its jobs are, to learn from their times.
 
     Measures first where more than some jobs are of kinds of which nothing is known here.
@@ -73,10 +82,15 @@ def announce(params: Params, jobs: Iterable[Job], cores: int | None) -> None:
         params: the study.
         jobs: those to run; targets are no jobs.
         cores: None on a cluster, whose jobs say nothing of this machine.
+        file: the params file.
+
+    Returns:
+        Roughly the core seconds of each job, 0 for a target and 1 where nothing is known.
     """
-    jobs = [job for job in jobs if job.rule not in ("all", *params.studies)]
+    every = list(jobs)
+    jobs = [job for job in every if job.rule not in ("all", *params.studies)]
     if not jobs:
-        return
+        return [0.0] * len(every)
     known = folders(params.layout.data)
     paces = Paces(known)
     strange = [job for job in jobs if not paces.knows(work(params, job))]
@@ -88,7 +102,15 @@ def announce(params: Params, jobs: Iterable[Job], cores: int | None) -> None:
         except RuntimeError as error:
             print(f"measuring failed: {error}", file=sys.stderr)
         paces = Paces(known)
-    print(announcement(params, jobs, cores, paces), file=sys.stderr)
+    print(f"{subject(params, file)}: {announcement(params, jobs, cores, paces)}", file=sys.stderr)
     if cores is not None:
         known[0].plan((job.record, work(params, job), min(job.threads, cores)) for job in jobs)
         known[0].write()
+
+    def cost(job: Job) -> float:
+        if job not in jobs:
+            return 0.0
+        threads = min(job.threads, cores or 1)
+        return threads * (paces.seconds(work(params, job), threads) or 1.0)
+
+    return [cost(job) for job in every]

@@ -190,3 +190,8 @@ def read_json(path: str | Path, made_by: str) -> Any:
     path = need(path, made_by)
     with reading(path, made_by):
         return json.loads(path.read_text(encoding="utf-8"))
+
+
+def rows(table: pd.DataFrame) -> Iterator[Any]:
+    """The rows of a table, the columns their attributes; a value is what its column holds."""
+    return iter(table.itertuples())

@@ -30,9 +30,11 @@ WORDS = {
 """Each verdict as the sentence has it."""
 OURS = "Ours"
 """The source of a claim that is not the paper's."""
-NEEDED = ("claim", "source", "statement", "kind", "modality", "task", "metric", "threshold")
-NEEDED += ("effect", "ci_low", "ci_high", "verdict", "verdict_all", "p", "sign_flip_p")
-NEEDED += ("n_seeds", "agree", "seeds_to_decide", "comparison", "note")
+NEEDED: tuple[str, ...] = (
+    *("claim", "source", "statement", "kind", "modality", "task", "metric", "threshold"),
+    *("effect", "ci_low", "ci_high", "verdict", "verdict_all", "p", "sign_flip_p"),
+    *("n_seeds", "agree", "seeds_to_decide", "comparison", "note"),
+)
 
 
 def read_verdicts(path: Path) -> pd.DataFrame:
@@ -196,9 +198,9 @@ def _worth_at(
     measure = measure_of(task, study.metrics[task][0])
     sign = 1 if measure.higher_is_better else -1
     pretrained = _pretrained(study)
-    others = [method for method in wide if method not in pretrained]
-    by_seed = wide.loc[n].groupby(level="upstream_seed").mean()
-    means = by_seed.mean()
+    others = [str(method) for method in wide if method not in pretrained]
+    by_seed = wide.loc[[n]].groupby(level="upstream_seed").mean()
+    means = pd.Series(by_seed.mean())
     best = max(pretrained, key=lambda method: sign * means[method])
     rivals = [method for method in others if method in against]
     rival, gain = None, None
@@ -382,13 +384,14 @@ def to_embed(params: Params, modality: str, scores: pd.DataFrame) -> Choice | No
         return None
     n = max(wide.columns)
     means = wide[n]
-    slicing, method, classifier = means.idxmax() if measure.higher_is_better else means.idxmin()
+    place = means.argmax() if measure.higher_is_better else means.argmin()
+    slicing, method, classifier = (means.index.get_level_values(i)[int(place)] for i in range(3))
     return Choice(
         EncoderKey(modality, slicing, method, study.crossed(slicing)[1][0]),
         study.layer(classifier),
         _within(measure.label),
         int(n),
-        float(means[slicing, method, classifier]),
+        float(means.iloc[place]),
         len(means),
         measure.decimals,
     )

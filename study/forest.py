@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from study.files import rows
 from study.findings import section_of, verdict_word, with_interval
 from study.names import count, measure_of
 
@@ -91,19 +92,20 @@ NARROW = Sizes(4.4, 0.25, 4.2, 0.78, 62)
 HEADING, AXIS, TOP, LEGEND = 0.34, 0.4, 0.5, 0.95
 
 
-def draw(rows: pd.DataFrame, not_run: int, *, narrow: bool = False) -> Figure:
+def draw(claims: pd.DataFrame, not_run: int, *, narrow: bool = False) -> Figure:
     """The plot: a panel a section and unit, since units share no scale.
 
     Args:
-        rows: as :func:`table` gives them.
+        claims: as :func:`table` gives them.
         not_run: how many more claims there are.
         narrow: for a phone: what is said of a claim stands above its interval, not beside it.
     """
     import matplotlib.pyplot as plt
 
     sizes = NARROW if narrow else WIDE
-    panels = list(rows.groupby(["section", "unit"], sort=False))
-    heights = [HEADING + len(part) * sizes.row + AXIS for _, part in panels]
+    grouped = claims.groupby(["section", "unit"], sort=False)
+    panels = [(str(section), str(unit), part) for (section, unit), part in grouped]
+    heights = [HEADING + len(part) * sizes.row + AXIS for *_, part in panels]
     legend = LEGEND + (0.55 if narrow else 0)
     height = TOP + sum(heights) + legend
     figure = plt.figure(figsize=(sizes.width, height))
@@ -117,13 +119,14 @@ def draw(rows: pd.DataFrame, not_run: int, *, narrow: bool = False) -> Figure:
         ha="left",
         va="top",
     )
-    limits = {unit: _limits(part) for unit, part in rows.groupby("unit")}
+    limits = {str(unit): _limits(part) for unit, part in claims.groupby("unit")}
     top = height - TOP
-    for ((section, unit), part), tall in zip(panels, heights, strict=True):
+    for (section, unit, part), tall in zip(panels, heights, strict=True):
         tall_axes = len(part) * sizes.row
         box = (sizes.left, top - HEADING - tall_axes, sizes.right - sizes.left, tall_axes)
         across = [sizes.width, height] * 2
-        axis = figure.add_axes([inch / of for inch, of in zip(box, across, strict=True)])
+        left, low, wide, high = (inch / of for inch, of in zip(box, across, strict=True))
+        axis = figure.add_axes((left, low, wide, high))
         figure.text(
             0.12 / sizes.width,
             (top - HEADING + 0.08) / height,
@@ -159,7 +162,7 @@ def _panel(
     axis.spines["left"].set_visible(False)
     axis.tick_params(axis="x", labelsize="small")
     low, high = (0.14, 0.46) if narrow else (-0.36, 0.36)  # of a row, where its interval is
-    for place, row in enumerate(part.itertuples()):
+    for place, row in enumerate(rows(part)):
         mark = MARKS[row.verdict]
         middle = place + (low + high) / 2
         span = (place + low, place + high)
@@ -180,7 +183,7 @@ def _panel(
         where = axis.get_yaxis_transform()
         if narrow:
             said = f"{_verdict(row)}: {_numbers(row)}"
-            style = {"transform": where, "va": "bottom", "fontsize": 7.5}
+            style: dict[str, Any] = {"transform": where, "va": "bottom", "fontsize": 7.5}
             axis.text(0, place - 0.09, "\n".join(words), **style)
             axis.text(0, place + 0.12, said, weight="bold", **style)
         else:

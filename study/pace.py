@@ -181,7 +181,8 @@ class Paces:
         """
         kind = work.kind
         start = self.start(kind[0]) or 0.0
-        for alike in range(len(kind), 0, -1):
+        # What a dataset is made of differs, and so does its unit: none goes by another.
+        for alike in range(len(kind), int(kind[0] == "dataset"), -1):
             found = [
                 (max(ran.seconds - start, 0.0) * ran.threads / ran.work.amount, ran.work.amount)
                 for ran in self.ran

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
@@ -283,7 +284,7 @@ class Study(Section):
     @model_validator(mode="after")
     def _parts_of_the_study(self) -> Self:
         """The ablation and the networks trained end to end use a part of the study's lists."""
-        whole = {
+        whole: dict[str, Iterable[Any]] = {
             "methods": self.methods,
             "seeds": self.seeds,
             "n_examples": self.downstream.n_examples,

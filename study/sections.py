@@ -12,7 +12,7 @@ from shuffle_to_learn.datasets.instruments import PACKAGED
 from shuffle_to_learn.pretext.methods import METHODS
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = (
+SOURCES: tuple[str, ...] = (
     "shuffle_to_learn",
     "stages",
     "study",

@@ -12,10 +12,12 @@ from urllib.parse import parse_qsl
 
 import pandas as pd
 import pytest
+from conftest import ROOT
 from scored_study import make_study, run_all
 
 from study.loading import load_params
 
+AXE = ROOT / "node_modules/axe-core/axe.min.js"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 pytestmark = [
     pytest.mark.long,
@@ -65,7 +67,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return load_params(params).layout.results
 
 
-def ask(page: Path, width: int, act: str = "", read: str = "", part: str = "") -> dict:
+def ask(
+    page: Path, width: int, act: str = "", read: str = "", part: str = "", dark: bool = False
+) -> dict:
     """What a page answers to the probe in a frame of a width: a window has a least one."""
     probed = page.with_name(f"probed-{page.name}")
     probe = PROBE.replace("ACT", act).replace("READ", read)
@@ -80,6 +84,7 @@ def ask(page: Path, width: int, act: str = "", read: str = "", part: str = "") -
     )
     command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu"]
     command += ["--allow-file-access-from-files", "--virtual-time-budget=12000", "--dump-dom"]
+    command += [f"--blink-settings=preferredColorScheme={int(not dark)}"]
     done = subprocess.run(
         [*command, frame.as_uri()], capture_output=True, text=True, timeout=120, check=True
     )
@@ -158,6 +163,40 @@ def test_a_score_is_in_sight_in_a_narrow_window(results: Path) -> None:
     """
     answer = ask(results / "browse.html", 400, read=read)
     assert answer["first"] == "value" and 0 < answer["right"] < 400
+
+
+@pytest.mark.skipif(
+    not AXE.exists(), reason="axe-core is not here: npm install --no-save axe-core@4.14.1"
+)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("name", ["index.html", "browse.html", "bad.html"])
+def test_a_page_is_accessible(results: Path, name: str, dark: bool) -> None:
+    """By every rule of axe, in either colour scheme; a page with faults is seen to have them."""
+    page = results / name
+    if name == "bad.html":
+        page.write_text(
+            '<!doctype html><html lang="en"><head><title>Bad</title><meta name="color-scheme" '
+            'content="light dark"><style>body { background: light-dark(#fff, #111) } '
+            "p { color: light-dark(#ddd, #333) }</style></head><body><main><h1>Bad</h1><p>Pale</p>"
+            '<img src="data:,"></main></body></html>'
+        )
+    audited = results / f"audited-{name}"
+    script = AXE.read_text(encoding="utf-8").replace("</script>", "<\\/script>")
+    words = page.read_text(encoding="utf-8")
+    audited.write_text(words.replace("</head>", f"<script>{script}</script></head>", 1))
+    act = 'axe.run({resultTypes: ["violations"]}).then(found => { window.found = found; });'
+    read = """
+      answer.dark = matchMedia("(prefers-color-scheme: dark)").matches;
+      answer.passed = found.passes.length;
+      answer.faults = found.violations.flatMap(fault =>
+        fault.nodes.map(node => `${fault.id}: ${node.target.join(" ")}`));
+    """
+    answer = ask(audited, 1400, act, read, dark=dark)
+    assert answer["dark"] == dark and answer["passed"] > 5
+    if name == "bad.html":
+        assert answer["faults"] == ["color-contrast: p", "image-alt: img"]
+    else:
+        assert answer["faults"] == []
 
 
 def test_every_link_leads_somewhere(results: Path) -> None:

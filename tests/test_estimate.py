@@ -420,3 +420,18 @@ def test_a_process_that_fails_is_told(project, default, monkeypatch) -> None:
     with pytest.raises(RuntimeError, match="status 1"):
         measuring.measure(default, wanted, Folder(project / "data/benchmarks"))
     assert not (project / "data").exists()
+
+
+def test_a_dataset_does_not_go_by_another(default) -> None:
+    """A note is no clip and no picture: what they take is not to be told from each other."""
+    made = {
+        job.wildcards["dataset"]: work(default, job)
+        for job in jobs(default)
+        if job.rule == "dataset"
+    }
+    notes, scenes = made["notes"], made["scenes"]
+    folder = Folder(Path("none"), measured={TENSORFLOW: {"each": 5}, PLAIN: {"each": 1}})
+    folder.ran["x"] = [list(notes.kind), notes.amount, 1, 100.0]
+    paces = Paces([folder])
+    assert paces.seconds(notes, 1) == pytest.approx(100)
+    assert paces.seconds(scenes, 1) is None and not paces.knows(scenes)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from study import cli
 from study.files import need
@@ -13,11 +13,16 @@ from study.loading import load_params
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=8000)
-    args = parser.parse_args()
-    paths = load_params(os.environ.get("PARAMS", "params.yaml")).layout
+    options = cli.parser(__doc__)
+    options.set_defaults(params=Path(os.environ.get("PARAMS", "params.yaml")))
+    options.add_argument("--port", type=int, default=8000, help="of this machine (default: 8000)")
+    options.add_argument("--where", action="store_true", help="say where they are, no more")
+    args = options.parse_args()
+    paths = load_params(args.params).layout
     need(paths.site, "site")
+    if args.where:
+        print(f"results: {paths.site}")
+        return
     handler = partial(SimpleHTTPRequestHandler, directory=str(paths.results))
     with ThreadingHTTPServer(("127.0.0.1", args.port), handler) as server:
         print(f"{paths.site} on http://127.0.0.1:{server.server_port}/ (Ctrl-C ends)", flush=True)

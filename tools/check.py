@@ -1,4 +1,4 @@
-"""Look before you run: make check PARAMS=my.yaml.
+"""Say what a study would do with its data, before anything is run: make check PARAMS=my.yaml.
 
 It reads names, headers and labels of a folder of your own, and says what a study would do with
 them: files by kind, sample rates and lengths, what is left out and why, the labels of each split.
@@ -18,7 +18,7 @@ import pandas as pd
 
 from shuffle_to_learn.datasets import folder as library
 from study import cli, exported
-from study.announce import announcement
+from study.announce import announcement, subject
 from study.datasets import listing
 from study.datasets.folder import Found, listed, look
 from study.errors import InputError
@@ -104,7 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
         wrong += found.faults(params)
     paces = Paces(folders(params.layout.data))
     cores = os.cpu_count() or 1
-    print(f"{args.params}: {announcement(params, jobs(params), cores, paces)}", flush=True)
+    said = announcement(params, jobs(params), cores, paces)
+    print(f"{subject(params, args.params)}: {said}", flush=True)
     if wrong:
         raise InputError(listed(wrong))
 

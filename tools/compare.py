@@ -23,7 +23,7 @@ from shuffle_to_learn.evaluation.statistics import independent_difference, paire
 from stages import claims
 from study import cli
 from study.errors import InputError
-from study.files import need, read_table, reading, write_csv
+from study.files import need, read_table, reading, rows, write_csv
 from study.findings import read_verdicts, verdict_word, with_interval
 from study.params import Params
 from study.results import SCORES, under_names
@@ -159,13 +159,13 @@ def compared(
 ) -> pd.DataFrame:
     """One row for every score that both studies have."""
     groups = [dict(iter(scores.groupby(KEYS, sort=False))) for _, scores in (a, b)]
-    rows = []
+    found_in_both = []
     for key in (key for key in groups[0] if key in groups[1]):
         one, other = (crossed(group[key]) for group in groups)
         if one.empty or other.empty:
             name = ", ".join(map(str, key))
             raise InputError(f"{name}: the seeds of a study have no draw in common: run it again")
-        paired = same_draws(a[0], b[0], key[0])
+        paired = same_draws(a[0], b[0], str(key[0]))
         if paired:
             seeds = one.index.intersection(other.index)
             draws = one.columns.intersection(other.columns)
@@ -176,8 +176,8 @@ def compared(
         else:
             found = independent_difference(other.to_numpy(), one.to_numpy())
         means = float(np.mean(one.to_numpy())), float(np.mean(other.to_numpy()))
-        rows.append((*key, *means, *found, paired))
-    return pd.DataFrame(rows, columns=COLUMNS).round(8)
+        found_in_both.append((*key, *means, *found, paired))
+    return pd.DataFrame(found_in_both, columns=COLUMNS).round(8)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -205,7 +205,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"  {line}")
     table = compared(a, b)
     print("\nScores, B less A with a 95 % interval; * where it does not hold 0")
-    for row in table.itertuples():
+    for row in rows(table):
         what = (
             f"{row.modality} {row.slicing} {row.method} ({row.classifier}), {row.task} {row.metric}"
         )

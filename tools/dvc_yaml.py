@@ -23,14 +23,17 @@ import yaml
 
 from shuffle_to_learn.datasets.packages import PACKAGES
 from study import cli
+from study.announce import announcement, subject
 from study.errors import InputError
 from study.exported import check_starts
 from study.files import write_text
 from study.graph import code, sections
 from study.loading import load_params, merged, starts_from_another
 from study.outputs import CONFUSED, figures, scored_modalities, tables, wide_figures
+from study.pace import Paces, folders
 from study.params import PUBLIC, Params, Study
 from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey, Paths
+from study.work import jobs
 
 Stages = dict[str, dict[str, Any]]
 PATHS = Paths(Path("${paths.data}"), Path("${paths.results}"))
@@ -230,7 +233,7 @@ def matrix(modality: str, part: str = "", slicings: str = "") -> dict[str, str]:
 
 def result_stages(params: Params) -> Stages:
     """Everything under the folder of results."""
-    compared = {"params": sections(params, "tables")}
+    compared: dict[str, Any] = {"params": sections(params, "tables")}
     scores = [PATHS.all_scores, PATHS.all_pretext]
     table_files = [
         PATHS.table(table.name, suffix)
@@ -407,8 +410,14 @@ def main() -> None:
     ).parse_args()
     path = Path(os.environ.get("PARAMS", "params.yaml"))
     tell_missing(path)
-    check_starts(load_params(path))
-    print(write(path))
+    params = load_params(path)
+    check_starts(params)
+    target = write(path)
+    said = announcement(
+        params, jobs(params), os.cpu_count() or 1, Paces(folders(params.layout.data))
+    )
+    print(f"{subject(params, path)}: {said}, less what is done already", file=sys.stderr)
+    print(target)
 
 
 if __name__ == "__main__":

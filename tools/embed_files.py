@@ -1,6 +1,6 @@
 """Embed files of your own with a trained encoder.
 
-  python -m tools.embed_files --model cfn.keras --input FOLDER --output FILE.parquet
+  shuffle-to-learn embed --model cfn.keras --input FOLDER --output FILE.parquet
 
 Reads cfn.keras and a file or a folder of recordings (wav, flac, ogg, mp3, ...), videos or pictures;
 writes a parquet table, a row an input: file, start (of a window of a recording, in seconds) and
@@ -72,8 +72,8 @@ def main(arguments: list[str] | None = None) -> None:
         inputs: list[Input] = []
         name_of = {located(folder, name): name for name in names}
         found = zip(name_of, pool.map(read.inputs, name_of), strict=True)
-        for path, own in cli.progress(found, total=len(names), label="reading", unit="files"):
-            inputs += [Input(path, reason=own)] if isinstance(own, str) else own
+        for path, held in cli.progress(found, total=len(names), label="reading", unit="files"):
+            inputs += [Input(path, reason=held)] if isinstance(held, str) else held
 
         def write() -> None:
             sources, starts, features = zip(*batch, strict=True)

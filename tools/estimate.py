@@ -1,4 +1,4 @@
-"""How long a study takes on this machine and how much disk it fills: make estimate PARAMS=...
+"""Say how long a study takes here, and how much disk: make estimate PARAMS=my.yaml.
 
 Goes by the jobs that ran here before, of this study or of another below data/. Kinds of work that
 did not run here are measured, for some seconds each and with the params file's own settings; what

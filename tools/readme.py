@@ -16,7 +16,7 @@ from pathlib import Path
 
 from study import cli, findings
 from study.errors import InputError
-from study.files import need, write_text
+from study.files import need, rows, write_text
 from study.loading import load_params
 from study.names import MODALITIES, count, dataset_label
 from study.outputs import CLAIMS, tables
@@ -113,11 +113,11 @@ def _figure(table: str, folder: str) -> str:
 
 
 def _claims(params: Params, *, run_alone: bool = False) -> str:
-    rows = [
+    lines = [
         "| Claim | Alone | Among all | Effect | Claimed | p | Agree | Would decide |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in findings.read_verdicts(params.layout.claims).itertuples():
+    for row in rows(findings.read_verdicts(params.layout.claims)):
         if run_alone and row.verdict == "not_run":
             continue
         note = f" *{row.note}*" if isinstance(row.note, str) else ""
@@ -130,8 +130,8 @@ def _claims(params: Params, *, run_alone: bool = False) -> str:
             cells += [findings.agreeing(row), findings.would_decide(row)]
         else:
             cells += [""] * 5
-        rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def replaced(path: Path, new: str, mark: str = START) -> str:

@@ -1,9 +1,9 @@
-"""Print every setting of a study, those of its preset and of what it starts from: make settings."""
+"""Print every setting of a study: make settings [PARAMS=...]."""
 
 from __future__ import annotations
 
-import argparse
 import os
+from pathlib import Path
 
 import yaml
 
@@ -12,10 +12,9 @@ from study.loading import load_params, merged
 
 
 def main() -> None:
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
-    file = os.environ.get("PARAMS", "params.yaml")
+    options = cli.parser(__doc__)
+    options.set_defaults(params=Path(os.environ.get("PARAMS", "params.yaml")))
+    file = options.parse_args().params
     load_params(file)  # what is wrong is told, not printed
     print(yaml.safe_dump(merged(file), sort_keys=False, default_flow_style=None, width=100), end="")
 

@@ -422,11 +422,11 @@ def _over_misplaced(
         def vjp(upstream: tf.Tensor) -> tf.Tensor:
             return upstream[..., None] * kept(soft_ranks(scores) - ranks, mask)
 
-        rows = [
-            x if x is None else tf.reshape(tf.stop_gradient(x), [-1, n])
-            for x in (ranks, scores, mask)
-        ]
-        value = sums(*rows, hinge, reach, ties)
+        def rows(x: tf.Tensor) -> tf.Tensor:
+            return tf.reshape(tf.stop_gradient(x), [-1, n])
+
+        chosen = None if mask is None else rows(mask)
+        value = sums(rows(ranks), rows(scores), chosen, hinge, reach, ties)
         return tf.reshape(value, tf.shape(scores)[:-1]), vjp
 
     return tf.ensure_shape(total(scores), scores.shape[:-1])

@@ -286,12 +286,12 @@ def rank_by_chances(
         constant = tf.stop_gradient(rows)  # else an eager tape would keep all pairs
         if few:
 
-            def vjp(upstream: tf.Tensor) -> tf.Tensor:
+            def vjp_of_all(upstream: tf.Tensor) -> tf.Tensor:
                 return over_pairs(lambda d, u: density(d) * u, rows, upstream)
 
             # The sum includes 1/2, the chance for j = i. Another 1/2 makes this the 1 of the
             # formula.
-            return over_pairs(chance, constant) + 0.5, vjp
+            return over_pairs(chance, constant) + 0.5, vjp_of_all
 
         ascending = Ascending(constant, mask)
 

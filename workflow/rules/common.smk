@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import yaml
+from snakemake.logging import logger
 
 sys.path.insert(0, workflow.basedir)
 
@@ -18,6 +19,7 @@ from study.outputs import CONFUSED, figures, scored_modalities, tables, wide_fig
 from study.params import PUBLIC
 from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey
 from study.soundfonts import instruments
+from study.telling import Running, Teller
 from study.work import Job
 
 PARAMS_FILE = os.environ.get("PARAMS", "params.yaml")
@@ -42,7 +44,15 @@ LOGS = PATHS.data / "logs"
 BENCHMARKS = PATHS.data / "benchmarks"
 
 # The stages run in the environment that Snakemake runs in.
-shell.prefix(f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; ')
+PREFIX = f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; '
+# In a terminal there is one bar for all, and what jobs say goes to their logs alone.
+IN_TERMINAL = sys.stderr.isatty() and not (
+    workflow.output_settings.dryrun or workflow.output_settings.verbose
+)
+shell.prefix(PREFIX + ('tee() {{ cat > "$1"; }}; ' if IN_TERMINAL else ""))
+if workflow.is_main_process:
+    TELLER = Teller(PATHS.site, IN_TERMINAL)
+    TELLER.follow(logger)
 
 
 wildcard_constraints:
@@ -219,8 +229,16 @@ def memory(mb):
     return lambda wildcards, attempt: mb * attempt
 
 
-def jobs_to_run():
-    """The jobs of this run, for what is announced."""
+def jobs_to_run(cores):
+    """Announce the jobs of this run; by their number their stages and core seconds."""
+    numbers, jobs = [], []
     for job in workflow.dag.needrun_jobs():
         record = Path(job.benchmark).relative_to(BENCHMARKS) if job.benchmark else ""
-        yield Job(job.rule.name, job.wildcards_dict, job.threads, str(record))
+        numbers.append(workflow.dag.jobid(job))
+        jobs.append(Job(job.rule.name, job.wildcards_dict, job.threads, str(record)))
+    costs = announce(PARAMS, jobs, cores, PARAMS_FILE)
+    return {
+        number: Running(job.rule, cost)
+        for number, job, cost in zip(numbers, jobs, costs)
+        if cost  # targets have none
+    }

@@ -7,6 +7,8 @@ not import TensorFlow. docs/adding-a-method.md says how to add a method.
 
 from __future__ import annotations
 
+from typing import Any
+
 from shuffle_to_learn.pretext.methods.contrastive import Contrastive
 from shuffle_to_learn.pretext.methods.diffsort import DiffSort
 from shuffle_to_learn.pretext.methods.fast_soft_ranking import FastSoftRanking
@@ -22,7 +24,7 @@ from shuffle_to_learn.pretext.methods.random import Random
 from shuffle_to_learn.pretext.methods.rank_net import RankNet
 from shuffle_to_learn.pretext.methods.sinkhorn import Sinkhorn
 
-METHODS: dict[str, type] = {  # a method has the name of its file
+METHODS: dict[str, type[Any]] = {  # a method has the name of its file
     "random": Random,
     "fixed_permutations": FixedPermutations,
     "position_classification": PositionClassification,
