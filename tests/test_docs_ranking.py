@@ -59,7 +59,9 @@ def test_the_network_learns_to_sort(after: dict[str, Any]) -> None:
 def test_the_loop_of_ones_own_trains(after: dict[str, Any]) -> None:
     features, wrong = after["features"][:100], 9 - after["ranks"][:100]
     weights = after["model"].get_weights()
-    values = [float(after["step"](features, wrong)) for _ in range(20)]
+    # Scores so far apart as these are in order already, with gradient 0: they are brought nearer.
+    after["model"].set_weights([0.3 * w for w in weights])
+    values = [float(after["step"](features, wrong)) for _ in range(60)]
     after["model"].set_weights(weights)
     assert values[-1] < 0.9 * values[0]
 
