@@ -3,8 +3,7 @@
 Let s be the values of a row divided by epsilon, in descending order, and w = (n, ..., 1). The
 projection of s onto the permutahedron of w is s - v, where v is the isotonic regression of s - w
 under v_1 >= ... >= v_n (Blondel et al. 2020, section 5). v is constant on blocks of neighbours.
-Few
-values are fitted by the min-max formula over all pairs, many by pooling adjacent violators: by
+Few values are fitted by the min-max formula over all pairs, many by pooling adjacent violators: by
 TensorFlow's kernel, or under XLA, which has none, by merging halves.
 """
 

@@ -29,7 +29,7 @@ _SQRT2 = math.sqrt(2.0)
 # Beyond this many values, sums over pairs are sums over the pairs that interact.
 ALL_PAIRS_UP_TO = 256
 # So many neighbours in the order are compared at once.
-_TILE = 32
+_TILE = 16
 # Pairs further apart than this many epsilons do not interact: the tails of the noise in their
 # difference are below 1e-25. A sum of them does not reach the last digit of a float64.
 NORMAL_REACH, EXPONENTIAL_REACH = 15.0, 60.0
@@ -279,20 +279,12 @@ def rank_by_chances(
     Returns:
         The same dtype and shape, each row in [1, n] with sum n (n + 1) / 2.
     """
-    few = rows.shape[-1] <= ALL_PAIRS_UP_TO
+    if rows.shape[-1] <= ALL_PAIRS_UP_TO:
+        return _rank_by_all_pairs(set_apart(rows, mask), chance, density)
 
     @tf.custom_gradient
     def expected(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         constant = tf.stop_gradient(rows)  # else an eager tape would keep all pairs
-        if few:
-
-            def vjp_of_all(upstream: tf.Tensor) -> tf.Tensor:
-                return over_pairs(lambda d, u: density(d) * u, rows, upstream)
-
-            # The sum includes 1/2, the chance for j = i. Another 1/2 makes this the 1 of the
-            # formula.
-            return over_pairs(chance, constant) + 0.5, vjp_of_all
-
         ascending = Ascending(constant, mask)
 
         def vjp(upstream: tf.Tensor) -> tf.Tensor:
@@ -306,7 +298,26 @@ def rank_by_chances(
         after, before = ascending.over_near_pairs(chance, reach, constant)
         return tf.cast(ascending.place + 1, rows.dtype) + (after - before), vjp
 
-    return expected(set_apart(rows, mask) if few else rows)
+    return expected(rows)
+
+
+def _rank_by_all_pairs(
+    rows: tf.Tensor,
+    chance: Callable[[tf.Tensor], tf.Tensor],
+    density: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """As :func:`rank_by_chances`, pair by pair."""
+
+    @tf.custom_gradient
+    def expected(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def vjp(upstream: tf.Tensor) -> tf.Tensor:
+            return over_pairs(lambda d, u: density(d) * u, rows, upstream)
+
+        # The sum includes 1/2, the chance for j = i. Another 1/2 makes this the 1 of the formula.
+        constant = tf.stop_gradient(rows)  # else an eager tape would keep all pairs
+        return over_pairs(chance, constant) + 0.5, vjp
+
+    return expected(rows)
 
 
 def _logistic_rank(rows: tf.Tensor, epsilon: float, mask: tf.Tensor | None) -> tf.Tensor:
