@@ -10,6 +10,10 @@ min_version("9.27")
 configfile: os.environ.get("PARAMS", "params.yaml")
 
 
+# Used by --sdm apptainer alone: docs/runners.md says how to make it from the Dockerfile.
+container: "shuffle-to-learn.sif"
+
+
 report: "workflow/report/workflow.rst"
 
 

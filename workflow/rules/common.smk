@@ -43,8 +43,13 @@ STUDIES = PARAMS.studies
 LOGS = PATHS.data / "logs"
 BENCHMARKS = PATHS.data / "benchmarks"
 
-# The stages run in the environment that Snakemake runs in.
-PREFIX = f'set -euo pipefail; export PATH="{Path(sys.executable).parent}:$PATH"; '
+# The stages run in the environment that Snakemake runs in, or in the container's own.
+CONTAINED = any(
+    "apptainer" in str(m).lower()
+    for m in workflow.deployment_settings.deployment_method
+)
+OWN = "" if CONTAINED else f'export PATH="{Path(sys.executable).parent}:$PATH"; '
+PREFIX = f"set -euo pipefail; {OWN}"
 # In a terminal there is one bar for all, and what jobs say goes to their logs alone.
 IN_TERMINAL = sys.stderr.isatty() and not (
     workflow.output_settings.dryrun or workflow.output_settings.verbose
