@@ -110,17 +110,15 @@ def _isotonic_regression(y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         end to end, n a row, int32, shape (batch, n).
     """
 
-    def by_kernel() -> tuple[tf.Tensor, tf.Tensor]:
-        fit, block = tf.raw_ops.IsotonicRegression(input=y, output_dtype=y.dtype)
-        return fit, block + row_offsets(y)
-
-    def by_merging() -> tuple[tf.Tensor, tf.Tensor]:
-        fit = _merged(y)
-        new = tf.pad(tf.cast(fit[:, 1:] < fit[:, :-1], tf.int32), [[0, 0], [1, 0]])
-        return fit, tf.cumsum(new, axis=-1) + row_offsets(y)
+    def by_kernel() -> tf.Tensor:
+        return tf.raw_ops.IsotonicRegression(input=y, output_dtype=y.dtype)[0]
 
     device = tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"])
-    return tf.switch_case(device, [by_kernel, by_kernel], default=by_merging)
+    # One output: of more, tf.vectorized_map makes an error.
+    fit = tf.switch_case(device, [by_kernel, by_kernel], default=lambda: _merged(y))
+    # All values of a block have copies of one number as their fit, so equality is exact.
+    new = tf.pad(tf.cast(fit[:, 1:] < fit[:, :-1], tf.int32), [[0, 0], [1, 0]])
+    return fit, tf.cumsum(new, axis=-1) + row_offsets(y)
 
 
 def _merged(y: tf.Tensor) -> tf.Tensor:
