@@ -18,7 +18,7 @@ from conftest import ROOT
 from scored_study import NASTY, STAGES, make_study, run_all, text
 
 from shuffle_to_learn.datasets import glyphs
-from stages import site
+from stages import figures, site
 from study import names
 from study import outputs as study_outputs
 from study.errors import InputError
@@ -475,3 +475,29 @@ def test_a_missing_plot_of_the_claims_is_named(study: Path) -> None:
             site.main(["--params", str(study)])
     finally:
         aside.rename(path)
+
+
+def test_the_page_of_a_folder_opens_with_whether_pretraining_paid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a made-up study, taken for a folder's: perturbed Fenchel-Young is ahead by design."""
+    params = make_study(tmp_path, without=("video", "images"), ablation=True)
+    for module in (site, figures):
+        monkeypatch.setattr(module, "paid_figure", lambda _, modality: f"paid-{modality}")
+    run_all(params)
+    words = text(params, "index.html")
+    assert not Page(words).open
+    found = sections(words)["found"]
+    said = [html.unescape(s) for s in re.findall(r'<p class="found">(.*?)</p>', found)]
+    tasks = list(load_params(params).study("audio").downstream.tasks)
+    assert len(said) == len(tasks) + 1
+    assert said[0].startswith("Instrument accuracy: pretraining paid with 125 labels (Perturbed F")
+    assert "the best of 4 pretrained methods" in said[0] and "over random encoder" in said[0]
+    assert found.index("Did pretraining pay?") < found.index("The claims.")
+    # The layer before the embedding is better by design, and the first seed's network is named.
+    model = "data/encoders/audio/frequency-10/perturbed_fy/0/cfn.keras --layer tiles"
+    assert model in found
+    assert "Instrument" not in found.partition("This rests on")[0].partition("To embed other")[2]
+    assert "This rests on instrument accuracy with 1,000 labels on the test split" in found
+    drawn = pd.read_csv(tmp_path / "results/figures/paid-audio.csv")
+    assert set(drawn["line"]) == {"best_pretrained", "random"}
