@@ -1,6 +1,6 @@
 """How Sphinx makes the pages of the operators: ``make docs``.
 
-The pages are docs/index.md, docs/ranking*.md and docs/site/*.md. The reference is made from
+The pages are docs/index.md, docs/ranking*.md, docs/site/*.md and a decision that they name. The reference is made from
 the docstrings.
 """
 
@@ -17,7 +17,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
 ]
-include_patterns = ["index.md", "ranking*.md", "site/*.md"]
+include_patterns = ["index.md", "ranking*.md", "site/*.md", "decisions/0018-*.md"]
 root_doc = "index"
 nitpicky = True  # a reference to a name that is not there is an error
 
