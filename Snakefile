@@ -25,6 +25,10 @@ include: "workflow/rules/results.smk"
 
 
 onstart:
+    if workflow.local_exec:
+        # A limit on submissions to a cluster. At each look for jobs to start it plans another look, without
+        # end (Snakemake 9.27): after some hundred jobs Snakemake itself takes a fifth of a core.
+        workflow.scheduler.job_rate_limiter = None
     # On a cluster there are no cores; a dry run does not come here.
     TELLER.start(jobs_to_run(workflow.resource_settings.cores))
 
