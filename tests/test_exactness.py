@@ -6,6 +6,8 @@ What reruns is a property of the graph: here the stages write digests of what th
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from tiny_study import CHANGES, EVERYTHING, RESULTS, TOGETHER, Study
 
@@ -44,6 +46,20 @@ class TestSnakemake:
         made.change("params.yaml", "video.seeds", [0, 1])
         assert made.snakemake() == ADDED
         assert made.snakemake() == set()
+
+    def test_no_look_for_jobs_plans_another(self, made: Study) -> None:
+        """Each such chain goes on to the end of a run: hundreds of them take much of a core."""
+        program = (
+            "import atexit\n"
+            "from snakemake.cli import main\n"
+            "from snakemake.scheduling.job_scheduler import JobScheduler\n"
+            "planned = []\n"
+            "JobScheduler._schedule_reevalutation = lambda self, delay: planned.append(delay)\n"
+            "atexit.register(lambda: print('planned', len(planned)))\n"
+            "main(['--cores', '2', '--forcerun', 'site'])\n"
+        )
+        said = made.call(sys.executable, "-c", program)
+        assert "stages.site" in said and "planned 0" in said
 
 
 class TestDvc:
