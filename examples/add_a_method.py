@@ -13,20 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from shuffle_to_learn.models.cfn import build_cfn
-from shuffle_to_learn.pretext.methods.base import RankingMethod
+from shuffle_to_learn.pretext.methods.base import SoftRankingMethod
 from shuffle_to_learn.pretext.pretraining import Pretraining
 from shuffle_to_learn.slicing import Slicing
 
 
 @dataclass(frozen=True)
-class ListNet(RankingMethod):
+class ListNet(SoftRankingMethod):
     """Cao et al. 2007: cross-entropy of the softmax of the scores with that of the true ranks."""
-
-    epsilon: float = 1.0
-
-    @property
-    def scale(self) -> float:
-        return self.epsilon
 
     def loss(self, orders: tf.Tensor, scores: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         true = tf.nn.softmax(tf.cast(orders, scores.dtype))

@@ -39,4 +39,5 @@ def test_spearman_as_a_loss_gives_the_better_order(capsys: pytest.CaptureFixture
 
 def test_every_example_is_tested() -> None:
     programs = {path.stem for path in (ROOT / "examples").glob("*.py")} - {"__init__"}
-    assert programs == {"learning_to_sort", "padded_lists", "spearman"}
+    of_use = {"add_a_method", "embed_recordings"}  # tests/test_examples_of_use.py
+    assert programs == {"learning_to_sort", "padded_lists", "spearman"} | of_use

@@ -26,7 +26,6 @@ def test_the_example_is_the_method_of_the_page() -> None:
     code = re.search(r"class ListNet.*?(?=\n```)", page, re.DOTALL)
     assert code
     plain = code[0].replace("        import tensorflow as tf\n\n", "")
-    plain = plain.replace("Annotated[float, Gt(0)]", "float")
     assert plain in Path(str(add_a_method.__file__)).read_text(encoding="utf-8")
 
 
