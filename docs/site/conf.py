@@ -1,7 +1,7 @@
 """How Sphinx makes the pages of the operators: ``make docs``.
 
-The pages are docs/index.md, docs/ranking*.md, docs/site/*.md and a decision that they name. The reference is made from
-the docstrings.
+The pages are docs/index.md, docs/ranking*.md, docs/site/*.md and a decision that they name. The
+reference is made from the docstrings.
 """
 
 import shuffle_to_learn
