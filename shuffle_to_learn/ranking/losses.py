@@ -489,7 +489,7 @@ def _sum_of_near_pairs(
 
     def part(difference: tf.Tensor, rank_difference: tf.Tensor) -> tf.Tensor:
         least = tf.maximum(hinge(difference), 0)  # of two scores in their order: at most 0
-        return least if ties else tf.where(tf.equal(rank_difference, 0), 0, least)
+        return least if ties else tf.where(tf.not_equal(rank_difference, 0), least, 0)
 
     near, _ = ascending.over_near_pairs(part, reach, scores, ranks)
     return far + tf.reduce_sum(kept(near, mask), axis=-1)
