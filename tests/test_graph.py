@@ -263,6 +263,13 @@ def test_packages_pass_names_on_and_methods_keep_to_themselves() -> None:
     """So that neither is missed where it is not declared."""
     inits = [*ROOT.glob("s*/**/__init__.py"), *ROOT.glob("tools/__init__.py")]
     assert len(inits) > 10
+    lazy = ROOT / "shuffle_to_learn/__init__.py"  # has ranking's names, for who takes the wheel
+    inits.remove(lazy)
+    for path in [*ROOT.glob("s*/**/*.py"), *ROOT.glob("tools/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "shuffle_to_learn":
+                names = [lazy.parent / alias.name for alias in node.names]
+                assert all(n.is_dir() or n.with_suffix(".py").is_file() for n in names), path
     for init in inits:
         docstring, *rest = ast.parse(init.read_text()).body
         assert isinstance(docstring, ast.Expr), init
@@ -319,7 +326,7 @@ def test_the_default_study_has_every_setting() -> None:
         found = []
         for name in type(model).model_fields:
             value = getattr(model, name)
-            if name not in content or value is None:
+            if name not in content or (value is None and name != "start_from"):
                 found.append(f"{prefix}{name}")
             elif hasattr(value, "model_fields"):
                 found += missing(value, content[name], f"{prefix}{name}.")
