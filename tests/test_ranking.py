@@ -73,7 +73,7 @@ def with_gradient(operator):
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = operator(x)
-            weighted = tf.reduce_sum(y * tf.range(1, x.shape[-1] + 1, dtype=x.dtype))
+            weighted = tf.reduce_sum(y * tf.cast(tf.range(1, x.shape[-1] + 1), x.dtype))
         return y, tape.gradient(weighted, x)
 
     return both
@@ -840,7 +840,7 @@ def test_an_epsilon_that_is_below_0_is_refused(operator, wrong: float) -> None:
 def by_network(x: tf.Tensor) -> tf.Tensor:
     """Soft ranks: the means of the rows of the sorting network's matrix."""
     p = sorting_network(x, 0.4)
-    return tf.linalg.matvec(p, tf.range(1, p.shape[-1] + 1, dtype=p.dtype))
+    return tf.linalg.matvec(p, tf.cast(tf.range(1, p.shape[-1] + 1), p.dtype))
 
 
 def in_network_order(x: tf.Tensor) -> tf.Tensor:
