@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shuffle_to_learn.ranking import *  # noqa: F403
+    from shuffle_to_learn.ranking import *  # noqa: F403 - its __all__, as __getattr__ gives
 
 __version__ = "0.1.0"
 

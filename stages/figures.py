@@ -218,15 +218,16 @@ def figure3(params: Params, modality: str, table: pd.DataFrame, *, narrow: bool 
     return _finish(figure, axes, title, columns=2 if columns == 1 else 5 if columns > 2 else 3)
 
 
-def by_labels(params: Params, modality: str, scores: pd.DataFrame) -> pd.DataFrame:
-    """What the figure of whether pretraining paid draws, of the figure of scores by examples.
+def by_labels(
+    params: Params, modality: str, scores: pd.DataFrame, examples: pd.DataFrame
+) -> pd.DataFrame:
+    """What the figure of whether pretraining paid draws, of what :func:`by_examples` gives.
 
     A row a task, number of examples and method: the best pretrained one there, the random encoder
     and what has no network.
     """
     study = params.study(modality)
-    rows = by_examples(params, modality, scores)
-    rows = rows[rows["slicing"] == study.slicings[0]]
+    rows = examples[examples["slicing"] == study.slicings[0]]
     parts = []
     for task in study.downstream.tasks:
         for one in paid(params, modality, task, scores):
@@ -492,9 +493,9 @@ def main(arguments: list[str] | None = None) -> None:
             _save(params, f"pretext-{modality}", epochs, partial(pretext, *of))
             if modality not in scored_modalities(params):
                 continue
-            if name := paid_figure(*of):
-                _save(params, name, by_labels(*of, scores), partial(paid_off, *of))
             table = by_examples(*of, scores)
+            if name := paid_figure(*of):
+                _save(params, name, by_labels(*of, scores, table), partial(paid_off, *of))
             _save(params, EXAMPLES[modality], table, partial(figure3, *of), narrow=True)
             if modality in PATCHES:
                 table = by_patches(*of, scores, pretext_scores)

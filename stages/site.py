@@ -287,12 +287,13 @@ def picture(params: Params, kind: str, name: str) -> Markup:
     return wide + inline_svg(path(f"{name}-narrow", "svg"), alt, "narrow")
 
 
-def paid(params: Params, modality: str, scores: pd.DataFrame) -> dict[str, Any] | None:
+def paid(
+    params: Params, modality: str, scores: pd.DataFrame, named: pd.DataFrame
+) -> dict[str, Any] | None:
     """What the page of a folder opens with: whether pretraining paid, and what to embed with."""
     name, study = paid_figure(params, modality), params.study(modality)
     if name is None:
         return None
-    named = under_names(params, scores)
     found = [findings.paid(params, modality, task, named) for task in study.downstream.tasks]
     choice = findings.to_embed(params, modality, scores)
     if choice is None or not all(found):
@@ -413,8 +414,9 @@ def page(params: Params) -> str:
     """The page's HTML."""
     verdicts = findings.read_verdicts(params.layout.claims)
     scores = read_scores(params)
-    gains = findings.worth_of_all(params, under_names(params, scores))
-    opened = {modality: paid(params, modality, scores) for modality in params.studies}
+    named = under_names(params, scores)
+    gains = findings.worth_of_all(params, named)
+    opened = {modality: paid(params, modality, scores, named) for modality in params.studies}
     run = verdicts["verdict"] != "not_run"
     for suffix in FILES["figures"]:
         need(params.layout.figure(CLAIMS, suffix), "figures")

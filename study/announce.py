@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from study import measuring
 from study.pace import Paces, folders
 from study.params import Params
 from study.work import Job, disk, modality_of, work
+from study.work import jobs as all_jobs
 
 FEW = 2
 """A run with no more jobs of kinds that are not known is not held up to measure them."""
@@ -65,6 +67,13 @@ def announcement(params: Params, jobs: Iterable[Job], cores: int | None, paces: 
     return f"{number}, {long}{size}"
 
 
+def summary(params: Params, file: str | Path) -> str:
+    """What all of a study would take on this machine, in a line."""
+    paces = Paces(folders(params.layout.data))
+    said = announcement(params, all_jobs(params), os.cpu_count() or 1, paces)
+    return f"{subject(params, file)}: {said}"
+
+
 def subject(params: Params, file: str | Path) -> str:
     """What a study is of: its params file, and the data of each modality."""
     data = ", ".join(f"{name} on {study.dataset}" for name, study in params.studies.items())
@@ -87,8 +96,8 @@ def announce(
     Returns:
         Roughly the core seconds of each job, 0 for a target and 1 where nothing is known.
     """
-    every = list(jobs)
-    jobs = [job for job in every if job.rule not in ("all", *params.studies)]
+    every, targets = list(jobs), ("all", *params.studies)
+    jobs = [job for job in every if job.rule not in targets]
     if not jobs:
         return [0.0] * len(every)
     known = folders(params.layout.data)
@@ -108,7 +117,7 @@ def announce(
         known[0].write()
 
     def cost(job: Job) -> float:
-        if job not in jobs:
+        if job.rule in targets:
             return 0.0
         threads = min(job.threads, cores or 1)
         return threads * (paces.seconds(work(params, job), threads) or 1.0)

@@ -73,6 +73,20 @@ def parser(
     return result
 
 
+def params_file() -> Path:
+    """The params file that the environment variable PARAMS names, or else params.yaml."""
+    return Path(os.environ.get("PARAMS", "params.yaml"))
+
+
+def tool_parser(
+    description: str | None, params: str = "the settings of the study"
+) -> argparse.ArgumentParser:
+    """As :func:`parser`, for a program of a person: PARAMS names the file where no option does."""
+    result = parser(description, params)
+    result.set_defaults(params=params_file())
+    return result
+
+
 def open_stage(
     description: str | None, *names: str, arguments: list[str] | None = None
 ) -> tuple[argparse.Namespace, Params]:

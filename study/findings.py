@@ -139,7 +139,7 @@ def worth(params: Params, modality: str, scores: pd.DataFrame) -> Worth | None:
         scores: as :func:`study.results.under_names` gives them.
     """
     study = params.study(modality)
-    task = next((task for task in study.metrics if task in study.downstream.tasks), None)
+    task = _main_task(study)
     if task is None:
         return None
     wide = _paired(params, modality, task, scores)
@@ -163,6 +163,11 @@ def paid(params: Params, modality: str, task: str, scores: pd.DataFrame) -> list
     counts = sorted(set(wide.index.get_level_values("n_examples")))
     against = (*NO_NETWORK, "random")
     return [_worth_at(params, modality, task, wide, n, against) for n in counts]
+
+
+def _main_task(study: Study) -> str | None:
+    """The first task of a modality that a study has."""
+    return next((task for task in study.metrics if task in study.downstream.tasks), None)
 
 
 def _paired(params: Params, modality: str, task: str, scores: pd.DataFrame) -> pd.DataFrame:
@@ -368,7 +373,7 @@ def to_embed(params: Params, modality: str, scores: pd.DataFrame) -> Choice | No
         scores: as :func:`study.results.read_scores` gives them.
     """
     study = params.study(modality)
-    task = next((task for task in study.metrics if task in study.downstream.tasks), None)
+    task = _main_task(study)
     if task is None:
         return None
     metric = study.metrics[task][0]

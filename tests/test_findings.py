@@ -144,7 +144,7 @@ def test_at_each_number_of_labels_pretraining_is_set_against_the_random_encoder_
     pattern += r"\[.*\] over random encoder\) and did not pay with 1,000 labels \(Perturbed Fenchel"
     assert re.match(pattern, said), said
     assert "the best of 2 pretrained methods" in said and "over 6 seeds" in said
-    # Of an error low is good: the best is taken and signed by that.
+    # An error is good where it is low: the best is taken and signed by that.
     of = findings.paid(params, "audio", "pitch", scores)
     assert [next(iter(one.means)) for one in of] == ["perturbed_fy", "perturbed_fy"]
     assert [one.verdict for one in of] == ["was not worth it", "was not worth it"]
@@ -203,7 +203,7 @@ def test_the_figure_of_whether_it_paid_draws_what_the_sentence_says() -> None:
     scores = made_up(6, means).assign(dataset="folder", classifier="mlp")
     scores.loc[(scores["n_examples"] == 125) & (scores["method"] == "mse"), "value"] += 4
     params = folder_study()
-    table = figures.by_labels(params, "audio", scores)
+    table = figures.by_labels(params, "audio", scores, figures.by_examples(params, "audio", scores))
     best = table[table["line"] == "best_pretrained"]
     told = [
         (task, one.n_examples, next(iter(one.means)), next(iter(one.means.values())))

@@ -582,7 +582,7 @@ def test_exact_ranks_of_many_values_have_second_derivatives() -> None:
 
 
 def test_only_near_pairs_are_compared() -> None:
-    """Of 10,000 values, each with the some hundred next to it."""
+    """Each of 10,000 values is compared with the some hundred next to it."""
     looks = []
 
     def chance(difference: tf.Tensor) -> tf.Tensor:

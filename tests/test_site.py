@@ -480,7 +480,7 @@ def test_a_missing_plot_of_the_claims_is_named(study: Path) -> None:
 def test_the_page_of_a_folder_opens_with_whether_pretraining_paid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a made-up study, taken for a folder's: perturbed Fenchel-Young is ahead by design."""
+    """A made-up study is taken for a folder's: perturbed Fenchel-Young is ahead by design."""
     params = make_study(tmp_path, without=("video", "images"), ablation=True)
     for module in (site, figures):
         monkeypatch.setattr(module, "paid_figure", lambda _, modality: f"paid-{modality}")

@@ -8,10 +8,8 @@ other so. It runs no stage; where neither runner finds the study complete, it ch
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 from stages.scores import remove_others
 from study import cli
@@ -24,12 +22,12 @@ def main() -> None:
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    pipeline = str(dvc_yaml.write(Path(os.environ.get("PARAMS", "params.yaml"))))
+    pipeline = str(dvc_yaml.write(cli.params_file()))
     snakemake, dvc = snakemake_is_complete(), dvc_is_complete(pipeline)
     if snakemake and dvc:
         print("both runners find the study complete: nothing to adopt")
     elif snakemake:
-        remove_others(load_params(os.environ.get("PARAMS", "params.yaml")))  # as under DVC
+        remove_others(load_params(cli.params_file()))  # as under DVC
         _call("dvc", "commit", "--force", "--quiet", pipeline)
         _confirm(dvc_is_complete(pipeline), "DVC")
     elif dvc:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 from study import cli
 from study.files import need
@@ -13,8 +11,7 @@ from study.loading import load_params
 
 
 def main() -> None:
-    options = cli.parser(__doc__)
-    options.set_defaults(params=Path(os.environ.get("PARAMS", "params.yaml")))
+    options = cli.tool_parser(__doc__)
     options.add_argument("--port", type=int, default=8000, help="of this machine (default: 8000)")
     options.add_argument("--where", action="store_true", help="say where they are, no more")
     args = options.parse_args()

@@ -18,14 +18,12 @@ import pandas as pd
 
 from shuffle_to_learn.datasets import folder as library
 from study import cli, exported
-from study.announce import announcement, subject
+from study.announce import summary
 from study.datasets import listing
 from study.datasets.folder import Found, listed, look
 from study.errors import InputError
 from study.loading import load_params
-from study.pace import Paces, folders
 from study.params import Params, Study
-from study.work import jobs
 
 NAMED = 5  # files left out that are named
 CLASSES = 20  # that are counted one by one
@@ -91,8 +89,7 @@ def report(params: Params, found: Found) -> Iterator[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = cli.parser(__doc__)
-    options.set_defaults(params=Path(os.environ.get("PARAMS", "params.yaml")))
+    options = cli.tool_parser(__doc__)
     args = options.parse_args(arguments)
     params = load_params(args.params)
     wrong = exported.faults(params)
@@ -102,10 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
             found = look(params, pool)
         print("\n".join(report(params, found)), flush=True)
         wrong += found.faults(params)
-    paces = Paces(folders(params.layout.data))
-    cores = os.cpu_count() or 1
-    said = announcement(params, jobs(params), cores, paces)
-    print(f"{subject(params, args.params)}: {said}", flush=True)
+    print(summary(params, args.params), flush=True)
     if wrong:
         raise InputError(listed(wrong))
 

@@ -23,17 +23,15 @@ import yaml
 
 from shuffle_to_learn.datasets.packages import PACKAGES
 from study import cli
-from study.announce import announcement, subject
+from study.announce import summary
 from study.errors import InputError
 from study.exported import check_starts
 from study.files import write_text
 from study.graph import code, sections
 from study.loading import load_params, merged, starts_from_another
 from study.outputs import CONFUSED, figures, scored_modalities, tables, wide_figures
-from study.pace import Paces, folders
 from study.params import PUBLIC, Params, Study
 from study.paths import LAYERS, SPLITS, WHOLE, EncoderKey, Paths
-from study.work import jobs
 
 Stages = dict[str, dict[str, Any]]
 PATHS = Paths(Path("${paths.data}"), Path("${paths.results}"))
@@ -408,15 +406,12 @@ def main() -> None:
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    path = Path(os.environ.get("PARAMS", "params.yaml"))
+    path = cli.params_file()
     tell_missing(path)
     params = load_params(path)
     check_starts(params)
     target = write(path)
-    said = announcement(
-        params, jobs(params), os.cpu_count() or 1, Paces(folders(params.layout.data))
-    )
-    print(f"{subject(params, path)}: {said}, less what is done already", file=sys.stderr)
+    print(f"{summary(params, path)}, less what is done already", file=sys.stderr)
     print(target)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +17,7 @@ from study.paths import EncoderKey
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A command line with a trained encoder, and the settings that its features were made by."""
-    result = cli.parser(description, "the settings that the model was trained with")
-    result.set_defaults(params=Path(os.environ.get("PARAMS", "params.yaml")))
+    result = cli.tool_parser(description, "the settings that the model was trained with")
     result.add_argument(
         "--model",
         type=Path,

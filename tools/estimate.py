@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from pathlib import Path
 
 from study import cli, measuring
 from study.announce import duration
@@ -53,8 +52,7 @@ def source(paces: Paces, params: Params, job: Job) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = cli.parser(__doc__)
-    options.set_defaults(params=Path(os.environ.get("PARAMS", "params.yaml")))
+    options = cli.tool_parser(__doc__)
     args = options.parse_args(arguments)
     params = load_params(args.params)
     known = folders(params.layout.data)

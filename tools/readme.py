@@ -9,7 +9,6 @@ A study of recorded speech goes to docs/speech.md in their place, between marks 
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
 from pathlib import Path
@@ -147,7 +146,7 @@ def main() -> None:
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    params = load_params(os.environ.get("PARAMS", "params.yaml"))
+    params = load_params(cli.params_file())
     if "audio" in params.studies and (dataset := params.study("audio").dataset) in SPEECH:
         path = ROOT / "docs/speech.md"
         text = replaced(path, speech(params), SPEECH_START.format(dataset))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import yaml
 
 from study import cli
@@ -12,8 +9,7 @@ from study.loading import load_params, merged
 
 
 def main() -> None:
-    options = cli.parser(__doc__)
-    options.set_defaults(params=Path(os.environ.get("PARAMS", "params.yaml")))
+    options = cli.tool_parser(__doc__)
     file = options.parse_args().params
     load_params(file)  # what is wrong is told, not printed
     print(yaml.safe_dump(merged(file), sort_keys=False, default_flow_style=None, width=100), end="")

@@ -8,7 +8,6 @@ params file whose study is on one of them only that one is fetched. A folder tha
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -68,8 +67,7 @@ def _call(command: list[str], folder: Path, by_hand: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = cli.parser(__doc__)
-    options.set_defaults(params=Path(os.environ.get("PARAMS", "params.yaml")))
+    options = cli.tool_parser(__doc__)
     params = load_params(options.parse_args(arguments).params)
     for name, target in wanted(params).items():
         if target.exists():

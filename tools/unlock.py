@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import yaml
 
 from study import cli
 from study.errors import InputError
@@ -101,11 +100,11 @@ def dvc(runs: list[tuple[int, str]], jobs: list[tuple[int, str]]) -> None:
 def is_whole(lock: Path) -> bool:
     """Whether DVC can read a dvc.lock."""
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from dvc.utils.serialize import load_yaml
 
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        COMPILED_LOCKFILE_SCHEMA(yaml.load(lock.read_bytes(), loader))  # noqa: S506 - both safe
-    except Exception:  # whatever YAML and the schema raise
+        COMPILED_LOCKFILE_SCHEMA(load_yaml(lock))
+    except Exception:  # whatever its reader and its schema raise
         return False
     return True
 

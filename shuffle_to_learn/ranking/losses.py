@@ -480,9 +480,7 @@ def _sum_of_near_pairs(
     true = ascending.ordered(ranks)
     there = None if mask is None else ascending.ordered(mask)
     if ties is None:
-        true = true if there is None else tf.where(there, true, math.inf)
-        # Not by rank, whose scatter XLA refuses here.
-        true = tf.argsort(tf.argsort(true, axis=-1, stable=True), axis=-1) + 1
+        true = Ascending(true, there).place + 1  # rank's scatter is refused by XLA here
     place = tf.range(1, scores.shape[-1] + 1, dtype=tf.float64)
     far = tf.reduce_sum(kept(wide * (place - tf.cast(true, tf.float64)), there), axis=-1)
     far = tf.cast(tf.maximum(far, 0), scores.dtype)

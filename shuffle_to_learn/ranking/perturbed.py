@@ -237,7 +237,7 @@ class Ascending:
             part = tf.where(counted, function(*pairs), 0)
             sums = tf.reduce_sum(part, axis=2)
             sums = tf.concat([sums, tf.zeros_like(sums[:, :1])], axis=1)
-            # Of two tiles without values, the distance is NaN: they are not near.
+            # The distance of two tiles without values is NaN: they are not near.
             distance = shifted(keys, by + 1)[:, :, 0] - keys[:, :count, -1]
             return (
                 by + 1,
