@@ -91,7 +91,10 @@ def block_sum(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
 
 def block_mean(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
     """The mean over each place's block; the shape of values."""
-    return block_sum(values, block) / block_sum(tf.ones_like(values), block)
+    number, size = tf.reshape(block, [-1]), tf.size(values)
+    total = tf.math.unsorted_segment_sum(tf.reshape(values, [-1]), number, size)
+    count = tf.math.unsorted_segment_sum(tf.ones_like(number, values.dtype), number, size)
+    return tf.gather(tf.math.divide_no_nan(total, count), block)
 
 
 def block_most(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:

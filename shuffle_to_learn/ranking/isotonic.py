@@ -3,8 +3,8 @@
 Let s be the values of a row divided by epsilon, in descending order, and w = (n, ..., 1). The
 projection of s onto the permutahedron of w is s - v, where v is the isotonic regression of s - w
 under v_1 >= ... >= v_n (Blondel et al. 2020, section 5). v is constant on blocks of neighbours.
-Few values are fitted by the min-max formula over all pairs, many by pooling adjacent violators: by
-TensorFlow's kernel, or under XLA, which has none, by merging halves.
+Sorted values are fitted by pooling adjacent violators: by TensorFlow's kernel. XLA has none: under
+it few values are fitted by the min-max formula over all pairs, and many by merging halves.
 """
 
 from __future__ import annotations
@@ -16,17 +16,21 @@ import numpy as np
 import tensorflow as tf
 
 from shuffle_to_learn.ranking import blocks
-from shuffle_to_learn.ranking.sorting import inverse_flat, places_by_pairs, row_offsets, take_flat
+from shuffle_to_learn.ranking.sorting import (
+    PAIRS_UP_TO,
+    inverse_flat,
+    places_by_pairs,
+    row_offsets,
+    take_flat,
+)
 
 # Block averaging: replaces each value by the mean over its block of the isotonic regression. Values
 # and means are in the order of the rows, shape (batch, n).
 _BlockMean = Callable[[tf.Tensor], tf.Tensor]
 
 
-def fit_by_pairs(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
-    """The projection onto the permutahedron by the min-max formula, for few values.
-
-    The formula is v_i = max over k >= i of min over j <= i of mean((s - w)_j..(s - w)_k).
+def fit(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
+    """The projection onto the permutahedron.
 
     Args:
         rows: float32 or float64, shape (batch, n).
@@ -35,6 +39,65 @@ def fit_by_pairs(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean
     Returns:
         The projection of rows / epsilon, the dtype and shape of rows, and the block averaging of
         its vector-Jacobian product.
+    """
+    one_block, centred = _one_block(rows, epsilon)
+    few = rows.shape[-1] <= PAIRS_UP_TO
+
+    def shift() -> tf.Tensor:
+        block = tf.zeros_like(centred) + tf.cast(row_offsets(rows), centred.dtype)
+        return tf.stack([centred + 0.5 * (rows.shape[-1] + 1), block])
+
+    def shift_or_pool(regression: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        return tf.cond(one_block, shift, lambda: _by_pooling(rows, epsilon, regression))
+
+    if few:
+        both = _on(
+            cpu=lambda: shift_or_pool(_by_kernel),
+            gpu=lambda: _by_pairs(rows, epsilon),
+            xla=lambda: _by_pairs(rows, epsilon),
+        )
+    else:
+        both = shift_or_pool(_isotonic_regression)
+    result, block = tf.unstack(both, 2)
+
+    def block_mean(values: tf.Tensor) -> tf.Tensor:
+        def by_number() -> tf.Tensor:
+            return blocks.block_mean(values, tf.cast(block, tf.int32))
+
+        def by_equality() -> tf.Tensor:
+            same_block = tf.cast(tf.equal(block[:, :, None], block[:, None, :]), values.dtype)
+            total = tf.reduce_sum(same_block * values[:, :, None], axis=1)
+            return total / tf.reduce_sum(same_block, axis=1)
+
+        def mean_of_row() -> tf.Tensor:
+            return tf.zeros_like(values) + tf.reduce_mean(values, axis=-1, keepdims=True)
+
+        if few:
+            return _on(cpu=by_number, gpu=by_equality, xla=by_equality)
+        return tf.cond(one_block, mean_of_row, by_number)
+
+    return tf.cast(result, rows.dtype), block_mean
+
+
+def _on(
+    *, cpu: Callable[[], tf.Tensor], gpu: Callable[[], tf.Tensor], xla: Callable[[], tf.Tensor]
+) -> tf.Tensor:
+    """What is computed where: on a CPU, on a GPU, or on either in a graph that XLA compiles.
+
+    Whether XLA compiles a graph is not known when it is traced: a function traced before may be
+    called in one that XLA compiles. ``DeviceIndex`` is one past its list where XLA compiles it, and
+    XLA then compiles no other branch (docs/decisions/0018). Each has one output: of more,
+    tf.vectorized_map makes an error.
+    """
+    device = tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"])
+    return tf.switch_case(device, [cpu, gpu], default=xla)
+
+
+def _by_pairs(rows: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """As :func:`_by_pooling`, by the min-max formula, for few values.
+
+    The formula is v_i = max over k >= i of min over j <= i of mean((s - w)_j..(s - w)_k). A block
+    has v as its number, which is exact: all its values have copies of one v.
     """
     n = rows.shape[-1]
     place = n - 1 - places_by_pairs(rows)
@@ -53,72 +116,55 @@ def fit_by_pairs(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean
     index, place = tf.range(n)[:, None], place[:, None, :]
     fit = tf.reduce_max(tf.where(index >= place, lowest[:, :, None], -math.inf), axis=1)
     s = tf.reduce_sum(tf.where(tf.equal(index, place), s[:, :, None], 0), axis=1)
-
-    def block_mean(values: tf.Tensor) -> tf.Tensor:
-        # All values of a block have copies of one number as their fit, so equality is exact.
-        same_block = tf.cast(tf.equal(fit[:, :, None], fit[:, None, :]), values.dtype)
-        total = tf.reduce_sum(same_block * values[:, :, None], axis=1)
-        return total / tf.reduce_sum(same_block, axis=1)
-
-    return tf.cast(s - fit, rows.dtype), block_mean
+    return tf.stack([s - fit, fit])
 
 
-def fit_by_pooling(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
-    """As :func:`fit_by_pairs`, by pooling adjacent violators in sorted rows, for many values.
+def _by_pooling(
+    rows: tf.Tensor, epsilon: float, regression: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    """The projection, and the number of each value's block, by fitting sorted rows.
 
-    Where every row is certainly one block, the projection is a shift, and nothing is sorted.
+    Args:
+        rows: float32 or float64, shape (batch, n).
+        epsilon: regularisation strength, > 0.
+        regression: as :func:`_isotonic_regression`.
+
+    Returns:
+        float64, shape (2, batch, n), in the order of the rows: the projection of rows / epsilon,
+        and the number of each value's block, counted over the rows laid end to end, n a row.
     """
     n = rows.shape[-1]
-    wide = tf.cast(rows, tf.float64)
-    one_block, centred = _is_one_block((wide - wide[:, :1]) / epsilon)  # an offset costs precision
-
-    def shift() -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.cast(centred + 0.5 * (n + 1), rows.dtype), tf.zeros_like(rows, tf.int32)
-
-    def sort() -> tuple[tf.Tensor, tf.Tensor]:
-        ordered, order = tf.math.top_k(rows, n)
-        # s starts at 0, since an offset of s cancels in s - v.
-        s = tf.pad(tf.cumsum(-_gaps(ordered, epsilon), axis=-1), [[0, 0], [1, 0]])
-        fit, block = _isotonic_regression(s - np.arange(n, 0, -1.0))
-        place = inverse_flat(order)
-        return take_flat(tf.cast(s - fit, rows.dtype), place), take_flat(block, place)
-
-    result, block = tf.cond(one_block, shift, sort)
-
-    def block_mean(values: tf.Tensor) -> tf.Tensor:
-        def mean_of_row() -> tf.Tensor:
-            return tf.zeros_like(values) + tf.reduce_mean(values, axis=-1, keepdims=True)
-
-        return tf.cond(one_block, mean_of_row, lambda: blocks.block_mean(values, block))
-
-    return result, block_mean
+    ordered, order = tf.math.top_k(rows, n)
+    s = _from_the_largest(ordered, epsilon)
+    fit, block = tf.unstack(regression(s - np.arange(n, 0, -1.0)), 2)
+    block += tf.cast(row_offsets(rows), block.dtype)
+    return tf.gather(tf.reshape(tf.stack([s - fit, block]), [2, -1]), inverse_flat(order), axis=1)
 
 
-def _isotonic_regression(y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _isotonic_regression(y: tf.Tensor) -> tf.Tensor:
     """The isotonic regression v_1 >= ... >= v_n of each row, and its blocks.
-
-    TensorFlow's own (``tf.nn.isotonic_regression``) has no kernel for XLA. Whether XLA compiles a
-    graph is not known when it is traced: a function traced before may be called in one that XLA
-    compiles. ``DeviceIndex`` is one past its list where XLA compiles it, and XLA then compiles no
-    other branch (docs/decisions/0018).
 
     Args:
         y: float64, shape (batch, n).
 
     Returns:
-        v, float64, shape (batch, n); the number of each place's block, counted over the rows laid
-        end to end, n a row, int32, shape (batch, n).
+        float64, shape (2, batch, n): v, and the number of each place's block, from 0 in each row.
     """
+    return _on(cpu=lambda: _by_kernel(y), gpu=lambda: _by_kernel(y), xla=lambda: _by_merging(y))
 
-    def by_kernel() -> tf.Tensor:
-        return tf.raw_ops.IsotonicRegression(input=y, output_dtype=y.dtype)[0]
 
-    device = tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"])
-    # One output: of more, tf.vectorized_map makes an error.
-    fit = tf.switch_case(device, [by_kernel, by_kernel], default=lambda: _merged(y))
+def _by_kernel(y: tf.Tensor) -> tf.Tensor:
+    """As :func:`_isotonic_regression`: TensorFlow's own, for which XLA has no kernel."""
+    fit, block = tf.raw_ops.IsotonicRegression(input=y, output_dtype=y.dtype)
+    return tf.stack([fit, tf.cast(block, y.dtype)])
+
+
+def _by_merging(y: tf.Tensor) -> tf.Tensor:
+    """As :func:`_isotonic_regression`, for XLA."""
+    fit = _merged(y)
     # All values of a block have copies of one number as their fit, so equality is exact.
-    new = tf.pad(tf.cast(fit[:, 1:] < fit[:, :-1], tf.int32), [[0, 0], [1, 0]])
-    return fit, tf.cumsum(new, axis=-1) + row_offsets(y)
+    new = tf.pad(tf.cast(fit[:, 1:] < fit[:, :-1], y.dtype), [[0, 0], [1, 0]])
+    return tf.stack([fit, tf.cumsum(new, axis=-1)])
 
 
 def _merged(y: tf.Tensor) -> tf.Tensor:
@@ -185,6 +231,26 @@ def _merge(halves: tf.Tensor) -> tf.Tensor:
     return tf.where(pooled, mean, halves)
 
 
+def _from_the_largest(ordered: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """s less its first value: an offset of s cancels in s - v.
+
+    Args:
+        ordered: values in descending order, shape (batch, n).
+        epsilon: regularisation strength, > 0.
+
+    Returns:
+        float64, shape (batch, n), from 0 down; as in :func:`_gaps` where values are far apart.
+    """
+    n = ordered.shape[-1]
+    wide = tf.cast(ordered, tf.float64)
+    s = (wide - wide[:, :1]) / epsilon
+    return tf.cond(
+        tf.reduce_all(s[:, -1] >= -n * _most(n)),
+        lambda: s,
+        lambda: tf.pad(tf.cumsum(-_gaps(ordered, epsilon), axis=-1), [[0, 0], [1, 0]]),
+    )
+
+
 def _gaps(ordered: tf.Tensor, epsilon: float) -> tf.Tensor:
     """The gaps between neighbours over epsilon, bounded.
 
@@ -199,7 +265,12 @@ def _gaps(ordered: tf.Tensor, epsilon: float) -> tf.Tensor:
     # s - w rises by at most 1 from one value to the next, so neighbours more than n / 2 apart are
     # in different blocks. How far apart the blocks are does not change the projection. The bound
     # keeps the cumulative sums within float64's precision at any epsilon.
-    return tf.minimum((ordered[:, :-1] - ordered[:, 1:]) / epsilon, 0.5 * ordered.shape[-1] + 1.0)
+    return tf.minimum((ordered[:, :-1] - ordered[:, 1:]) / epsilon, _most(ordered.shape[-1]))
+
+
+def _most(n: int) -> float:
+    """The bound of a gap between neighbours among n values."""
+    return 0.5 * n + 1.0
 
 
 def _cumulative_sums_by_product(gaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -211,10 +282,31 @@ def _cumulative_sums_by_product(gaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return both[:, :n], both[:, n:] - np.arange(n, 0, -1.0) @ to_sums
 
 
-def _is_one_block(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _one_block(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, tf.Tensor]:
     """Whether the isotonic regression of each row is certainly one block, told without a sort.
 
-    It is one block where z, moved to the mean rank, lies in the permutahedron. That is the case
+    Args:
+        rows: float32 or float64, shape (batch, n).
+        epsilon: regularisation strength, > 0.
+
+    Returns:
+        A scalar boolean, False where a row is not finite; where it is True, rows / epsilon less the
+        mean of each, float64, shape (batch, n).
+    """
+    wide = tf.cast(rows, tf.float64)
+    spread = tf.reduce_max(rows, axis=-1) - tf.reduce_min(rows, axis=-1)
+    # Values that are spread over more than n epsilons are several blocks: then no more is computed.
+    return tf.cond(
+        tf.reduce_any(spread > rows.shape[-1] * epsilon),
+        lambda: (tf.constant(False), wide),
+        lambda: _is_one_block((wide - wide[:, :1]) / epsilon),  # an offset costs precision
+    )
+
+
+def _is_one_block(z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """As :func:`_one_block`, of rows z over epsilon.
+
+    A row is one block where z, moved to the mean rank, lies in the permutahedron. That is the case
     where no k centred values have a mean m above (n - k) / 2 (Rado 1952). Let a / 2 be the maximum
     of the centred values and -b / 2 their minimum. Three bounds on m show it for different k:
 

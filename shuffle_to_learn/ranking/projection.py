@@ -16,8 +16,8 @@ from shuffle_to_learn.ranking.blocks import (
     pooled,
 )
 from shuffle_to_learn.ranking.checks import Epsilon, in_rows, set_apart, takes_lists
-from shuffle_to_learn.ranking.isotonic import fit_by_pairs, fit_by_pooling
-from shuffle_to_learn.ranking.sorting import PAIRS_UP_TO, average_ranks
+from shuffle_to_learn.ranking.isotonic import fit
+from shuffle_to_learn.ranking.sorting import average_ranks
 
 
 @takes_lists("values")
@@ -84,7 +84,6 @@ def known_regularization(name: str) -> str:
 
 def _project(rows: tf.Tensor, epsilon: float, mask: tf.Tensor | None) -> tf.Tensor:
     """The projection of rows / epsilon onto the permutahedron, shape (batch, n)."""
-    fit = fit_by_pairs if rows.shape[-1] <= PAIRS_UP_TO else fit_by_pooling
 
     @tf.custom_gradient
     def project(rows: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
