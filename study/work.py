@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -21,7 +23,8 @@ from study.soundfonts import instruments
 
 WIDTH = {"audio": 2, "video": 1, "images": 1}  # bytes of a pixel and channel
 KEPT = 0.8
-"""The share of instruments' pitches that pass the checks, as of TimGM6mb; nearly always once."""
+"""The share of instruments' pitches that pass the checks, as of TimGM6mb; nearly always once.
+Other soundfonts may have more that sounds the same: how many notes are left, the rendering says."""
 CLASSES = 20
 """Outputs that a probe is taken to have: how many there are, the labels say."""
 RESULTS = ("scores", "tables", "claims", "figures", "site")
@@ -147,7 +150,7 @@ def disk(params: Params, job: Job) -> dict[str, float]:
 
 
 def inputs(params: Params, modality: str) -> dict[str, int]:
-    """About how many inputs each split has; the notes are counted only once they are rendered."""
+    """About how many inputs each split has; of notes, exactly so many once they are rendered."""
     study = params.study(modality)
     if study.dataset == "folder":
         return _of_folder(params, study)
@@ -158,7 +161,11 @@ def inputs(params: Params, modality: str) -> dict[str, int]:
         number = packages.PACKAGES[study.dataset].recordings
         return {s: int(share * number) for s, share in zip(SPLITS, dataset.shares, strict=True)}
     if modality == "audio":
-        kept = KEPT * _candidates(dataset) / dataset.velocities
+        candidates = _candidates(dataset)
+        rendered = _rendered_notes(params.layout.manifest(study.dataset))
+        if rendered.total() == candidates:  # else they are of other settings
+            return {split: rendered[split] for split in SPLITS}
+        kept = KEPT * candidates / dataset.velocities
         shares = zip(SPLITS, dataset.shares, strict=True)
         return {split: int(share * kept) for split, share in shares}
     return {split: getattr(dataset, split) for split in study.splits}
@@ -221,6 +228,21 @@ def _candidates(notes: Notes) -> int:
         number = notes.instruments
     pitches = range(notes.pitch_min, notes.pitch_max + 1, notes.pitch_step)
     return number * len(pitches) * notes.velocities
+
+
+def _rendered_notes(manifest: Path) -> Counter[str]:
+    """How many candidates a rendering put into each split, "" for what it left out."""
+    return _splits(manifest, manifest.stat().st_mtime_ns) if manifest.exists() else Counter()
+
+
+@cache
+def _splits(manifest: Path, _: int) -> Counter[str]:
+    from pyarrow import parquet  # not at the start of what reads no manifest
+
+    try:
+        return Counter(parquet.read_table(manifest, columns=["split"])["split"].to_pylist())
+    except (OSError, ValueError):  # damaged: the stages that read it say so
+        return Counter()
 
 
 def _rendered(params: Params, study: Study, counts: Mapping[str, int]) -> float:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import keras
+import pandas as pd
 import pytest
 
 from shuffle_to_learn.models.alexnet import multiply_adds
@@ -140,6 +141,23 @@ def test_the_papers_study_is_known_without_its_data() -> None:
     assert inputs(params, "images")["pretrain"] == 1_281_167
     assert inputs(params, "audio")["train"] == round(289_205 * (1 - 2 * 0.0142))
     assert all(work(params, job).amount == 0 for job in jobs(params) if job.rule == "dataset")
+
+
+def test_notes_are_counted_once_they_are_rendered(project, default) -> None:
+    """By the manifest of these settings; a damaged one, or of other settings, says nothing."""
+    guess = inputs(default, "audio")
+    manifest = default.layout.manifest("notes")
+    manifest.parent.mkdir(parents=True)
+    candidates = int(work(default, Job("dataset", {"dataset": "notes"})).amount)
+    split = ["train"] * 700 + ["valid"] * 150 + ["test"] * 149
+    for rows, expected in (
+        (split + [""] * (candidates - len(split)), {"train": 700, "valid": 150, "test": 149}),
+        (split, guess),
+    ):
+        pd.DataFrame({"split": rows}).to_parquet(manifest)
+        assert inputs(default, "audio") == expected
+    manifest.write_bytes(b"PAR1")
+    assert inputs(default, "audio") == guess
 
 
 def test_every_job_is_snakemakes() -> None:
