@@ -125,8 +125,9 @@ ALT = {
     "epoch. The numbers are in figures/{}.csv.",
     "confusion": "A matrix: how often each label was taken for each. The numbers are in "
     "figures/{}.csv.",
-    "reordered": "Inputs in order, shuffled, and with their patches put back by a network. The "
-    "places and ranks are in figures/{}.csv.",
+    "reordered": "Inputs in order, shuffled, and with their patches put back by the network that "
+    "tells the order best and by the one that tells it worst. The places and ranks are in "
+    "figures/{}.csv.",
     "paid": "Line charts, one a task: the scores of the best pretrained method, of the random "
     "encoder and of what has no network against the number of labelled examples. The numbers are "
     "in figures/{}.csv.",

@@ -13,7 +13,7 @@ from typing import Any
 
 from shuffle_to_learn.pretext.methods import METHODS
 from study.errors import InputError
-from study.params import SPEECH, Params
+from study.params import SPEECH, Params, orders_patches
 from study.sections import EndToEnd
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,7 +60,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("{modality}.embed", "{modality}.pretrain.gap"),
     ),
     "examples": tuple(
-        f"{{modality}}.{key}" for key in ("slicings", "seeds", "shown", "pretrain.gap")
+        f"{{modality}}.{key}" for key in ("slicings", "methods", "seeds", "shown", "pretrain.gap")
     ),
 }
 """The sections that a stage of one dataset, modality or encoder reads.
@@ -140,6 +140,12 @@ def code(stage: str, *, method: str | None = None, dataset: str | None = None) -
     if method is not None:
         found = (found - methods) | {METHOD.format(method)}
     return sorted(found | {file for module in found for file in _resources(module)})
+
+
+def code_of_examples() -> list[str]:
+    """The source files of the stage examples, which may show any method that orders patches."""
+    ordering = filter(orders_patches, METHODS)
+    return sorted({file for method in ordering for file in code("examples", method=method)})
 
 
 def dataset_module(dataset: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -61,14 +62,19 @@ def colours(modality: str, patches: np.ndarray) -> np.ndarray:
 
 
 def draw(
-    seen: np.ndarray, orders: np.ndarray, back: np.ndarray, slicing: Slicing, modality: str
+    seen: np.ndarray,
+    orders: np.ndarray,
+    answers: Mapping[str, np.ndarray],
+    slicing: Slicing,
+    modality: str,
 ) -> Figure:
-    """One input a row: in order, shuffled, put back; of long rows of patches, three rows an input.
+    """One input a row: in order, shuffled, put back; of long rows of patches, as many rows.
 
     Args:
         seen: patches from :func:`colours`, shape (inputs, n, height, width, channels).
         orders: 0-based, shape (inputs, n): place k of the shuffled sequence holds ``orders[:, k]``.
-        back: 0-based, shape (inputs, n): the places in the order that the network predicts.
+        answers: by a title, the places in the order that a network predicts, 0-based, shape
+            (inputs, n).
         slicing: of the inputs.
         modality: spectrograms have low frequencies below.
     """
@@ -76,17 +82,20 @@ def draw(
     count, n = orders.shape
     none = np.zeros(n, bool)
     titles, pictures = [], []
-    for patches, order, places in zip(seen, orders, back, strict=True):
-        reordered = order[places]
-        wrong = reordered != np.arange(n)
-        titles += ["in order", "shuffled", f"put back: {n - wrong.sum()} of {n} right"]
+    for place, (patches, order) in enumerate(zip(seen, orders, strict=True)):
+        titles += ["in order", "shuffled"]
         pictures += [mosaic(patches, slicing, none), mosaic(patches[order], slicing, none)]
-        pictures.append(mosaic(patches[reordered], slicing, wrong))
+        for title, places in answers.items():
+            reordered = order[places[place]]
+            wrong = reordered != np.arange(n)
+            titles.append(f"{title}: {n - wrong.sum()} of {n} right")
+            pictures.append(mosaic(patches[reordered], slicing, wrong))
     height, width = pictures[0].shape[:2]
+    each = 2 + len(answers)
     long = width > 3 * height
-    grid = (3 * count, 1) if long else (count, 3)
-    size = (7.2, 1 + 3 * count * (0.25 + 7 * height / width)) if long else None
-    size = size or (7.2, 1 + count * (0.3 + min(2.4 * height / width, 3.2)))
+    grid = (each * count, 1) if long else (count, each)
+    size = (7.2, 1 + each * count * (0.25 + 7 * height / width)) if long else None
+    size = size or (2.4 * each, 1 + count * (0.3 + min(2.4 * height / width, 3.2)))
     figure, axes = plt.subplots(*grid, figsize=size, squeeze=False)
     for axis, title, picture in zip(axes.flat, titles, pictures, strict=True):
         axis.imshow(picture, origin=origin, interpolation="nearest", aspect="equal")

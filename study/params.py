@@ -596,8 +596,18 @@ class Params(Section):
         keys = self.encoder_keys(*modalities)
         return [key for key in keys if "end_to_end" in self.classifiers(key)]
 
+    def reordering(self, modality: str) -> list[EncoderKey]:
+        """The trained networks, of the first slicing and seed, that put patches in order.
+
+        Where none is trained, the one whose answers are shown.
+        """
+        study = self.study(modality)
+        trained = [m for m in study.methods if METHODS[m].trained and orders_patches(m)]
+        which = modality, study.slicings[0]
+        return [EncoderKey(*which, m, study.seeds[0]) for m in trained or [study.shown]]
+
     def shown(self, modality: str) -> EncoderKey:
-        """The encoder of a modality whose examples and answers are shown."""
+        """The encoder of a modality whose answers are shown."""
         study = self.study(modality)
         return EncoderKey(modality, study.slicings[0], study.shown, study.seeds[0])
 

@@ -438,7 +438,7 @@ def test_the_whole_study_on_a_folder(tmp_path: Path, modality: str, capsys) -> N
     for name in study.no_network:
         call(stages.downstream, *bare, "--method", name)
     call(stages.end_to_end, *options, "--method", "mse")
-    call(stages.examples, *options, "--method", "mse")
+    call(stages.examples, "--modality", modality, "--params", path)
     for stage in (stages.scores, stages.claims, stages.tables, stages.figures, stages.site):
         call(stage, "--params", path)
 
@@ -518,7 +518,7 @@ def test_a_study_without_a_task_pretrains_and_embeds(tmp_path: Path) -> None:
     for method in study.methods:
         for stage in (stages.pretrain, stages.embed):
             call(stage, *options, "--method", method, "--params", path)
-    call(stages.examples, *options, "--method", "mse", "--params", path)
+    call(stages.examples, "--modality", "audio", "--params", path)
     for stage in (stages.scores, stages.claims, stages.tables, stages.figures, stages.site):
         call(stage, "--params", path)
     assert not params.scored_keys() and not params.trained_end_to_end()

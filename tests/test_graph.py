@@ -19,6 +19,7 @@ from shuffle_to_learn.pretext.methods import METHODS
 from study import graph
 from study.errors import InputError
 from study.loading import load_params, merged
+from study.params import orders_patches
 from tools import dvc_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -214,8 +215,8 @@ def test_a_job_declares_the_code_of_its_method_or_dataset_alone(jobs) -> None:
     datasets -= {f"study/datasets/{name}.py" for name in ("__init__", "writing", "labels")}
     for job in jobs:
         assert f"stages/{job.stage}.py" in job.code
-        trained = {"pretrain", "examples"} & {job.stage}
-        own = {f"shuffle_to_learn/pretext/methods/{job.option('method')}.py"} if trained else set()
+        own = {"pretrain": [job.option("method")], "examples": filter(orders_patches, METHODS)}
+        own = {f"shuffle_to_learn/pretext/methods/{name}.py" for name in own.get(job.stage, [])}
         assert job.code & methods == own, job.command
         rendered = (
             {f"study/datasets/{job.option('dataset')}.py"} if job.stage == "dataset" else set()

@@ -157,15 +157,42 @@ def test_a_method_that_orders_no_patches_has_its_loss_alone(tiny_study: TinyStud
     assert keras.saving.load_model(tiny_study.layout.model(key)).output_shape == (None, 64)
     tiny_study.run(embed, "contrastive")
     assert np.load(tiny_study.layout.embeddings(key, "test", "joined")).shape == (40, 16)
-    line = tiny_study.refusal(examples, "contrastive")
     said = "contrastive puts no patches in order: there is nothing to show"
-    assert line == f"error: {said}"
     model = str(tiny_study.layout.model(key))
     with pytest.raises(InputError, match=f"^{said}$"):
         reorder.main(["--params", str(tiny_study.params), "--model", model, "--input", "a.wav"])
     tiny_study.change(settings("pretrain", batch_size=15))
     line = tiny_study.refusal(pretrain, "contrastive")
     assert "audio.pretrain.batch_size: 15 is not 2 crops of each of some inputs" in line
+
+
+def test_the_best_and_the_worst_network_are_shown(tiny_study: TinyStudy) -> None:
+    """By what the pretext task says of them; the random encoder is no network that was trained."""
+    given = {"random": 0.9, "mse": 0.3, "perturbed_fy": 0.5, "fixed_permutations": 0.2}
+
+    def change(content: dict) -> None:
+        content["audio"]["methods"] = [*given, "contrastive"]
+        content["audio"]["method"]["contrastive"] = {"learning_rate": 0.001, "temperature": 0.1}
+
+    tiny_study.change(change)
+    options = ["--modality", "audio", "--params", str(tiny_study.params)]
+    for method in given:
+        tiny_study.run(pretrain, method)
+        path = tiny_study.layout.pretext(tiny_study.encoder(method))
+        said = json.loads(path.read_text())
+        said["metrics"]["partial_ranks"] = given[method]
+        path.write_text(json.dumps(said))
+    examples.main(options)
+    shown = pd.read_csv(tiny_study.layout.figure("reordered-audio", "csv"))
+    assert list(shown["method"].unique()) == ["perturbed_fy", "fixed_permutations"]
+    best, worst = (table.drop(columns="method") for _, table in shown.groupby("method", sort=False))
+    shuffled = ["input", "place", "patch", "rank"]
+    assert best[shuffled].to_numpy().tolist() == worst[shuffled].to_numpy().tolist()
+    for _, ranks in shown.groupby(["method", "input"])["predicted_rank"]:
+        assert sorted(ranks) == [1, 2, 3, 4, 5]
+    tiny_study.layout.pretext(tiny_study.encoder("mse")).unlink()
+    with pytest.raises(InputError, match=r"mse/0\.json does not exist: run the stage pretrain"):
+        examples.main(options)
 
 
 @pytest.mark.half

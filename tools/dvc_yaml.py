@@ -27,7 +27,7 @@ from study.announce import summary
 from study.errors import InputError
 from study.exported import check_starts
 from study.files import write_text
-from study.graph import code, sections
+from study.graph import code, code_of_examples, sections
 from study.loading import load_params, merged, starts_from_another
 from study.outputs import CONFUSED, figures, scored_modalities, tables, wide_figures
 from study.params import PUBLIC, Params, Study
@@ -284,22 +284,16 @@ def result_stages(params: Params) -> Stages:
     }
     example_files = []
     for modality, study in params.studies.items():
-        shown = EncoderKey(
-            modality,
-            f"${{{modality}.slicings[0]}}",
-            f"${{{modality}.shown}}",
-            f"${{{modality}.seeds[0]}}",  # type: ignore[arg-type]
-        )
+        first = EncoderKey(modality, f"${{{modality}.slicings[0]}}", "any", 0)
         made = [PATHS.figure(f"reordered-{modality}", suffix) for suffix in ("csv", "png", "svg")]
         example_files += made
         result[f"examples-{modality}"] = stage(
             "examples",
-            f"--modality {modality} --slicing {shown.slicing} --method {shown.method} "
-            f"--seed {shown.seed}",
+            f"--modality {modality}",
             deps=[
-                *code("examples", method=shown.method),
+                *code_of_examples(),
                 PATHS.features(study.dataset, study.upstream[1]),
-                PATHS.model(shown),
+                *(path(first).parents[1] for path in (PATHS.encoder, PATHS.pretext)),
                 *watched(study, modality),
             ],
             params=sections(params, "examples", modality=modality),

@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     print("predicted:", *predicted[0])
     print(f"right:     {right} of {slicing.patches} (chance: 1)")
     with matplotlib.rc_context(rc()):
-        back = np.argsort(predicted, axis=1)
+        back = {"put back": np.argsort(predicted, axis=1)}
         figure = draw(colours(key.modality, patches), orders, back, slicing, key.modality)
         label = looks([key.method])[key.method].label
         # No mathematics in a name: $ is a sign like others.

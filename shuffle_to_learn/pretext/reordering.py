@@ -19,6 +19,7 @@ def put_back(
     slicing: Slicing,
     *,
     gap: int = 0,
+    orders: np.ndarray | None = None,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Shuffle the patches of inputs and predict their ranks.
@@ -29,7 +30,8 @@ def put_back(
         inputs: shape (N, height, width[, channels]) or (N, frames, height, width, channels).
         slicing: as in pretraining.
         gap: as in pretraining; patches are centred in their cells.
-        seed: decides the shuffles.
+        orders: the shuffles, 0-based, shape (N, n); if None, such as the method was trained on.
+        seed: decides the shuffles, where no orders are given.
 
     Returns:
         The patches in order, float32, shape (N, n, height, width, channels); the orders, 0-based
@@ -37,6 +39,7 @@ def put_back(
         1..n of the places, both int32, shape (N, n).
     """
     patches = as_images(cut(with_channels(tf.constant(inputs)), slicing, gap))
-    orders = method.sample(len(inputs), tf.constant([0, seed]))
+    if orders is None:
+        orders = method.sample(len(inputs), tf.constant([0, seed])).numpy()
     predicted = method.predict(forward(model, reorder(patches, orders)))
-    return patches.numpy(), orders.numpy(), predicted.numpy()
+    return patches.numpy(), orders, predicted.numpy()

@@ -9,6 +9,7 @@ it few values are fitted by the min-max formula over all pairs, and many by merg
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -27,6 +28,7 @@ from shuffle_to_learn.ranking.sorting import (
 # Block averaging: replaces each value by the mean over its block of the isotonic regression. Values
 # and means are in the order of the rows, shape (batch, n).
 _BlockMean = Callable[[tf.Tensor], tf.Tensor]
+_Regression = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 def fit(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
@@ -40,57 +42,79 @@ def fit(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
         The projection of rows / epsilon, the dtype and shape of rows, and the block averaging of
         its vector-Jacobian product.
     """
-    one_block, centred = _one_block(rows, epsilon)
-    few = rows.shape[-1] <= PAIRS_UP_TO
-
-    def shift() -> tf.Tensor:
-        block = tf.zeros_like(centred) + tf.cast(row_offsets(rows), centred.dtype)
-        return tf.stack([centred + 0.5 * (rows.shape[-1] + 1), block])
-
-    def shift_or_pool(regression: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-        return tf.cond(one_block, shift, lambda: _by_pooling(rows, epsilon, regression))
-
-    if few:
-        both = _on(
-            cpu=lambda: shift_or_pool(_by_kernel),
-            gpu=lambda: _by_pairs(rows, epsilon),
-            xla=lambda: _by_pairs(rows, epsilon),
-        )
+    if rows.shape[-1] > PAIRS_UP_TO:
+        one_block, centred = _one_block(rows, epsilon)
+        both = _shift_or_pool(rows, epsilon, one_block, centred, _isotonic_regression)
     else:
-        both = shift_or_pool(_isotonic_regression)
+        one_block = None
+        both = _on(
+            [rows],
+            cpu=lambda rows: _shift_or_pool(rows, epsilon, *_one_block(rows, epsilon), _by_kernel),
+            gpu=lambda rows: _by_pairs(rows, epsilon),
+            xla=lambda rows: _by_pairs(rows, epsilon),
+        )
     result, block = tf.unstack(both, 2)
 
+    def by_number(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
+        return blocks.block_mean(values, tf.cast(block, tf.int32))
+
+    def by_equality(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
+        same_block = tf.cast(tf.equal(block[:, :, None], block[:, None, :]), values.dtype)
+        total = tf.reduce_sum(same_block * values[:, :, None], axis=1)
+        return total / tf.reduce_sum(same_block, axis=1)
+
     def block_mean(values: tf.Tensor) -> tf.Tensor:
-        def by_number() -> tf.Tensor:
-            return blocks.block_mean(values, tf.cast(block, tf.int32))
-
-        def by_equality() -> tf.Tensor:
-            same_block = tf.cast(tf.equal(block[:, :, None], block[:, None, :]), values.dtype)
-            total = tf.reduce_sum(same_block * values[:, :, None], axis=1)
-            return total / tf.reduce_sum(same_block, axis=1)
-
         def mean_of_row() -> tf.Tensor:
             return tf.zeros_like(values) + tf.reduce_mean(values, axis=-1, keepdims=True)
 
-        if few:
-            return _on(cpu=by_number, gpu=by_equality, xla=by_equality)
-        return tf.cond(one_block, mean_of_row, by_number)
+        if one_block is None:
+            return _on([values, block], cpu=by_number, gpu=by_equality, xla=by_equality)
+        return tf.cond(one_block, mean_of_row, lambda: by_number(values, block))
 
     return tf.cast(result, rows.dtype), block_mean
 
 
 def _on(
-    *, cpu: Callable[[], tf.Tensor], gpu: Callable[[], tf.Tensor], xla: Callable[[], tf.Tensor]
+    tensors: list[tf.Tensor],
+    *,
+    cpu: Callable[..., tf.Tensor],
+    gpu: Callable[..., tf.Tensor],
+    xla: Callable[..., tf.Tensor],
 ) -> tf.Tensor:
-    """What is computed where: on a CPU, on a GPU, or on either in a graph that XLA compiles.
+    """A function of tensors, by where it runs: on a CPU, on a GPU, or where XLA compiles the graph.
 
     Whether XLA compiles a graph is not known when it is traced: a function traced before may be
     called in one that XLA compiles. ``DeviceIndex`` is one past its list where XLA compiles it, and
     XLA then compiles no other branch (docs/decisions/0018). Each has one output: of more,
-    tf.vectorized_map makes an error.
+    tf.vectorized_map makes an error. The functions must capture no other tensor.
     """
+
+    def hidden(x: tf.Tensor) -> tf.Tensor:
+        # XLA asks of what goes into a case whether it is a constant, and may run, slowly, the whole
+        # network before it to find out. It does not ask beyond a sum over segments. This one, over
+        # one segment of one tensor, changes nothing.
+        return tf.squeeze(tf.math.unsorted_segment_sum(tf.expand_dims(x, 0), [0], 1), 0)
+
+    tensors = [hidden(x) for x in tensors]
     device = tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"])
-    return tf.switch_case(device, [cpu, gpu], default=xla)
+    branches = [functools.partial(branch, *tensors) for branch in (cpu, gpu, xla)]
+    return tf.switch_case(device, branches[:2], default=branches[2])
+
+
+def _shift_or_pool(
+    rows: tf.Tensor,
+    epsilon: float,
+    one_block: tf.Tensor,
+    centred: tf.Tensor,
+    regression: _Regression,
+) -> tf.Tensor:
+    """As :func:`_by_pooling`; a shift where each row is one block, as :func:`_one_block` says."""
+
+    def shift() -> tf.Tensor:
+        block = tf.zeros_like(centred) + tf.cast(row_offsets(rows), centred.dtype)
+        return tf.stack([centred + 0.5 * (rows.shape[-1] + 1), block])
+
+    return tf.cond(one_block, shift, lambda: _by_pooling(rows, epsilon, regression))
 
 
 def _by_pairs(rows: tf.Tensor, epsilon: float) -> tf.Tensor:
@@ -119,9 +143,7 @@ def _by_pairs(rows: tf.Tensor, epsilon: float) -> tf.Tensor:
     return tf.stack([s - fit, fit])
 
 
-def _by_pooling(
-    rows: tf.Tensor, epsilon: float, regression: Callable[[tf.Tensor], tf.Tensor]
-) -> tf.Tensor:
+def _by_pooling(rows: tf.Tensor, epsilon: float, regression: _Regression) -> tf.Tensor:
     """The projection, and the number of each value's block, by fitting sorted rows.
 
     Args:
@@ -136,35 +158,41 @@ def _by_pooling(
     n = rows.shape[-1]
     ordered, order = tf.math.top_k(rows, n)
     s = _from_the_largest(ordered, epsilon)
-    fit, block = tf.unstack(regression(s - np.arange(n, 0, -1.0)), 2)
+    fit, block = regression(s - np.arange(n, 0, -1.0))
     block += tf.cast(row_offsets(rows), block.dtype)
     return tf.gather(tf.reshape(tf.stack([s - fit, block]), [2, -1]), inverse_flat(order), axis=1)
 
 
-def _isotonic_regression(y: tf.Tensor) -> tf.Tensor:
+def _isotonic_regression(y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The isotonic regression v_1 >= ... >= v_n of each row, and its blocks.
 
     Args:
         y: float64, shape (batch, n).
 
     Returns:
-        float64, shape (2, batch, n): v, and the number of each place's block, from 0 in each row.
+        v, and the number of each place's block, from 0 in each row; float64, shape (batch, n).
     """
-    return _on(cpu=lambda: _by_kernel(y), gpu=lambda: _by_kernel(y), xla=lambda: _by_merging(y))
+
+    def by_kernel(y: tf.Tensor) -> tf.Tensor:
+        return tf.stack(_by_kernel(y))
+
+    both = _on([y], cpu=by_kernel, gpu=by_kernel, xla=lambda y: tf.stack(_by_merging(y)))
+    fit, block = tf.unstack(both, 2)
+    return fit, block
 
 
-def _by_kernel(y: tf.Tensor) -> tf.Tensor:
+def _by_kernel(y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """As :func:`_isotonic_regression`: TensorFlow's own, for which XLA has no kernel."""
     fit, block = tf.raw_ops.IsotonicRegression(input=y, output_dtype=y.dtype)
-    return tf.stack([fit, tf.cast(block, y.dtype)])
+    return fit, tf.cast(block, y.dtype)
 
 
-def _by_merging(y: tf.Tensor) -> tf.Tensor:
+def _by_merging(y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """As :func:`_isotonic_regression`, for XLA."""
     fit = _merged(y)
     # All values of a block have copies of one number as their fit, so equality is exact.
     new = tf.pad(tf.cast(fit[:, 1:] < fit[:, :-1], y.dtype), [[0, 0], [1, 0]])
-    return tf.stack([fit, tf.cumsum(new, axis=-1)])
+    return fit, tf.cumsum(new, axis=-1)
 
 
 def _merged(y: tf.Tensor) -> tf.Tensor:

@@ -114,10 +114,12 @@ rule examples:
     input:
         features=lambda wildcards: features()(wildcards)[1:],
         clips=watched,
-        model=lambda wildcards: PATHS.model(PARAMS.shown(wildcards.modality)),
-        code=lambda wildcards: graph.code(
-            "examples", method=STUDIES[wildcards.modality].shown
-        ),
+        models=lambda wildcards: [
+            path(key)
+            for key in PARAMS.reordering(wildcards.modality)
+            for path in (PATHS.model, PATHS.pretext)
+        ],
+        code=graph.code_of_examples(),
     output:
         figure=report(
             PATHS.figure("reordered-{modality}", "svg"),
@@ -135,10 +137,8 @@ rule examples:
         mem_mb=memory(2000),
     params:
         settings=settings("examples"),
-        shown=lambda wildcards: PARAMS.shown(wildcards.modality),
     shell:
-        "python -m stages.examples --modality {wildcards.modality} --slicing {params.shown.slicing} "
-        "--method {params.shown.method} --seed {params.shown.seed}{OPTION} 2>&1 | tee {log}"
+        "python -m stages.examples --modality {wildcards.modality}{OPTION} 2>&1 | tee {log}"
 
 
 rule site:
