@@ -60,8 +60,8 @@ def main(arguments: list[str] | None = None) -> None:
                 if probe == study.downstream.probe:
                     answers += [(task.name, n, *count) for count in task.counted(prediction)]
     counts = as_table(params, key, answers, ANSWERS)
-    counts = counts.groupby(list(counts.columns[:-1]), as_index=False)["count"].sum()
-    write_csv(paths.answers(key), counts)
+    summed = counts.groupby(list(counts.columns[:-1]), as_index=False)[["count"]].sum()
+    write_csv(paths.answers(key), summed)
     write_csv(paths.scores(key), as_table(params, key, rows))
 
 

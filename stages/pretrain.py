@@ -266,12 +266,8 @@ def _fingerprint(params: Params, key: EncoderKey) -> str:
 
 def _save(path: Path, fingerprint: str, pretraining: Pretraining, history: History) -> None:
     with atomic(path) as temporary:
-        np.savez(
-            temporary,
-            fingerprint=np.array(fingerprint),
-            history=np.array(json.dumps(history)),
-            **pretraining.state(),
-        )
+        told = {"fingerprint": np.array(fingerprint), "history": np.array(json.dumps(history))}
+        np.savez(temporary, allow_pickle=False, **told, **pretraining.state())
 
 
 def _restore(path: Path, fingerprint: str, pretraining: Pretraining) -> History:

@@ -430,6 +430,7 @@ def page(params: Params) -> str:
         else "",
         lines=findings.lines(params, gains),
         forest=picture(params, "claims", CLAIMS),
+        any_run=bool(run.any()),
         not_run=int((verdicts["verdict"] == "not_run").sum()),
         claims=claims(verdicts),
         caution=caution(min(len(study.seeds) for study in params.studies.values())),

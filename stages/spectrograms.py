@@ -61,7 +61,7 @@ def _audio(example: Example, samples: int) -> np.ndarray:
     if len(stored) == 1:
         try:
             audio = np.frombuffer(isal_zlib.decompress(stored[0], bufsize=4 * samples), "<f4")
-        except (isal_zlib.error, ValueError) as error:
+        except (isal_zlib.error, ValueError) as error:  # type: ignore[misc]  # isal has no types
             raise DamagedError from error
     else:
         audio = np.array(stored, np.float32)

@@ -170,9 +170,9 @@ def _check_disk(job: Job, how: Extraction) -> None:
     listed = [job.layout.shard(source.name, n, "rejected.csv") for n in study.shards]
     others = sum(not path.exists() for path in listed) - (not listed[shard.number].exists())
     what = f"{source.name}: features of {count} {study.unit}"
-    if shard.count > 1:
+    if shard.shards > 1:
         what += (
-            f", in shard {shard.number} of {shard.count} and as many in each of {others} to come"
+            f", in shard {shard.number} of {shard.shards} and as many in each of {others} to come"
         )
     check_disk(listed[shard.number].parent, (1 + others) * size, what)
 
@@ -188,7 +188,8 @@ def _split(
     import pandas as pd
 
     unit, killed = job.study.unit, 0
-    kept, rejected = [], []
+    kept: list[dict] = []
+    rejected: list[dict] = []
     count = job.source.expected(split, job.shard)
 
     def results() -> Iterator[None]:

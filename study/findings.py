@@ -235,8 +235,9 @@ def sentence(claims: pd.DataFrame, gains: Sequence[Worth]) -> str:
     """What was found, in one sentence."""
     ours = claims["source"].map(section_of) == OURS
     parts = [_verdicts(claims[~ours], "the paper's")]
-    if ours.any():
-        parts.append(_verdicts(claims[ours], "our own"))
+    # Our own are of several studies. Which were not run here, the claims themselves say.
+    if (tried := ours & (claims["verdict"] != "not_run")).any():
+        parts.append(_verdicts(claims[tried], "our own"))
     if gains:
         parts.append(_worth(gains))
     text = "; ".join(parts)

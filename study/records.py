@@ -25,12 +25,12 @@ class Chunk(NamedTuple):
     Attributes:
         path: the file.
         offset: where the first record begins, in bytes.
-        count: how many there are.
+        records: how many there are.
     """
 
     path: Path
     offset: int
-    count: int
+    records: int
 
 
 class Example:
@@ -105,7 +105,7 @@ def read(chunk: Chunk) -> Iterator[Example]:
     """
     with chunk.path.open("rb") as file:
         file.seek(chunk.offset)
-        for _ in range(chunk.count):
+        for _ in range(chunk.records):
             length = _length(file.read(HEAD))
             content = file.read(length)
             _check(content, file.read(TAIL))

@@ -21,7 +21,7 @@ class Shard(NamedTuple):
     """One of equal parts of a dataset, which follow one another in the order of its files."""
 
     number: int
-    count: int
+    shards: int
 
 
 class Prepared(NamedTuple):
@@ -100,7 +100,7 @@ class Source(NamedTuple):
         """The range of each part's examples that a shard has; the shards in turn are the split."""
         counts = [p.splits[part.split].num_examples for p, part in self.parts[split]]
         first, last = (
-            sum(counts) * number // shard.count for number in (shard.number, shard.number + 1)
+            sum(counts) * number // shard.shards for number in (shard.number, shard.number + 1)
         )
         for (prepared, part), count in zip(self.parts[split], counts, strict=True):
             found = range(min(max(first, 0), count), min(max(last, 0), count))
@@ -155,11 +155,11 @@ def open_dataset(folder: Path, dataset: str, splits: tuple[str, ...]) -> Source:
     if (folder / POINTER).is_file():
         pointer = read_json(folder / POINTER, "dataset")
         parts = public.SPLITS[dataset](pointer["held_out_share"])
-        prepared = {
+        datasets = {
             name: open_prepared(folder, Path(pointer["data_dir"]), name)
             for name in {part.dataset for drawn in parts.values() for part in drawn}
         }
-        found = {split: [(prepared[p.dataset], p) for p in parts[split]] for split in splits}
+        found = {split: [(datasets[p.dataset], p) for p in parts[split]] for split in splits}
         return Source(dataset, found, pointer["seed"])
     prepared = _open(folder, "delete it and run the stage dataset")
     with reading(folder, "dataset"):

@@ -37,7 +37,7 @@ def mean_auc(scores: np.ndarray, present: np.ndarray) -> float:
 
 
 def _told_apart(present: np.ndarray) -> np.ndarray:
-    return present.any(axis=0) & ~present.all(axis=0)
+    return np.any(present, axis=0) & ~np.all(present, axis=0)
 
 
 COUNTED = 30  # answers are counted of tasks of at most so many classes
@@ -83,8 +83,8 @@ class Task:
         if self.classes is None or len(self.classes) > COUNTED:
             return []
         pairs = pd.DataFrame({"wanted": self.wanted, "answer": self.classes[prediction]})
-        counts = pairs.value_counts(sort=False)
-        return [(*key, count) for key, count in counts.items()]
+        counts = pairs.value_counts(sort=False).reset_index()
+        return list(counts.itertuples(index=False, name=None))
 
     def scored(self, prediction: np.ndarray) -> Iterator[tuple[str, float]]:
         """Each metric of a prediction of the queries."""
@@ -140,7 +140,7 @@ def faults(params: Params, modality: str, tables: Mapping[str, pd.DataFrame]) ->
 
 
 def _columns(table: pd.DataFrame) -> str:
-    return ", ".join(name for name in table if name not in RESERVED)
+    return ", ".join(str(name) for name in table if name not in RESERVED)
 
 
 def _labelled(table: pd.DataFrame, column: str, *, empty: bool) -> np.ndarray:

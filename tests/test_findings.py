@@ -246,7 +246,8 @@ def test_the_sentence_counts_every_claim_once(words: list[str]) -> None:
 
 def test_the_sentence_says_what_holds_among_all_and_what_is_ours() -> None:
     paper = verdicts({"supported": 3, "contradicted": 2}, {"supported": 3, "inconclusive": 2})
-    ours = verdicts({"supported": 1, "inconclusive": 1}, source="Ours")
+    # Of our own, what is about another study's data is not counted.
+    ours = verdicts({"supported": 1, "inconclusive": 1, "not_run": 4}, source="Ours")
     said = findings.sentence(pd.concat([paper, ours]), [])
     assert said == (
         "3 of the paper's 5 claims are supported, 2 contradicted and 0 open (held to 5 % among "

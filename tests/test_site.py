@@ -501,3 +501,10 @@ def test_the_page_of_a_folder_opens_with_whether_pretraining_paid(
     assert "This rests on instrument accuracy with 1,000 labels on the test split" in found
     drawn = pd.read_csv(tmp_path / "results/figures/paid-audio.csv")
     assert set(drawn["line"]) == {"best_pretrained", "random"}
+    assert "<figcaption><strong>The claims.</strong>" in found
+    table = load_params(params).layout.claims
+    claims = pd.read_csv(table).assign(verdict="not_run", verdict_all="not_run")
+    claims.to_csv(table, index=False)
+    site.main(["--params", str(params)])
+    found = sections(text(params, "index.html"))["found"]
+    assert "The claims.</strong>" not in found and "Did pretraining pay?" in found

@@ -118,7 +118,8 @@ def look(params: Params, pool: Executor) -> Found:
     lengths: dict[str, tuple[int, float]] = {}
     if modality == "audio":
         items, lengths = _windows(items, folder, params.folder.seconds, pool)
-    labels = found.labels.set_index("file").to_dict("index")
+    rows = found.labels.to_dict("records")
+    labels = {row["file"]: {str(k): v for k, v in row.items() if k != "file"} for row in rows}
     return Found(modality, folder, items, labels, tree.others(folder, modality), lengths)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -91,14 +92,16 @@ def _digests(layout: Paths, folder: Path, names: list[str]) -> dict[str, str]:
             before = json.loads(layout.digests.read_text(encoding="utf-8"))
         except ValueError:
             pass  # it saves time, no more
-    now = {}
+    now: dict[str, list[Any]] = {}
     for name in names:
         info = located(folder, name).stat()
         now[name] = [str(folder.resolve()), info.st_size, info.st_mtime_ns]
     fresh = [name for name in names if before.get(name, [])[:3] != now[name]]
     size = sum(now[name][1] for name in fresh)
-    shown = progress(fresh, total=len(fresh), label="listing", unit="files")
-    found = {name: _digest(located(folder, name)) for name in (shown if size > MANY else fresh)}
+    told: Iterable[str] = fresh
+    if size > MANY:
+        told = progress(fresh, total=len(fresh), label="listing", unit="files")
+    found = {name: _digest(located(folder, name)) for name in told}
     kept = {name: [*now[name], found.get(name) or before[name][3]] for name in names}
     if kept != before:
         write_text(layout.digests, json.dumps(kept))
