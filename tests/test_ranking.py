@@ -363,6 +363,17 @@ def test_what_xla_compiles_is_not_what_runs_otherwise(n: int) -> None:
     assert np.allclose(around(x), expected + 2)
 
 
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("epsilon", [0.05, 5.0])
+def test_few_values_are_mapped_in_any_graph(epsilon: float, jit: bool) -> None:
+    """With their gradient: only the one way of computing that is taken is mapped."""
+    x = tf.constant(np.random.default_rng(0).normal(size=(6, 4, 10)))
+    both = with_gradient(lambda x: soft_rank(x, epsilon))
+    mapped = tf.function(lambda x: tf.vectorized_map(both, x), jit_compile=jit)(x)
+    for found, expected in zip(mapped, both(x), strict=True):
+        assert np.allclose(found, expected)
+
+
 @pytest.mark.parametrize("n", [10, 400])
 def test_xla_does_not_run_the_network_to_compile_the_ranks(n: int) -> None:
     """Its interpreter would take minutes for the products, asked for by a case in the graph."""

@@ -9,9 +9,11 @@ it few values are fitted by the min-max formula over all pairs, and many by merg
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -99,6 +101,28 @@ def _on(
     device = tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"])
     branches = [functools.partial(branch, *tensors) for branch in (cpu, gpu, xla)]
     return tf.switch_case(device, branches[:2], default=branches[2])
+
+
+def _stay_one_device() -> None:
+    """Let tf.vectorized_map ask for the device once, not once a row.
+
+    It takes whatever is not a pure function for different in each row, and would then compute all
+    cases, with those rows for which it is their device: none, for all but one. TensorFlow has no
+    public way to tell it more. Where this one is gone, soft ranks are slower there, or refused.
+    """
+    try:
+        from tensorflow.python.ops.parallel_for.pfor import RegisterPFor, wrap
+    except ImportError:
+        return
+    with contextlib.suppress(AssertionError, KeyError):  # it is registered already
+
+        @RegisterPFor("DeviceIndex")
+        def convert(mapped: Any) -> Any:
+            names = mapped.get_attr("device_names")
+            return wrap(tf.raw_ops.DeviceIndex(device_names=names), False)
+
+
+_stay_one_device()
 
 
 def _shift_or_pool(

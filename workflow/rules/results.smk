@@ -116,7 +116,8 @@ rule examples:
         clips=watched,
         models=lambda wildcards: [
             path(key)
-            for key in PARAMS.reordering(wildcards.modality)
+            for key in PARAMS.encoder_keys(wildcards.modality)
+            if key.slicing == STUDIES[wildcards.modality].slicings[0]
             for path in (PATHS.model, PATHS.pretext)
         ],
         code=graph.code_of_examples(),
