@@ -49,11 +49,11 @@ from study.params import Params, orders_patches
 from study.paths import slicing_of
 from study.results import (
     Design,
-    crossed_values,
     designs,
     nearest,
     read_pretext,
     read_scores,
+    seed_values,
     shared_design,
     under_names,
 )
@@ -186,7 +186,7 @@ class Data(NamedTuple):
         tables = []
         for method in methods:
             who = {"method": method, "slicing": slicing_of(method, self.slicings[slicing])}
-            tables.append(crossed_values(self.scores, self.design, **fixed, **who))
+            tables.append(seed_values(self.scores, self.design, **fixed, **who))
         return self.sign * np.mean(tables, axis=0)
 
 
@@ -351,7 +351,7 @@ def correlation_effect(data: Data) -> Effect:
     ranks, values = [], []
     for method in claim.first:
         fixed = {"modality": claim.modality, "slicing": data.slicings[0], "method": method}
-        found = crossed_values(data.pretext, design, **fixed, metric="partial_ranks")
+        found = seed_values(data.pretext, design, **fixed, metric="partial_ranks")
         ranks.append(found[:, 0])
         values.append(data.table([method]).mean(axis=1))
     interval, pseudo = spearman_interval(np.transpose(ranks), np.transpose(values))

@@ -69,11 +69,11 @@ from study.params import Params, orders_patches
 from study.paths import EncoderKey, slicing_of
 from study.results import (
     Design,
-    crossed_values,
     designs,
     nearest,
     read_pretext,
     read_scores,
+    seed_values,
     shared_design,
     under_names,
 )
@@ -110,7 +110,7 @@ def by_examples(params: Params, modality: str, scores: pd.DataFrame) -> pd.DataF
                 for method in (method for method in methods if n in known[method].counts):
                     keys = what | {"method": method}
                     found = keys | {"slicing": slicing_of(method, slicing)}
-                    rows.append(_summary(crossed_values(scores, known[method], **found), **keys))
+                    rows.append(_summary(seed_values(scores, known[method], **found), **keys))
     return pd.DataFrame(rows).round(8)
 
 
@@ -125,7 +125,7 @@ def by_patches(
     kind = PATCHES[modality].kind
     slicings = [slicing for slicing in study.all_slicings if slicing.startswith(f"{kind}-")]
     slicings.sort(key=lambda name: Slicing.parse(name).patches)
-    methods = [m for m in looks(study.methods) if all(m in study.crossed(v)[0] for v in slicings)]
+    methods = [m for m in looks(study.methods) if all(m in study.compared(v)[0] for v in slicings)]
     shown = list(product(slicings, methods))  # none of a study of other slicings
     every = [designs(study, slicing)[method] for slicing, method in shown]
     design = shared_design(every) if every else Design([], [], 0)
@@ -137,12 +137,12 @@ def by_patches(
         patches = {"patches": Slicing.parse(slicing).patches, "n_examples": n}
         for task in tasks:
             what = {"task": task, "metric": study.metrics[task][0]}
-            values = crossed_values(scores, design, modality=modality, n_examples=n, **who, **what)
+            values = seed_values(scores, design, modality=modality, n_examples=n, **who, **what)
             rows.append(_summary(values, **who, **patches, **what))
         if not orders_patches(method):
             continue
         what = {"metric": "partial_ranks"}
-        values = crossed_values(pretext, design, modality=modality, **who, **what)
+        values = seed_values(pretext, design, modality=modality, **who, **what)
         rows.append(_summary(values, **who, patches=patches["patches"], task="pretext", **what))
     columns = ["slicing", "patches", "method", "task", "metric", "n_examples"]
     columns += ["mean", "ci_low", "ci_high", "n_seeds", "n_replicates"]

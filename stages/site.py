@@ -313,7 +313,7 @@ def paid(
         "without": None
         if last.verdict == "was worth it" or last.rival is None
         else looks([last.rival])[last.rival].label,
-        "seeds": len(study.crossed(choice.key.slicing)[1]),
+        "seeds": len(study.compared(choice.key.slicing)[1]),
     }
 
 
@@ -360,7 +360,7 @@ def section(params: Params, modality: str) -> dict[str, Any]:
             if slicing not in study.slicings
         ],
         "methods": [
-            look.label for look in looks([*study.crossed(WHOLE)[0], *study.methods]).values()
+            look.label for look in looks([*study.compared(WHOLE)[0], *study.methods]).values()
         ],
         "study": study,
         "models": len(params.encoder_keys(modality)),

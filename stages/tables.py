@@ -52,12 +52,12 @@ from study.paths import WHOLE, slicing_of
 from study.results import (
     PRETEXT_METRICS,
     Design,
-    crossed_values,
     design_of,
     end_to_end_name,
     nearest,
     read_pretext,
     read_scores,
+    seed_values,
     shared_design,
 )
 
@@ -119,7 +119,7 @@ class Row(NamedTuple):
 def blocks(study: Study, plan: Table) -> list[list[Row]]:
     """The rows of each block of a table."""
     probe, others = study.downstream.probe, study.downstream.others
-    methods, without = list(looks(study.methods)), list(looks(study.crossed(WHOLE)[0]))
+    methods, without = list(looks(study.methods)), list(looks(study.compared(WHOLE)[0]))
     if plan.blocks == "slicing":
         shown = [*without, *methods]
         return [[Row(slicing, method, probe) for method in shown] for slicing in study.slicings]
@@ -134,7 +134,7 @@ def blocks(study: Study, plan: Table) -> list[list[Row]]:
         return [rows for rows in found if rows]
     patches = Slicing.parse(slicing).patches
     alike = [other for other in study.all_slicings if Slicing.parse(other).patches == patches]
-    run = [m for m in methods if all(m in study.crossed(other)[0] for other in alike)]
+    run = [m for m in methods if all(m in study.compared(other)[0] for other in alike)]
     return [[Row(other, method, probe) for other in alike] for method in run]
 
 
@@ -161,7 +161,7 @@ def summarise(
                 if task != "pretext":
                     fixed |= {"classifier": row.classifier, "task": task, "n_examples": examples}
                 source = pretext if task == "pretext" else scores
-                values[row] = crossed_values(source, run, **fixed)
+                values[row] = seed_values(source, run, **fixed)
             if not values:
                 continue
             better = measure_of(task, metric).higher_is_better
@@ -196,7 +196,7 @@ def caption(params: Params, plan: Table) -> list[str]:
         blocks=plan.blocks,
         modality=MODALITIES[plan.modality],
         dataset=dataset_label(study.dataset),
-        without=[look.label for look in looks(study.crossed(WHOLE)[0]).values()],
+        without=[look.label for look in looks(study.compared(WHOLE)[0]).values()],
         summarised=SUMMARISED[study.summarised],
         probe={1: "a linear classifier"}.get(layers, f"a {layers}-layer MLP"),
         examples=shown(params, plan),

@@ -193,7 +193,7 @@ def _paired(params: Params, modality: str, task: str, scores: pd.DataFrame) -> p
 
 def _pretrained(study: Study) -> list[str]:
     """The methods of a study's own slicings that train."""
-    return [m for m in study.crossed(study.slicings[0])[0] if m not in ("random", *NO_NETWORK)]
+    return [m for m in study.compared(study.slicings[0])[0] if m not in ("random", *NO_NETWORK)]
 
 
 def _worth_at(
@@ -393,7 +393,7 @@ def to_embed(params: Params, modality: str, scores: pd.DataFrame) -> Choice | No
     place = means.argmax() if measure.higher_is_better else means.argmin()
     slicing, method, classifier = (means.index.get_level_values(i)[int(place)] for i in range(3))
     return Choice(
-        EncoderKey(modality, slicing, method, study.crossed(slicing)[1][0]),
+        EncoderKey(modality, slicing, method, study.compared(slicing)[1][0]),
         study.layer(classifier),
         _within(measure.label),
         int(n),

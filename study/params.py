@@ -172,7 +172,7 @@ class Study(Section):
         run = ablation.methods and ablation.seeds and ablation.n_examples
         return [*self.slicings, *(ablation.slicings if run else [])]
 
-    def crossed(self, slicing: str) -> tuple[list[str], list[int]]:
+    def compared(self, slicing: str) -> tuple[list[str], list[int]]:
         """The methods and the seeds that a slicing is run with, each with each.
 
         Of :data:`study.paths.WHOLE` they are what is scored without a network, if there is a task.
@@ -569,7 +569,7 @@ class Params(Section):
             for modality, study in self.studies.items()
             if not modalities or modality in modalities
             for slicing in study.all_slicings
-            for method, seed in product(*study.crossed(slicing))
+            for method, seed in product(*study.compared(slicing))
         ]
 
     def without_network(self, *modalities: str) -> list[EncoderKey]:
@@ -578,7 +578,7 @@ class Params(Section):
             EncoderKey(modality, WHOLE, name, seed)
             for modality, study in self.studies.items()
             if not modalities or modality in modalities
-            for name, seed in product(*study.crossed(WHOLE))
+            for name, seed in product(*study.compared(WHOLE))
         ]
 
     def scored_keys(self, *modalities: str) -> list[EncoderKey]:

@@ -113,7 +113,7 @@ class Design(NamedTuple):
 
 def design_of(study: Study, slicing: str, classifier: str) -> Design:
     """What a classifier was run with on the encoders of a slicing."""
-    seeds = study.end_to_end.seeds if classifier == "end_to_end" else study.crossed(slicing)[1]
+    seeds = study.end_to_end.seeds if classifier == "end_to_end" else study.compared(slicing)[1]
     return Design(seeds, *study.draws(slicing, classifier))
 
 
@@ -124,8 +124,8 @@ def designs(study: Study, slicing: str) -> dict[str, Design]:
     :func:`study.paths.slicing_of`.
     """
     probed = design_of(study, slicing, study.downstream.probe)
-    beside = study.crossed(WHOLE)[0] if slicing in study.slicings else []
-    result = dict.fromkeys([*beside, *study.crossed(slicing)[0]], probed)
+    beside = study.compared(WHOLE)[0] if slicing in study.slicings else []
+    result = dict.fromkeys([*beside, *study.compared(slicing)[0]], probed)
     trained = study.end_to_end
     if slicing in study.slicings and trained.seeds and trained.n_examples:
         names = map(end_to_end_name, trained.methods)
@@ -166,9 +166,7 @@ def read_pretext(params: Params) -> pd.DataFrame:
     return check_pretext(read_table(path, "scores"), params, params.encoder_keys(), path, "scores")
 
 
-def crossed_values(
-    table: pd.DataFrame, design: Design, **fixed: Hashable
-) -> npt.NDArray[np.float64]:
+def seed_values(table: pd.DataFrame, design: Design, **fixed: Hashable) -> npt.NDArray[np.float64]:
     """The scores of a design: seeds x replicates.
 
     Args:

@@ -12,7 +12,7 @@ from conftest import tiny_content
 
 from stages.scores import remove_others
 from study.loading import load_params
-from study.results import Design, crossed_values
+from study.results import Design, seed_values
 
 ROWS = [
     {"classifier": c, "upstream_seed": s, "replicate": r, "task": "pitch", "value": v + 10 * s + r}
@@ -26,24 +26,24 @@ TABLE = pd.DataFrame(ROWS)
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_values_are_by_seed_and_draw_whatever_the_order_of_the_rows(shuffled: bool) -> None:
     table = TABLE.sample(frac=1, random_state=0) if shuffled else TABLE
-    found = crossed_values(table, Design([2, 0], [10], 2), classifier="knn", task="pitch")
+    found = seed_values(table, Design([2, 0], [10], 2), classifier="knn", task="pitch")
     assert np.array_equal(found, [[20.5, 21.5], [0.5, 1.5]])
 
 
 def test_a_key_that_is_forgotten_is_no_mixture() -> None:
     with pytest.raises(ValueError, match=r"share a seed and a replicate: \['classifier'\] differ"):
-        crossed_values(TABLE, Design([0, 1], [10], 2), task="pitch")
+        seed_values(TABLE, Design([0, 1], [10], 2), task="pitch")
 
 
 @pytest.mark.parametrize(("seeds", "replicates"), [([0, 7], 2), ([0, 1], 4)])
 def test_scores_that_are_missing_are_no_smaller_table(seeds: list[int], replicates: int) -> None:
     with pytest.raises(ValueError, match="scores are missing"):
-        crossed_values(TABLE, Design(seeds, [10], replicates), classifier="mlp")
+        seed_values(TABLE, Design(seeds, [10], replicates), classifier="mlp")
 
 
 def test_pretext_metrics_have_one_column() -> None:
     table = pd.DataFrame({"method": "mse", "upstream_seed": [1, 0], "value": [0.2, 0.1]})
-    found = crossed_values(table, Design([0, 1], [10], 5), method="mse")
+    found = seed_values(table, Design([0, 1], [10], 5), method="mse")
     assert np.array_equal(found, [[0.1], [0.2]])
 
 
