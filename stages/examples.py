@@ -11,6 +11,8 @@ of all n! orders, the same for both: neither is chosen by a result.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import matplotlib
 
 matplotlib.use("agg")  # no window system, whatever the environment says
@@ -23,7 +25,7 @@ from shuffle_to_learn.slicing import Slicing, sampled
 from study import cli, clips
 from study.drawing import rc, save
 from study.features import read_features
-from study.files import need, read_json, write_csv
+from study.files import need, read_json, reading, write_csv
 from study.mosaic import colours, draw
 from study.names import dataset_label, looks
 from study.params import Params
@@ -87,9 +89,15 @@ def best_and_worst(params: Params, modality: str) -> list[EncoderKey]:
     """
     ordered = params.reordering(modality)
     if len(ordered) > 1:
-        said = {key: read_json(params.layout.pretext(key), "pretrain") for key in ordered}
-        ordered.sort(key=lambda key: -said[key]["metrics"]["partial_ranks"])
+        ordered.sort(key=lambda key: -right(params.layout.pretext(key)))
     return list(dict.fromkeys([ordered[0], ordered[-1]]))
+
+
+def right(path: Path) -> float:
+    """The share of patches that a network puts in their places, as its pretext file says."""
+    said = read_json(path, "pretrain")
+    with reading(path, "pretrain"):
+        return float(said["metrics"]["partial_ranks"])
 
 
 if __name__ == "__main__":

@@ -190,7 +190,11 @@ def test_the_best_and_the_worst_network_are_shown(tiny_study: TinyStudy) -> None
     assert best[shuffled].to_numpy().tolist() == worst[shuffled].to_numpy().tolist()
     for _, ranks in shown.groupby(["method", "input"])["predicted_rank"]:
         assert sorted(ranks) == [1, 2, 3, 4, 5]
-    tiny_study.layout.pretext(tiny_study.encoder("mse")).unlink()
+    damaged = tiny_study.layout.pretext(tiny_study.encoder("mse"))
+    damaged.write_text("{}")
+    with pytest.raises(InputError, match=r"mse/0\.json is damaged .*run the stage pretrain again"):
+        examples.main(options)
+    damaged.unlink()
     with pytest.raises(InputError, match=r"mse/0\.json does not exist: run the stage pretrain"):
         examples.main(options)
 
