@@ -260,6 +260,9 @@ def gather(claim: Claim, params: Params, scores: pd.DataFrame, pretext: pd.DataF
             raise Missing(f"the task {task}")
     if claim.chance and study.dataset not in claim.chance:
         raise Missing(f"a dataset whose chance is known: {', '.join(claim.chance)}")
+    motions = params.motions if study.dataset == "motions" else None
+    if claim.chance and motions is not None and not motions.reversals:
+        raise Missing("motions.reversals: chance is known of all labels alone")
     slicings = claim.slicings or [study.slicings[0]]
     run = []
     for slicing in slicings:

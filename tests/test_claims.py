@@ -219,6 +219,16 @@ def test_what_was_not_run_is_said(params, changes: dict, needs: str) -> None:
     assert row["effect"] is None
 
 
+def test_chance_is_not_that_of_clips_with_fewer_labels(params) -> None:
+    content = params.model_dump(exclude_none=True)
+    content["motions"]["reversals"] = False
+    own = next(one for one in read_claims() if one.claim == "few-frames-at-chance")
+    for study, run in ((params, True), (Params.model_validate(content), False)):
+        row = judge(own, study, *made_up(study, lambda e, task, n: 0.07))
+        assert (row["verdict"] != "not_run") == run
+        assert ("motions.reversals" in row["comparison"]) == (not run)
+
+
 @pytest.mark.parametrize(("sign", "verdict"), [(1, "supported"), (-1, "contradicted")])
 def test_correlation_of_pretext_and_score(params, sign: int, verdict: str) -> None:
     of = {"mse": 0.1, "fast_soft_ranking": 0.2, "perturbed_fy": 0.3}
