@@ -89,7 +89,7 @@ def test_a_folder_under_both_runners(tmp_path: Path) -> None:
     }
     wanted = {"dataset folder", "pictures folder 0", "join folder", "labels"}
     wanted |= IMAGES | BARE["images"]
-    wanted -= {"examples images perturbed_fy"}
+    wanted -= {"examples images"}
 
     def correct() -> None:
         """One label, and what changes nothing."""

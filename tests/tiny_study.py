@@ -157,11 +157,15 @@ def jobs(stages: set[str], modality: str, *methods: str) -> set[str]:
     return {f"{stage} {modality} {method}" for stage in stages for method in methods}
 
 
-TRAINED = ENCODER | {"examples"}  # what comes of the network whose examples are shown
-AUDIO = jobs(ENCODER, "audio", "random") | jobs(TRAINED, "audio", "perturbed_fy")
+def trained(modality: str) -> set[str]:
+    """What comes of the network that is trained, and is shown."""
+    return jobs(ENCODER, modality, "perturbed_fy") | {f"examples {modality}"}
+
+
+AUDIO = jobs(ENCODER, "audio", "random") | trained("audio")
 AUDIO |= {"end_to_end audio random"}
-VIDEO = jobs(TRAINED, "video", "perturbed_fy")
-IMAGES = jobs(TRAINED, "images", "perturbed_fy")
+VIDEO = trained("video")
+IMAGES = trained("images")
 # What has no network depends on features and on the settings of the probes alone.
 BARE = {m: jobs({"downstream"}, m, "raw", "summary") for m in ("audio", "video", "images")}
 DATA = {"dataset notes", "dataset motions", "dataset scenes"}
@@ -176,7 +180,7 @@ CHANGES = [
         "params.yaml",
         "audio.method.perturbed_fy.learning_rate",
         2.0e-4,
-        jobs(TRAINED, "audio", "perturbed_fy") | RESULTS,
+        trained("audio") | RESULTS,
     ),
     (
         "a downstream setting",
@@ -207,7 +211,7 @@ CHANGES = [
         "shuffle_to_learn/pretext/methods/perturbed_fy.py",
         "scores, self.epsilon,",
         "scores, 2 * self.epsilon,",
-        jobs(TRAINED, "audio", "perturbed_fy") | VIDEO | IMAGES | RESULTS,
+        trained("audio") | VIDEO | IMAGES | RESULTS,
     ),
     (
         "the source file of one dataset",
