@@ -293,7 +293,7 @@ def result_stages(params: Params) -> Stages:
             deps=[
                 *code_of_examples(),
                 PATHS.features(study.dataset, study.upstream[1]),
-                *(path(first).parents[1] for path in (PATHS.encoder, PATHS.pretext)),
+                PATHS.pretext(first).parents[1],  # changes with the networks
                 *watched(study, modality),
             ],
             params=sections(params, "examples", modality=modality),

@@ -44,17 +44,23 @@ def fit(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
         The projection of rows / epsilon, the dtype and shape of rows, and the block averaging of
         its vector-Jacobian product.
     """
-    if rows.shape[-1] > PAIRS_UP_TO:
-        one_block, centred = _one_block(rows, epsilon)
-        both = _shift_or_pool(rows, epsilon, one_block, centred, _isotonic_regression)
-    else:
+    if rows.shape[-1] <= PAIRS_UP_TO:
+        # No condition on the values: tf.vectorized_map refuses some.
         one_block = None
         both = _on(
             [rows],
-            cpu=lambda rows: _shift_or_pool(rows, epsilon, *_one_block(rows, epsilon), _by_kernel),
+            cpu=lambda rows: _by_pooling(rows, epsilon, _by_kernel),
             gpu=lambda rows: _by_pairs(rows, epsilon),
             xla=lambda rows: _by_pairs(rows, epsilon),
         )
+    else:
+        one_block, centred = _one_block(rows, epsilon)
+
+        def shift() -> tf.Tensor:
+            block = tf.zeros_like(centred) + tf.cast(row_offsets(rows), centred.dtype)
+            return tf.stack([centred + 0.5 * (rows.shape[-1] + 1), block])
+
+        both = tf.cond(one_block, shift, lambda: _by_pooling(rows, epsilon, _isotonic_regression))
     result, block = tf.unstack(both, 2)
 
     def by_number(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
@@ -123,22 +129,6 @@ def _stay_one_device() -> None:
 
 
 _stay_one_device()
-
-
-def _shift_or_pool(
-    rows: tf.Tensor,
-    epsilon: float,
-    one_block: tf.Tensor,
-    centred: tf.Tensor,
-    regression: _Regression,
-) -> tf.Tensor:
-    """As :func:`_by_pooling`; a shift where each row is one block, as :func:`_one_block` says."""
-
-    def shift() -> tf.Tensor:
-        block = tf.zeros_like(centred) + tf.cast(row_offsets(rows), centred.dtype)
-        return tf.stack([centred + 0.5 * (rows.shape[-1] + 1), block])
-
-    return tf.cond(one_block, shift, lambda: _by_pooling(rows, epsilon, regression))
 
 
 def _by_pairs(rows: tf.Tensor, epsilon: float) -> tf.Tensor:
@@ -294,13 +284,15 @@ def _from_the_largest(ordered: tf.Tensor, epsilon: float) -> tf.Tensor:
         float64, shape (batch, n), from 0 down; as in :func:`_gaps` where values are far apart.
     """
     n = ordered.shape[-1]
+
+    def bounded() -> tf.Tensor:
+        return tf.pad(tf.cumsum(-_gaps(ordered, epsilon), axis=-1), [[0, 0], [1, 0]])
+
+    if n <= PAIRS_UP_TO:
+        return bounded()
     wide = tf.cast(ordered, tf.float64)
     s = (wide - wide[:, :1]) / epsilon
-    return tf.cond(
-        tf.reduce_all(s[:, -1] >= -n * _most(n)),
-        lambda: s,
-        lambda: tf.pad(tf.cumsum(-_gaps(ordered, epsilon), axis=-1), [[0, 0], [1, 0]]),
-    )
+    return tf.cond(tf.reduce_all(s[:, -1] >= -n * _most(n)), lambda: s, bounded)
 
 
 def _gaps(ordered: tf.Tensor, epsilon: float) -> tf.Tensor:

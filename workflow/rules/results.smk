@@ -114,11 +114,11 @@ rule examples:
     input:
         features=lambda wildcards: features()(wildcards)[1:],
         clips=watched,
-        models=lambda wildcards: [
-            path(key)
+        # Each comes with its network, and changes with it.
+        pretext=lambda wildcards: [
+            PATHS.pretext(key)
             for key in PARAMS.encoder_keys(wildcards.modality)
             if key.slicing == STUDIES[wildcards.modality].slicings[0]
-            for path in (PATHS.model, PATHS.pretext)
         ],
         code=graph.code_of_examples(),
     output:
