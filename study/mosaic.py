@@ -82,11 +82,11 @@ def draw(
     count, n = orders.shape
     none = np.zeros(n, bool)
     titles, pictures = [], []
-    for place, (patches, order) in enumerate(zip(seen, orders, strict=True)):
+    for i, (patches, order) in enumerate(zip(seen, orders, strict=True)):
         titles += ["in order", "shuffled"]
         pictures += [mosaic(patches, slicing, none), mosaic(patches[order], slicing, none)]
         for title, places in answers.items():
-            reordered = order[places[place]]
+            reordered = order[places[i]]
             wrong = reordered != np.arange(n)
             titles.append(f"{title}: {n - wrong.sum()} of {n} right")
             pictures.append(mosaic(patches[reordered], slicing, wrong))

@@ -44,27 +44,22 @@ def fit(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
         The projection of rows / epsilon, the dtype and shape of rows, and the block averaging of
         its vector-Jacobian product.
     """
-    if rows.shape[-1] <= PAIRS_UP_TO:
-        # No condition on the values: tf.vectorized_map refuses some.
-        one_block = None
-        both = _on(
+    way = _fit_few if rows.shape[-1] <= PAIRS_UP_TO else _fit_many
+    result, block_mean = way(rows, epsilon)
+    return tf.cast(result, rows.dtype), block_mean
+
+
+def _fit_few(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
+    """As :func:`fit`, float64. No condition on the values: tf.vectorized_map refuses some."""
+    result, block = tf.unstack(
+        _on(
             [rows],
             cpu=lambda rows: _by_pooling(rows, epsilon, _by_kernel),
             gpu=lambda rows: _by_pairs(rows, epsilon),
             xla=lambda rows: _by_pairs(rows, epsilon),
-        )
-    else:
-        one_block, centred = _one_block(rows, epsilon)
-
-        def shift() -> tf.Tensor:
-            block = tf.zeros_like(centred) + tf.cast(row_offsets(rows), centred.dtype)
-            return tf.stack([centred + 0.5 * (rows.shape[-1] + 1), block])
-
-        both = tf.cond(one_block, shift, lambda: _by_pooling(rows, epsilon, _isotonic_regression))
-    result, block = tf.unstack(both, 2)
-
-    def by_number(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
-        return blocks.block_mean(values, tf.cast(block, tf.int32))
+        ),
+        2,
+    )
 
     def by_equality(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
         same_block = tf.cast(tf.equal(block[:, :, None], block[:, None, :]), values.dtype)
@@ -72,14 +67,34 @@ def fit(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
         return total / tf.reduce_sum(same_block, axis=1)
 
     def block_mean(values: tf.Tensor) -> tf.Tensor:
+        return _on([values, block], cpu=_mean_by_number, gpu=by_equality, xla=by_equality)
+
+    return result, block_mean
+
+
+def _fit_many(rows: tf.Tensor, epsilon: float) -> tuple[tf.Tensor, _BlockMean]:
+    """As :func:`fit`, float64. Where each row is one block, it is a shift: nothing is sorted."""
+    one_block, centred = _one_block(rows, epsilon)
+
+    def shift() -> tf.Tensor:
+        return tf.stack([centred + 0.5 * (rows.shape[-1] + 1), tf.zeros_like(centred)])
+
+    result, block = tf.unstack(
+        tf.cond(one_block, shift, lambda: _by_pooling(rows, epsilon, _isotonic_regression)), 2
+    )
+
+    def block_mean(values: tf.Tensor) -> tf.Tensor:
         def mean_of_row() -> tf.Tensor:
             return tf.zeros_like(values) + tf.reduce_mean(values, axis=-1, keepdims=True)
 
-        if one_block is None:
-            return _on([values, block], cpu=by_number, gpu=by_equality, xla=by_equality)
-        return tf.cond(one_block, mean_of_row, lambda: by_number(values, block))
+        return tf.cond(one_block, mean_of_row, lambda: _mean_by_number(values, block))
 
-    return tf.cast(result, rows.dtype), block_mean
+    return result, block_mean
+
+
+def _mean_by_number(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
+    """The mean over each value's block, by the blocks' numbers, float64."""
+    return blocks.block_mean(values, tf.cast(block, tf.int32))
 
 
 def _on(
@@ -318,7 +333,14 @@ def _most(n: int) -> float:
 
 
 def _cumulative_sums_by_product(gaps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """As :func:`_cumulative_sums`, by one matrix product."""
+    """s, from 0 down, and the sums of s - w before each place, by one matrix product.
+
+    Args:
+        gaps: as of :func:`_gaps`, shape (batch, n - 1).
+
+    Returns:
+        float64, shape (batch, n) and (batch, n + 1).
+    """
     n = gaps.shape[-1] + 1
     to_s = -np.tri(n, n - 1, -1).T
     to_sums = np.tri(n + 1, n, -1).T
