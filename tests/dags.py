@@ -89,15 +89,14 @@ def snakemake_jobs(folder: Path, params: str = "params.yaml") -> set[Job]:
 
 
 def dvc_jobs(folder: Path, pipeline: str | Path = "dvc.yaml") -> set[Job]:
-    """The jobs of a dvc.yaml, which DVC reads together with all others in the folder.
+    """The jobs of a dvc.yaml.
 
     A folder that no stage writes stands for what is written into it.
     """
     from dvc.dependency import ParamsDependency
     from dvc.repo import Repo
 
-    file = (folder / pipeline).resolve()
-    stages = [s for s in Repo(str(folder)).index.stages if Path(s.path).resolve() == file]
+    stages = Repo(str(folder)).stage.load_all(str((folder / pipeline).resolve()))
     written = {out.def_path for stage in stages for out in stage.outs}
     inside: dict[str, set[str]] = {}
     for out in written:
