@@ -34,10 +34,9 @@ def cut(
     if slicing.frames:
         cells = tf.gather(inputs, sampled(shape[0], slicing.frames), axis=1)
     else:
-        height, width = slicing.rows * cell_height, slicing.columns * cell_width
-        top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
+        rows, columns = slicing.covered(shape)
         grid = tf.reshape(
-            inputs[:, top : top + height, left : left + width],
+            inputs[:, rows, columns],
             [-1, slicing.rows, cell_height, slicing.columns, cell_width, channels],
         )
         cells = tf.reshape(

@@ -83,6 +83,20 @@ class Slicing:
             )
         return height, width
 
+    def covered(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """The rows and the columns of a picture that its cells cover.
+
+        Args:
+            shape: the shape of an input, see :meth:`cell_size`.
+
+        Raises:
+            ValueError: as :meth:`cell_size`.
+        """
+        height, width = self.cell_size(shape)
+        used = self.rows * height, self.columns * width
+        top, left = (shape[0] - used[0]) // 2, (shape[1] - used[1]) // 2
+        return slice(top, top + used[0]), slice(left, left + used[1])
+
     def tile_shape(self, shape: tuple[int, ...], gap: int = 0) -> tuple[int, int, int]:
         """Height, width and channels of a patch: its cell less ``gap`` pixels.
 

@@ -47,11 +47,11 @@ def of_tiles(pictures: np.ndarray, slicing: Slicing) -> np.ndarray:
         float32, shape (N, 2 tiles channels): the means, then the deviations.
     """
     height, width = slicing.cell_size(pictures.shape[1:])
-    top = (pictures.shape[1] - slicing.rows * height) // 2
-    left = (pictures.shape[2] - slicing.columns * width) // 2
-    used = pictures[:, top : top + slicing.rows * height, left : left + slicing.columns * width]
+    rows, columns = slicing.covered(pictures.shape[1:])
     cells = slicing.rows, height, slicing.columns, width, pictures.shape[3]
-    return _in_batches(used, lambda x: _moments(x.reshape(len(x), *cells), (2, 4)))
+    return _in_batches(
+        pictures[:, rows, columns], lambda x: _moments(x.reshape(len(x), *cells), (2, 4))
+    )
 
 
 def _moments(x: np.ndarray, axes: int | tuple[int, ...]) -> np.ndarray:
