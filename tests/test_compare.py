@@ -63,6 +63,18 @@ def test_the_same_draws_are_paired(tmp_path: Path, capsys) -> None:
     assert "]*" in said
 
 
+def test_a_section_of_one_study_is_one_line() -> None:
+    one = {"audio": {"seeds": [0], "gap": 1}, "video": {"seeds": [0]}, "images": None}
+    other = {"audio": {"seeds": [0, 1], "gap": 1}, "images": {"seeds": [0]}, "notes": 1}
+    assert list(compare.changed(one, other)) == [
+        "audio.seeds: [0], [0, 1]",
+        "video: in A alone",
+        "images: in B alone",
+        "notes: None, 1",
+    ]
+    assert list(compare.changed(one, one)) == []
+
+
 def test_other_draws_are_not(tmp_path: Path) -> None:
     """The same numbers of other data: what a draw does to both no longer cancels."""
     a = folder(tmp_path / "a", scores())

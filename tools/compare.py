@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,6 @@ from study.sections import Threads
 
 KEYS = ["modality", "slicing", "method", "classifier", "task", "metric", "n_examples"]
 COLUMNS = [*KEYS, "a", "b", "difference", "ci_low", "ci_high", "paired"]
-
-
-def flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Nested settings as one level of dotted keys."""
-    if not isinstance(value, dict):
-        return {name: value}
-    parts = (flat(part, f"{name}.{key}" if name else str(key)) for key, part in value.items())
-    return {key: setting for part in parts for key, setting in part.items()}
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
@@ -63,11 +56,18 @@ def read_scores(folder: Path) -> pd.DataFrame:
     return table
 
 
-def changed(a: dict[str, Any], b: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """(key, in A, in B) of every setting that differs; None where a study has it not."""
-    one, other = flat(a), flat(b)
-    keys = list(dict.fromkeys([*one, *other]))
-    return [(k, one.get(k), other.get(k)) for k in keys if one.get(k) != other.get(k)]
+def changed(a: dict[str, Any], b: dict[str, Any], above: str = "") -> Iterator[str]:
+    """A line for every setting that differs, and one for a section that one study alone has."""
+    for key in dict.fromkeys([*a, *b]):
+        one, other = a.get(key), b.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from changed(one, other, f"{above}{key}.")
+        elif one is None and isinstance(other, dict):
+            yield f"{above}{key}: in B alone"
+        elif other is None and isinstance(one, dict):
+            yield f"{above}{key}: in A alone"
+        elif one != other:
+            yield f"{above}{key}: {one}, {other}"
 
 
 def verdicts(folder: Path) -> dict[str, tuple[str, str]]:
@@ -191,11 +191,8 @@ def main(arguments: list[str] | None = None) -> None:
     folders = (options.a, options.b)
     a, b = ((read_settings(folder), read_scores(folder)) for folder in folders)
     print(f"A: {options.a}\nB: {options.b}\n\nSettings that differ (A, B)")
-    differing = changed(a[0], b[0])
-    for key, one, other in differing:
-        print(f"  {key}: {one}, {other}")
-    if not differing:
-        print("  none")
+    for line in list(changed(a[0], b[0])) or ["none"]:
+        print(f"  {line}")
     print("\nClaims whose verdict differs (A, B)")
     for line in turned(*folders):
         print(f"  {line}")
