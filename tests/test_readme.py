@@ -104,7 +104,7 @@ def test_nothing_is_written_where_a_file_has_no_marks_or_a_figure_is_missing(
 def test_a_study_of_speech_has_a_file_of_its_own(written: Path, study: Path, monkeypatch) -> None:
     """Here the notes are taken for speech: the file has the verdicts that were given, no others."""
     shutil.copy(ROOT / "params.yaml", written)
-    marks = [readme.SPEECH_START.format(name) for name in ("notes", "words")]
+    marks = [readme.OWN_START.format(name) for name in ("notes", "words")]
     (written / "docs/speech.md").write_text(
         "".join(f"{mark}\nOLD\n{readme.END}\n" for mark in marks), encoding="utf-8"
     )
@@ -130,8 +130,22 @@ def test_a_study_of_speech_has_a_file_of_its_own(written: Path, study: Path, mon
 
 
 def test_the_project_has_the_marks() -> None:
-    for name in ("words", "syllables"):
-        mark = readme.SPEECH_START.format(name)
-        assert readme.replaced(ROOT / "docs/speech.md", "(new)", mark).count("(new)") == 1
+    pages = {"words": "speech", "syllables": "speech", "instruments": "instruments"}
+    for name, page in pages.items():
+        mark = readme.OWN_START.format(name)
+        assert readme.replaced(ROOT / f"docs/{page}.md", "(new)", mark).count("(new)") == 1
+
+
+def test_a_study_with_a_page_of_its_own_has_it() -> None:
+    wanted = {
+        "params.yaml": None,
+        "presets/smoke.yaml": None,
+        "presets/speech.yaml": ("speech.md", "words"),
+        "presets/syllables.yaml": ("speech.md", "syllables"),
+        "presets/instruments.yaml": ("instruments.md", "instruments"),
+    }
+    for file, page in wanted.items():
+        found = readme.own_page(load_params(ROOT / file))
+        assert (found and (found[0].name, found[1])) == page
     for name in FILES:
         assert readme.replaced(ROOT / name, "(new)").count("(new)") == 1

@@ -3,7 +3,8 @@
 Reads the results of params.yaml (or PARAMS) and writes what is between the two marks of each file
 anew: in README.md what was found, the plot of the claims and the first table; in docs/results.md
 the verdicts and all other tables. Both name the run. The figures that they show go to docs/images.
-A study of recorded speech goes to docs/speech.md in their place, between marks of its own.
+A study of recorded speech goes to docs/speech.md in their place, and that of
+presets/instruments.yaml to docs/instruments.md, between marks of its own.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from tools import compare
 
 ROOT = Path(__file__).parent.parent
 START, END = "<!-- results: python -m tools.readme -->", "<!-- end of results -->"
-SPEECH_START = START.replace("results", "results on {}")
+OWN_START = START.replace("results", "results on {}")
+INSTRUMENTS = "instruments"  # presets/instruments.yaml
 # The figure that follows a table, and what it shows.
 FIGURES = {
     "table1": ("figure3", "Scores against labelled examples, audio"),
@@ -68,9 +70,17 @@ def others(params: Params) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def speech(params: Params) -> str:
-    """What docs/speech.md shows of a study: the run, its verdicts, two tables, shuffled sounds."""
-    dataset = params.study("audio").dataset
+def own_page(params: Params) -> tuple[Path, str] | None:
+    """The page of a study that has one of its own, and how the page calls the study."""
+    if "audio" in params.studies and (dataset := params.study("audio").dataset) in SPEECH:
+        return ROOT / "docs/speech.md", dataset
+    if params.layout.results.name == INSTRUMENTS:
+        return ROOT / f"docs/{INSTRUMENTS}.md", INSTRUMENTS
+    return None
+
+
+def beside_the_default(params: Params, name: str) -> str:
+    """What a page of its own shows of a study: the run, its verdicts, two tables, a picture."""
     home = load_params(ROOT / "params.yaml").layout.results
     own, there = params.layout.results, (home / "settings.yaml").is_file()
     beside = (
@@ -81,7 +91,7 @@ def speech(params: Params) -> str:
         _claims(params, run_alone=True),
         "\n".join(f"* {line}" for line in beside),
         *(_table(params, plan.name).strip() for plan in tables(params)[:2]),
-        f"![Sounds in order, shuffled, and put back](images/reordered-{dataset}.png)",
+        f"![Sounds in order, shuffled, and put back](images/reordered-{name}.png)",
     ]
     return "\n\n".join(filter(None, parts))
 
@@ -147,11 +157,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
     params = load_params(cli.params_file())
-    if "audio" in params.studies and (dataset := params.study("audio").dataset) in SPEECH:
-        path = ROOT / "docs/speech.md"
-        text = replaced(path, speech(params), SPEECH_START.format(dataset))
+    if page := own_page(params):
+        path, name = page
+        text = replaced(path, beside_the_default(params, name), OWN_START.format(name))
         figure = need(params.layout.figure("reordered-audio", "png"), "examples")
-        shutil.copyfile(figure, ROOT / f"docs/images/reordered-{dataset}.png")
+        shutil.copyfile(figure, ROOT / f"docs/images/reordered-{name}.png")
         write_text(path, text)
         return
     # Read everything before anything is written: both files are of one run.
