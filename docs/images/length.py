@@ -30,6 +30,7 @@ PANELS = (
     ("audio", "params.yaml", "joined", "instrument", "accuracy", 1000, "audio, joined"),
     ("audio", "params.yaml", "joined", "pitch", "mse", 1000, "audio, joined"),
     ("audio", "params.yaml", "tiles", "pitch", "mse", 1000, "audio, tiles"),
+    ("audio", "params.yaml", "joined", "pitch_class", "accuracy", 1000, "audio, joined"),
     ("video", "params.yaml", "joined", "", "partial_ranks", 0, "clips"),
     (
         "video",
