@@ -47,7 +47,7 @@ def test_both_runners_have_the_same_jobs(jobs, tmp_path, monkeypatch) -> None:
     assert jobs == theirs
 
 
-@pytest.mark.parametrize("preset", ["smoke", "sound"])  # sound: one modality
+@pytest.mark.parametrize("preset", ["smoke", "methods", "sound"])  # sound: one modality
 def test_both_runners_have_the_same_jobs_of_a_preset(preset, tmp_path, monkeypatch) -> None:
     file = f"presets/{preset}.yaml"
     if preset == "sound":

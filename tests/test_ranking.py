@@ -363,6 +363,22 @@ def test_what_xla_compiles_is_not_what_runs_otherwise(n: int) -> None:
     assert np.allclose(around(x), expected + 2)
 
 
+@pytest.mark.parametrize("n", [10, 40])
+def test_what_is_not_the_case_is_skipped_at_once(n: int) -> None:
+    """TensorFlow skips each operation of a branch by itself, unless a call holds them together."""
+    x = tf.constant(np.random.default_rng(0).normal(size=(3, n)))
+    graph = tf.function(in_blocks).get_concrete_function(x).graph.as_graph_def()
+    functions = {f.signature.name: f for f in graph.library.function}
+    nodes = [*graph.node, *(node for f in functions.values() for node in f.node_def)]
+    cases = [node for node in nodes if node.op in ("Case", "StatelessCase")]
+    assert cases
+    for case in cases:
+        default = functions[case.attr["branches"].list.func[-1].name]
+        (call,) = (node for node in default.node_def if node.op not in ("Identity", "NoOp"))
+        assert call.op.endswith("PartitionedCall")
+        assert functions[call.attr["f"].func.name].attr["_noinline"].b
+
+
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("epsilon", [0.05, 5.0])
 def test_few_values_are_mapped_in_any_graph(epsilon: float, jit: bool) -> None:

@@ -134,6 +134,8 @@ def test_the_project_has_the_marks() -> None:
     for name, page in pages.items():
         mark = readme.OWN_START.format(name)
         assert readme.replaced(ROOT / f"docs/{page}.md", "(new)", mark).count("(new)") == 1
+    for name in FILES:
+        assert readme.replaced(ROOT / name, "(new)").count("(new)") == 1
 
 
 def test_a_study_with_a_page_of_its_own_has_it() -> None:
@@ -147,5 +149,3 @@ def test_a_study_with_a_page_of_its_own_has_it() -> None:
     for file, page in wanted.items():
         found = readme.own_page(load_params(ROOT / file))
         assert (found and (found[0].name, found[1])) == page
-    for name in FILES:
-        assert readme.replaced(ROOT / name, "(new)").count("(new)") == 1

@@ -88,7 +88,7 @@ def _segments(values: tf.Tensor) -> tf.Tensor:
 
     On a CPU TensorFlow shares segments out to several threads, and each of the shares reads all
     values. It counts on values / segments for each, rounded down: with more segments than values it
-    shares nothing out, which takes a third to half of the time.
+    shares nothing out, which takes less time.
     """
     return tf.size(values) + 1
 

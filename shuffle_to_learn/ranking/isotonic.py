@@ -312,12 +312,13 @@ def _from_the_largest(ordered: tf.Tensor, epsilon: float) -> tf.Tensor:
         float64, shape (batch, n), from 0 down; as in :func:`_gaps` where values are far apart.
     """
     n = ordered.shape[-1]
+    if n <= PAIRS_UP_TO:
+        # As a product: TensorFlow shares even a short cumulative sum out to several threads.
+        return tf.matmul(_gaps(ordered, epsilon), _to_s(n))
 
     def bounded() -> tf.Tensor:
         return tf.pad(tf.cumsum(-_gaps(ordered, epsilon), axis=-1), [[0, 0], [1, 0]])
 
-    if n <= PAIRS_UP_TO:
-        return tf.matmul(_gaps(ordered, epsilon), _to_s(n))
     wide = tf.cast(ordered, tf.float64)
     s = (wide - wide[:, :1]) / epsilon
     return tf.cond(tf.reduce_all(s[:, -1] >= -n * _most(n)), lambda: s, bounded)
