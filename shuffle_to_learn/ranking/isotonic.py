@@ -21,8 +21,8 @@ import tensorflow as tf
 from shuffle_to_learn.ranking import blocks
 from shuffle_to_learn.ranking.sorting import (
     PAIRS_UP_TO,
-    inverse_flat,
     places_by_pairs,
+    put_flat,
     row_offsets,
     take_flat,
 )
@@ -204,7 +204,7 @@ def _by_pooling(rows: tf.Tensor, epsilon: float, regression: _Regression) -> tf.
     s = _from_the_largest(ordered, epsilon)
     fit, block = regression(s - np.arange(n, 0, -1.0))
     block += tf.cast(row_offsets(rows), block.dtype)
-    return take_flat(tf.complex(s - fit, block), inverse_flat(order))
+    return put_flat(tf.complex(s - fit, block), order)
 
 
 def _isotonic_regression(y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

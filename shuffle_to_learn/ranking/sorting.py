@@ -143,13 +143,8 @@ def _before(rows: tf.Tensor) -> tf.Tensor:
 
 def inverse(order: tf.Tensor) -> tf.Tensor:
     """The inverse of each row's permutation; int32, shape (batch, n)."""
-    return inverse_flat(order) - row_offsets(order)
-
-
-def inverse_flat(order: tf.Tensor) -> tf.Tensor:
-    """As :func:`inverse`, as indices into all rows laid end to end."""
     flat = tf.reshape(order + row_offsets(order), [-1])
-    return tf.reshape(tf.math.invert_permutation(flat), tf.shape(order))
+    return tf.reshape(tf.math.invert_permutation(flat), tf.shape(order)) - row_offsets(order)
 
 
 def row_offsets(rows: tf.Tensor) -> tf.Tensor:
@@ -161,3 +156,17 @@ def row_offsets(rows: tf.Tensor) -> tf.Tensor:
 def take_flat(rows: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
     """The values at indices into all rows laid end to end; faster than a gather row by row."""
     return tf.gather(tf.reshape(rows, [-1]), index)
+
+
+def put_flat(rows: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
+    """The values of sorted rows back at where they were; in half the time of a gather.
+
+    Args:
+        rows: any number type, shape (batch, n).
+        order: of each place, where in its row its value was; int32, shape (batch, n).
+    """
+    flat, values = tf.reshape(order + row_offsets(order), [-1]), tf.reshape(rows, [-1])
+    # Each sum has one value. The sum of none at the end keeps TensorFlow from sharing the others
+    # out to several threads, which takes longer.
+    sums = tf.math.unsorted_segment_sum(values, flat, tf.size(rows) + 1)
+    return tf.reshape(sums[:-1], tf.shape(rows))
