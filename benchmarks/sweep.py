@@ -5,12 +5,15 @@
 
 benchmarks/sweeps.yaml says what a sweep tries. Each trial is a run of benchmarks/settings.py; its
 rows are appended to docs/sweeps/<name>.csv when it has ended, and a second call runs what is
-missing. The features of the params files must exist (see benchmarks/settings.py).
+missing. At the end docs/sweeps/<name>.md shows what the table has so far. The features of the
+params files must exist (see benchmarks/settings.py).
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,10 +26,13 @@ from typing import NamedTuple
 import pandas as pd
 import yaml
 
+from benchmarks.ranking import table
+from study.files import write_text
 from study.loading import load_params
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "docs/sweeps"
+EXAMPLES = {"audio": 1000, "video": 3000, "images": 3000}  # labelled, whose scores are shown
 
 
 class Trial(NamedTuple):
@@ -106,6 +112,54 @@ def done(table: Path) -> set[tuple]:
     return set(named.itertuples(index=False, name=None))
 
 
+def page(name: str, rows: pd.DataFrame) -> str:
+    """The scores of a sweep in Markdown: means over seeds.
+
+    Args:
+        name: of the sweep.
+        rows: its table: what benchmarks/settings.py writes, and the params file.
+    """
+    lines = [
+        f"# The sweep `{name}`",
+        "",
+        f"`python -m benchmarks.sweep {name}` writes this page, from [{name}.csv]({name}.csv).",
+        "Scores are of the **validation split**, means over the seeds.",
+    ]
+    for (file, modality), study in rows.groupby(["params", "modality"], sort=False):
+        examples = EXAMPLES[modality]
+        lines += ["", f"## {modality}, `{file}`, {examples} labelled examples", ""]
+        lines += _table(study[study.n_examples == examples].copy())
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: pd.DataFrame) -> list[str]:
+    """One study's scores: a row for what was tried and a layer, a column for a measure."""
+    rows["set"] = [
+        " ".join(re.sub(r"^.*\.(?=\w+=)", "", item) for item in said.split())
+        for said in rows.settings
+    ]
+    rows["measure"] = rows.task + " " + rows.metric
+    rows["partial_ranks"] = pd.to_numeric(rows.partial_ranks)
+    tried = ["slicing", "method", "set"]
+    for column in tried:  # as first tried
+        rows[column] = pd.Categorical(rows[column], rows[column].unique())
+    networks = rows.drop_duplicates([*tried, "layer", "seed"])
+    groups = networks.groupby([*tried, "layer"], observed=True)
+    cells = rows.pivot_table(
+        index=[*tried, "layer"], columns="measure", values="mean", observed=True
+    )
+    cells.insert(0, "partial ranks", groups.partial_ranks.mean())
+    cells.insert(0, "seeds", groups.size().astype(str))
+    shown = cells.reset_index()
+    return table(list(shown.columns), [[_cell(x) for x in row] for row in shown.to_numpy(object)])
+
+
+def _cell(value: object) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return "-" if math.isnan(value) else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -116,9 +170,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="trials at a time")
     args = parser.parse_args()
 
-    table = RESULTS / f"{args.name}.csv"
-    table.parent.mkdir(exist_ok=True)
-    ended = done(table)
+    table_file = RESULTS / f"{args.name}.csv"
+    table_file.parent.mkdir(exist_ok=True)
+    ended = done(table_file)
     left = [
         trial
         for trial in planned(args.name)
@@ -137,8 +191,10 @@ def main() -> None:
                 failed += 1
                 print(f"{trial}: {error.stderr[-2000:]}", file=sys.stderr)
                 continue
-            rows.to_csv(table, mode="a", index=False, header=not table.exists())
+            rows.to_csv(table_file, mode="a", index=False, header=not table_file.exists())
             print(f"{number} of {len(left)}: {' '.join(map(str, trial.known))}", flush=True)
+    rows = pd.read_csv(table_file, keep_default_na=False)
+    write_text(table_file.with_suffix(".md"), page(args.name, rows))
     if failed:
         sys.exit(f"error: {failed} of {len(left)} trials failed")
 

@@ -6,6 +6,7 @@ import ast
 from importlib import import_module
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from benchmarks import settings, sweep
@@ -46,3 +47,30 @@ def test_each_trial_of_a_sweep_is_of_a_study_and_made_once(name: str) -> None:
     for trial in planned:
         params = studies[trial.params, trial.settings]
         params.scored_key(trial.modality, trial.slicing, trial.method, trial.seed)
+
+
+def test_a_sweeps_page_has_means_over_seeds_in_the_order_of_the_trials() -> None:
+    columns = ["params", *settings.COLUMNS]
+
+    def row(rate: str, method: str, seed: int, ranks: str, n: int, metric: str, mean: float):
+        said = f"audio.method.{method}.learning_rate={rate}"
+        told = ["p.yaml", said, "audio", "time-10", method, seed, "joined", 1, ranks, "", "pitch"]
+        return dict(zip(columns, [*told, n, metric, mean, 0.0], strict=True))
+
+    rows = [
+        row("0.001", "mse", 0, "0.5", 1000, "accuracy", 0.25),
+        row("0.001", "mse", 1, "0.25", 1000, "accuracy", 0.75),
+        row("0.001", "mse", 0, "0.5", 1000, "mse", 30.0),
+        row("0.001", "mse", 0, "0.5", 250, "accuracy", 0.9),
+        row("0.0003", "mse", 0, "0.5", 1000, "accuracy", 0.125),
+        row("0.0003", "contrastive", 0, "", 1000, "accuracy", 0.1),
+    ]
+    page = sweep.page("rates", pd.DataFrame(rows))
+    *_, header, _, first, second, third = page.splitlines()
+    cells = [line.strip("| ").split(" | ") for line in (header, first, second, third)]
+    assert cells == [
+        [*"slicing method set layer seeds".split(), "partial ranks", "pitch accuracy", "pitch mse"],
+        ["time-10", "mse", "learning_rate=0.001", "joined", "2", "0.375", "0.500", "30.0"],
+        ["time-10", "mse", "learning_rate=0.0003", "joined", "1", "0.500", "0.125", "-"],
+        ["time-10", "contrastive", "learning_rate=0.0003", "joined", "1", "-", "0.100", "-"],
+    ]
