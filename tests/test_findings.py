@@ -119,7 +119,8 @@ def folder_study() -> Params:
     part["ablation"]["n_examples"] = [1000]
     part["downstream"] |= {"tasks": {"instrument": "class", "pitch": "number"}}
     part["downstream"] |= {"n_examples": [125, 1000]}
-    part["downstream"]["others"] |= {"n_examples": [1000]}
+    part["embed"] = {"layer": "joined"}
+    part["downstream"]["others"] |= {"layers": ["tiles"], "n_examples": [1000]}
     part["end_to_end"] |= {"methods": [], "n_examples": []}
     return Params.model_validate(content)
 
