@@ -74,3 +74,9 @@ def test_a_sweeps_page_has_means_over_seeds_in_the_order_of_the_trials() -> None
         ["time-10", "mse", "learning_rate=0.0003", "joined", "1", "0.500", "0.125", "-"],
         ["time-10", "contrastive", "learning_rate=0.0003", "joined", "1", "-", "0.100", "-"],
     ]
+
+
+@pytest.mark.parametrize("name", ["length", "rates", "sound"])
+def test_a_sweeps_page_is_of_its_table(name: str) -> None:
+    rows = pd.read_csv(sweep.RESULTS / f"{name}.csv", keep_default_na=False)
+    assert (sweep.RESULTS / f"{name}.md").read_text(encoding="utf-8") == sweep.page(name, rows)
