@@ -26,7 +26,7 @@ from typing import NamedTuple
 import pandas as pd
 import yaml
 
-from benchmarks.ranking import table
+from benchmarks.ranking import table as in_markdown
 from study.files import write_text
 from study.loading import load_params
 
@@ -151,7 +151,8 @@ def _table(rows: pd.DataFrame) -> list[str]:
     cells.insert(0, "partial ranks", groups.partial_ranks.mean())
     cells.insert(0, "seeds", groups.size().astype(str))
     shown = cells.reset_index()
-    return table(list(shown.columns), [[_cell(x) for x in row] for row in shown.to_numpy(object)])
+    cells_of = ([_cell(x) for x in row] for row in shown.to_numpy(object))
+    return in_markdown(list(shown.columns), list(cells_of))
 
 
 def _cell(value: object) -> str:
@@ -170,9 +171,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="trials at a time")
     args = parser.parse_args()
 
-    table_file = RESULTS / f"{args.name}.csv"
-    table_file.parent.mkdir(exist_ok=True)
-    ended = done(table_file)
+    table = RESULTS / f"{args.name}.csv"
+    table.parent.mkdir(exist_ok=True)
+    ended = done(table)
     left = [
         trial
         for trial in planned(args.name)
@@ -191,10 +192,11 @@ def main() -> None:
                 failed += 1
                 print(f"{trial}: {error.stderr[-2000:]}", file=sys.stderr)
                 continue
-            rows.to_csv(table_file, mode="a", index=False, header=not table_file.exists())
+            rows.to_csv(table, mode="a", index=False, header=not table.exists())
             print(f"{number} of {len(left)}: {' '.join(map(str, trial.known))}", flush=True)
-    rows = pd.read_csv(table_file, keep_default_na=False)
-    write_text(table_file.with_suffix(".md"), page(args.name, rows))
+    if table.exists():  # not where all trials failed
+        rows = pd.read_csv(table, keep_default_na=False)
+        write_text(table.with_suffix(".md"), page(args.name, rows))
     if failed:
         sys.exit(f"error: {failed} of {len(left)} trials failed")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 from importlib import import_module
 from pathlib import Path
 
@@ -80,3 +81,17 @@ def test_a_sweeps_page_has_means_over_seeds_in_the_order_of_the_trials() -> None
 def test_a_sweeps_page_is_of_its_table(name: str) -> None:
     rows = pd.read_csv(sweep.RESULTS / f"{name}.csv", keep_default_na=False)
     assert (sweep.RESULTS / f"{name}.md").read_text(encoding="utf-8") == sweep.page(name, rows)
+
+
+def test_a_sweep_whose_trials_all_fail_says_so(tmp_path, monkeypatch, capsys) -> None:
+    class Failing(sweep.Trial):
+        def rows(self) -> pd.DataFrame:
+            raise subprocess.CalledProcessError(1, "settings", stderr="no features")
+
+    trial = Failing("p.yaml", "audio", "time-10", "mse", 0, (), False, ("joined",))
+    monkeypatch.setattr(sweep, "RESULTS", tmp_path)
+    monkeypatch.setattr(sweep, "planned", lambda name: [trial])
+    monkeypatch.setattr("sys.argv", ["sweep", "rates"])
+    with pytest.raises(SystemExit, match="error: 1 of 1 trials failed"):
+        sweep.main()
+    assert "no features" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from shuffle_to_learn.ranking.sorting import row_offsets
+from shuffle_to_learn.ranking.sorting import row_offsets, segments
 
 
 def pooled(
@@ -83,25 +83,15 @@ def bounded_falls(ordered: tf.Tensor, most: float) -> tf.Tensor:
     return tf.pad(tf.cumsum(-gaps, axis=-1), [[0, 0], [1, 0]])
 
 
-def _segments(values: tf.Tensor) -> tf.Tensor:
-    """How many segments the blocks of values are at most, and one more.
-
-    On a CPU TensorFlow shares segments out to several threads, and each of the shares reads all
-    values. It counts on values / segments for each, rounded down: with more segments than values it
-    shares nothing out, which takes less time.
-    """
-    return tf.size(values) + 1
-
-
 def block_sum(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
     """The sum over each place's block; the shape of values."""
     flat = tf.reshape(values, [-1]), tf.reshape(block, [-1])
-    return tf.gather(tf.math.unsorted_segment_sum(*flat, _segments(values)), block)
+    return tf.gather(tf.math.unsorted_segment_sum(*flat, segments(values)), block)
 
 
 def block_mean(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
     """The mean over each place's block; the shape of values."""
-    number, size = tf.reshape(block, [-1]), _segments(values)
+    number, size = tf.reshape(block, [-1]), segments(values)
     total = tf.math.unsorted_segment_sum(tf.reshape(values, [-1]), number, size)
     count = tf.math.unsorted_segment_sum(tf.ones_like(number, values.dtype), number, size)
     return tf.gather(tf.math.divide_no_nan(total, count), block)
@@ -110,7 +100,7 @@ def block_mean(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
 def block_most(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
     """The largest value of each place's block, a constant; the shape of values."""
     flat = tf.reshape(tf.stop_gradient(values), [-1]), tf.reshape(block, [-1])
-    return tf.gather(tf.math.unsorted_segment_max(*flat, _segments(values)), block)
+    return tf.gather(tf.math.unsorted_segment_max(*flat, segments(values)), block)
 
 
 def block_logsumexp(values: tf.Tensor, block: tf.Tensor) -> tf.Tensor:

@@ -159,14 +159,23 @@ def take_flat(rows: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
 
 
 def put_flat(rows: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
-    """The values of sorted rows back at where they were; in half the time of a gather.
+    """The values of sorted rows back at where they were; faster than an inverse and a gather.
 
     Args:
         rows: any number type, shape (batch, n).
         order: of each place, where in its row its value was; int32, shape (batch, n).
     """
     flat, values = tf.reshape(order + row_offsets(order), [-1]), tf.reshape(rows, [-1])
-    # Each sum has one value. The sum of none at the end keeps TensorFlow from sharing the others
-    # out to several threads, which takes longer.
-    sums = tf.math.unsorted_segment_sum(values, flat, tf.size(rows) + 1)
+    # Each segment but the last has one value; the last has none.
+    sums = tf.math.unsorted_segment_sum(values, flat, segments(rows))
     return tf.reshape(sums[:-1], tf.shape(rows))
+
+
+def segments(values: tf.Tensor) -> tf.Tensor:
+    """As many segments as there are values, and one more.
+
+    On a CPU TensorFlow shares segments out to several threads, and each of the shares reads all
+    values. It counts on values / segments for each, rounded down: with more segments than values it
+    shares nothing out, which takes less time.
+    """
+    return tf.size(values) + 1
