@@ -278,7 +278,7 @@ def rendering(notes: int, threads: int, folder: Path, rounds: int) -> list[str]:
 
     found: dict[str, list[float]] = {"one": [], "all": []}
     with library.workers(threads) as pool:
-        list(pool.map(soundfont.compressed, chosen[:threads]))  # the workers are up
+        list(pool.map(soundfont.render, chosen[:threads]))  # the workers are up
         for turn in range(rounds):
             builder = library.Notes(
                 data_dir=folder / f"tfds{turn}", notes=chosen, pool=pool, progress=plain
@@ -289,7 +289,7 @@ def rendering(notes: int, threads: int, folder: Path, rounds: int) -> list[str]:
             found["one"].append(timed(len(chosen), render)[0])
     one, every = (statistics.median(found[name]) for name in ("one", "all"))
     header = [f"{len(chosen)} notes", "notes/s"]
-    several = f"rendered, compressed and written, {threads} workers"
+    several = f"rendered and written, {threads} workers"
     rows = [["rendered, one process", f"{one:.0f}"], [several, f"{every:.0f}"]]
     return [*ranking.table(header, rows), ""]
 
@@ -322,7 +322,7 @@ def main() -> None:
             made = measure(dataset, params, folder, args.rounds, args.peer)
             tables += lines_of(dataset, *made)
         tables += rendering(args.notes, args.workers, folder, args.rounds)
-    libraries = ("librosa", "numpy", "scipy", "opencv-python-headless", "pillow", "isal")
+    libraries = ("librosa", "numpy", "scipy", "opencv-python-headless", "pillow")
     libraries += ("google-crc32c", "tensorflow-datasets")
     lines = [
         "# Extraction and rendering",

@@ -49,6 +49,12 @@ COUNTS = {
 STAGES = ("dataset", "extraction", "join", "pretrain", "embed")
 MARKERS = {"audio": "o", "video": "s", "images": "^"}
 MIB = 2**20
+BETWEEN = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(status)
+"""
 PAGE, CSV = ROOT / "docs/scale.md", ROOT / "benchmarks/scale.csv"
 PAPER = ROOT / "presets/paper.yaml"
 
@@ -72,18 +78,14 @@ def content(folder: Path, times: int) -> dict:
 
 
 def run(*command: str) -> tuple[float, float]:
-    """Seconds and the peak memory of the largest process, in MiB."""
+    """Seconds of a module as a command, and the peak memory of its largest process, in MiB."""
     start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", *command], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    said = process.stderr.read()
-    _, status, used = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(said)
-    # The largest of its children is counted by their parent.
-    return time.perf_counter() - start, used.ru_maxrss / 1024
+    # A process starts with the peak of the one that starts it, on Linux: a small one does.
+    called = [sys.executable, "-c", BETWEEN, sys.executable, "-m", *command]
+    done = subprocess.run(called, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return time.perf_counter() - start, int(done.stdout.splitlines()[-1]) / 1024
 
 
 def size(path: Path) -> float:

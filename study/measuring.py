@@ -175,7 +175,7 @@ def rendering(params: Params, study: Study, seconds: float) -> Measurement:
         def render() -> None:
             soundfont.listen(notes, 0.9)
             for note in notes:
-                soundfont.compressed(note)
+                soundfont.render(note)
 
         return timed(render, seconds, len(notes))
     if study.dataset == "motions":

@@ -7,10 +7,11 @@ import subprocess
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import settings, sweep
+from benchmarks import scale, settings, sweep
 from study.loading import merged
 from study.params import Params
 
@@ -95,3 +96,15 @@ def test_a_sweep_whose_trials_all_fail_says_so(tmp_path, monkeypatch, capsys) ->
     with pytest.raises(SystemExit, match="error: 1 of 1 trials failed"):
         sweep.main()
     assert "no features" in capsys.readouterr().err
+
+
+def test_a_commands_peak_memory_is_not_that_of_the_process_that_measures() -> None:
+    held = np.ones(2**26)  # 512 MiB
+    _, memory = scale.run("platform")
+    assert 1 < memory < 100
+    assert held.nbytes == 2**29
+
+
+def test_a_command_that_fails_ends_the_measurement_with_what_it_said() -> None:
+    with pytest.raises(SystemExit, match="No module named no_such_module"):
+        scale.run("no_such_module")

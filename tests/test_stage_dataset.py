@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -261,10 +260,9 @@ def test_other_damage_is_named(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("sound", "said"),
     [
-        (zlib.compress(bytes(4 * 63_999)), r" \(63999 samples in place of 64000\)"),
-        (zlib.compress(bytes(4 * 64_000 - 1)), ""),
-        (zlib.compress(bytes(4 * 64_000))[:-1], ""),
-        (b"", ""),
+        (bytes(4 * 63_999), r" \(63999 samples in place of 64000\)"),
+        (bytes(4 * 64_000 - 1), ""),
+        (b"", r" \(0 samples in place of 64000\)"),
     ],
 )
 def test_a_note_that_is_no_note_is_told(tiny, tmp_path, sound, said):

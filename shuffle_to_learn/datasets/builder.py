@@ -9,6 +9,7 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import shuffle
 
@@ -79,6 +80,11 @@ def _sorted(example: bytes) -> bytes:
     import tensorflow as tf
 
     return tf.train.Example.FromString(example).SerializeToString(deterministic=True)
+
+
+def as_stored(sound: np.ndarray) -> np.ndarray:
+    """A sound for an Audio feature in bytes: TFDS does not encode what such a feature is given."""
+    return np.array(sound.tobytes(), dtype=object)
 
 
 @contextmanager

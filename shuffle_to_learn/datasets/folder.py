@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
@@ -147,12 +146,6 @@ def _kept(path: Path, size: int, changed: int) -> Recording:
     return Recording(path)
 
 
-def compressed(item: Item, folder: Path, seconds: float, sample_rate: int) -> bytes | str:
-    """A window's samples as bytes, compressed by zlib, or the reason why it cannot be read."""
-    sound = read_window(located(folder, item.file), item.start, seconds, sample_rate)
-    return sound if isinstance(sound, str) else zlib.compress(sound.tobytes(), 1)
-
-
 def workers(count: int) -> AbstractContextManager[Executor]:
     """Worker processes that read files; one that a file kills is replaced."""
     return builder.workers(count, cv2.setNumThreads, 1, executor=Pool)
@@ -204,7 +197,7 @@ class Folder(Rendered):
                 shape=(round(self._seconds * self._sample_rate),),
                 dtype=np.float32,
                 sample_rate=self._sample_rate,
-                encoding=tfds.features.Encoding.ZLIB,
+                encoding=tfds.features.Encoding.BYTES,
             ),
             "video": tfds.features.Text,
             "images": tfds.features.Image,
@@ -249,11 +242,14 @@ class Folder(Rendered):
         if self._modality == "images":
             return (_content(located(self._folder, item.file)) for item in items)
         read = partial(
-            compressed, folder=self._folder, seconds=self._seconds, sample_rate=self._sample_rate
+            _window, folder=self._folder, seconds=self._seconds, sample_rate=self._sample_rate
         )
-        contents = self._rendered(read, items, total=len(items), split=name)
-        # TFDS does not compress an array of objects, so the workers compress the windows.
-        return (c if isinstance(c, str) else np.array(c, dtype=object) for c in contents)
+        sounds = self._rendered(read, items, total=len(items), split=name)
+        return (sound if isinstance(sound, str) else builder.as_stored(sound) for sound in sounds)
+
+
+def _window(item: Item, folder: Path, seconds: float, sample_rate: int) -> np.ndarray | str:
+    return read_window(located(folder, item.file), item.start, seconds, sample_rate)
 
 
 def _content(path: Path) -> io.BytesIO | str:

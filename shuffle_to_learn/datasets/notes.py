@@ -200,16 +200,12 @@ class Notes(Rendered):
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
         notes = [note for note in self._notes if note.split == split]
-        for note, audio in self._rendered(
-            soundfont.compressed, notes, total=len(notes), split=split
-        ):
+        for note, audio in self._rendered(soundfont.render, notes, total=len(notes), split=split):
             yield (
                 note.id,
                 {
                     "id": note.id,
-                    # TFDS does not compress an array of objects, so the workers can compress the
-                    # audio.
-                    "audio": np.array(audio, dtype=object),
+                    "audio": builder.as_stored(audio),
                     "pitch": note.pitch,
                     "velocity": note.velocity,
                     "instrument": {
@@ -233,7 +229,7 @@ def features(
                 shape=(soundfont.SAMPLES,),
                 dtype=np.float32,
                 sample_rate=soundfont.SAMPLE_RATE,
-                encoding=tfds.features.Encoding.ZLIB,
+                encoding=tfds.features.Encoding.BYTES,
             ),
             "pitch": tfds.features.ClassLabel(num_classes=128),
             "velocity": tfds.features.ClassLabel(num_classes=128),
