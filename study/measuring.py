@@ -39,19 +39,20 @@ Measurement = tuple[float, float]  # seconds before the first unit, and of a uni
 def unknown(params: Params, jobs: Iterable[Job], paces: Paces) -> list[tuple[Job, Work]]:
     """A job of each kind that can be measured and of which nothing is known.
 
-    First one of each stage and modality, since others can be judged by it, the largest.
+    First one of each stage and modality, since others can be judged by it: the kind that there is
+    most to do of.
     """
-    largest: dict[tuple[str, ...], tuple[Job, Work]] = {}
+    kinds: dict[tuple[str, ...], tuple[Job, Work]] = {}
     for job in jobs:
         what = work(params, job)
         if paces.knows(what):
             continue
         stage = LIKE.get(what.stage, what.stage)
         if stage in STAGES:
-            job, what = job._replace(rule=stage), Work((stage, *what.kind[1:]), what.amount)
-            if what.kind not in largest or what.amount > largest[what.kind][1].amount:
-                largest[what.kind] = job, what
-    found = sorted(largest.values(), key=lambda one: (STAGES.index(one[1].stage), -one[1].amount))
+            kind = (stage, *what.kind[1:])
+            others = kinds[kind][1].amount if kind in kinds else 0.0
+            kinds[kind] = job._replace(rule=stage), Work(kind, others + what.amount)
+    found = sorted(kinds.values(), key=lambda one: (STAGES.index(one[1].stage), -one[1].amount))
     return sorted(found, key=lambda one: not _first(one, found))
 
 
@@ -75,24 +76,41 @@ def measure(
         RuntimeError: where a process fails; the message is the last that it said.
     """
     many = min(os.cpu_count() or 1, max(1, _memory() // MEMORY))
+    jobs = [
+        [job.rule, dict(job.wildcards), list(what.kind), _first((job, what), wanted)]
+        for job, what in wanted
+    ]
+    # With fewer kinds than processes some are measured by several.
+    shares = [jobs[place::many] or [jobs[place % len(jobs)]] for place in range(many)]
+    found = _answers(params, shares, seconds)
+    # Libraries that were not read for long are read from the disk: a job's start is a second one.
+    found |= _answers(params, [[]] * many, seconds)
+    for name, several in found.items():
+        first, each = (median(values) for values in zip(*several, strict=True))
+        folder.measured[name] = {"first": first, "each": each}
+    folder.write()
+
+
+def _answers(
+    params: Params, shares: list[list[Any]], seconds: float
+) -> dict[str, list[Measurement]]:
+    """What a process for each share measures, side by side.
+
+    Raises:
+        RuntimeError: where a process fails; the message is the last that it said.
+    """
     question = {
         "params": params.model_dump(exclude_none=True),
         "seconds": seconds,
         "began": time.time(),
     }
-    started = []
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     environment |= dict.fromkeys(LIBRARIES, "1")
+    started = []
     try:
-        for place in range(many):
-            # With fewer kinds than processes some are measured by several.
-            share = wanted[place::many] or [wanted[place % len(wanted)]]
-            jobs = [
-                [one[0].rule, dict(one[0].wildcards), list(one[1].kind), _first(one, wanted)]
-                for one in share
-            ]
+        for share in shares:
             with tempfile.TemporaryFile("w+") as file:
-                json.dump({**question, "jobs": jobs}, file)
+                json.dump({**question, "jobs": share}, file)
                 file.seek(0)
                 process = subprocess.Popen(
                     [sys.executable, "-m", "study.measuring"],
@@ -111,15 +129,12 @@ def measure(
                 raise RuntimeError(lines[-1])
             for name, measurement in json.loads(said.splitlines()[-1]):
                 found.setdefault(name, []).append(measurement)
+        return found
     finally:
         for process in started:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-    for name, several in found.items():
-        first, each = (median(values) for values in zip(*several, strict=True))
-        folder.measured[name] = {"first": first, "each": each}
-    folder.write()
 
 
 def _memory() -> int:

@@ -176,7 +176,7 @@ class Paces:
     def pace(self, work: Work) -> Pace | None:
         """Seconds a unit, of what is most alike: jobs that ran first, then what was measured.
 
-        A job says something of the pace where it took longer than a start by a quarter, or else of
+        A job says something of the pace where it took twice as long as a start, or else of
         no more than twice its work; and the more the more it had to do.
         """
         kind = work.kind
@@ -188,7 +188,7 @@ class Paces:
                 for ran in self.ran
                 if ran.work.kind[:alike] == kind[:alike]
                 and ran.work.amount > 0
-                and (ran.seconds > 1.25 * start or work.amount <= 2 * ran.work.amount)
+                and (ran.seconds > 2 * start or work.amount <= 2 * ran.work.amount)
             ]
             if found:
                 return Pace(_middle(found), alike, len(found))

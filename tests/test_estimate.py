@@ -223,6 +223,17 @@ def test_a_job_with_little_work_says_little_of_the_pace(project) -> None:
     assert Paces([Folder.read(folder.path)]).pace(Work(STEP, 1000)).seconds == pytest.approx(1)
 
 
+def test_a_job_that_mostly_starts_does_not_say_what_much_work_takes(project) -> None:
+    """Seconds of a start that the disk held up would be multiplied by a thousand."""
+    folder = Folder(project / "data/benchmarks")
+    folder.measured = {TENSORFLOW: {"first": 0, "each": 5}, PLAIN: {"first": 0, "each": 1}}
+    folder.measured[json.dumps([*STEP[:-1], "another"])] = {"first": 0, "each": 1}
+    ended(folder, "pretrain/random.tsv", Work(STEP, 0.1), 8)
+    paces = Paces([Folder.read(folder.path)])
+    assert paces.seconds(Work(STEP, 100), 1) == pytest.approx(105)
+    assert paces.seconds(Work(STEP, 0.1), 1) == pytest.approx(8)
+
+
 def test_cores_that_a_job_takes_are_counted(project, default) -> None:
     folder = Folder(project / "data/benchmarks")
     folder.measured = {TENSORFLOW: {"first": 0, "each": 4}, PLAIN: {"first": 0, "each": 1}}
@@ -430,6 +441,38 @@ def test_what_is_measured_is_kept(project, capsys) -> None:
     second = capsys.readouterr()
     assert "measuring" not in second.err
     assert second.out == first.out
+
+
+def test_the_kind_that_there_is_most_to_do_of_is_measured_first(default) -> None:
+    """Others of its modality go by it: few networks of 40 bands, each dearer, beside many of 10."""
+    wanted = measuring.unknown(default, jobs(default), Paces([]))
+    first: dict[tuple[str, ...], Work] = {}
+    for _, what in wanted:
+        first.setdefault(what.kind[:2], what)
+    told = first["pretrain", "audio"].kind[2]
+    assert told.startswith("frequency-10 of ")
+    like = [work(default, job) for job in jobs(default)]
+    like = [what for what in like if what.kind[1:] == ("audio", told)]
+    assert {what.stage for what in like} == {"pretrain", "embed", "end_to_end"}
+    assert first["pretrain", "audio"].amount == sum(what.amount for what in like)
+
+
+def test_a_start_is_that_of_libraries_that_were_read_before(project, default, monkeypatch) -> None:
+    wanted = measuring.unknown(default, jobs(default), Paces([]))
+    kind = json.dumps(wanted[0][1].kind)
+    starts = iter([18.0, 2.0])
+
+    def answers(params, shares, seconds):
+        found = {TENSORFLOW: [(0.0, next(starts))]}
+        return found | ({kind: [(1.0, 0.5)]} if any(shares) else {})
+
+    monkeypatch.setattr(measuring, "_answers", answers)
+    folder = Folder(project / "data/benchmarks")
+    measuring.measure(default, wanted, folder)
+    assert folder.measured == {
+        TENSORFLOW: {"first": 0.0, "each": 2.0},
+        kind: {"first": 1.0, "each": 0.5},
+    }
 
 
 def test_a_process_that_fails_is_told(project, default, monkeypatch) -> None:
