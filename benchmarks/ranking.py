@@ -689,6 +689,7 @@ def draw(results: dict[str, dict[tuple[int, int], dict[str, Cell]]]) -> None:
             axis.xaxis.set_major_locator(FixedLocator(numbers))
             axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
             axis.xaxis.set_minor_locator(NullLocator())
+            axis.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
         axes[0].set_ylabel(f"microseconds for {rows} rows, forward and backward")
         for axis, where in ((axes[0], "left"), (axes[-1], "right")):
             handles, labels = axis.get_legend_handles_labels()

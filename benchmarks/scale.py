@@ -150,6 +150,8 @@ def draw(table: pd.DataFrame) -> None:
                 axis.plot(rows["inputs"], rows[column], **look)
         for axis, title in zip(axes, ("seconds", "peak memory, MiB"), strict=True):
             axis.set(xscale="log", yscale="log", xlabel="inputs", title=title)
+            for ticks in (axis.xaxis, axis.yaxis):
+                ticks.set_major_formatter("{x:,g}")
         axes[1].set_ylim(bottom=100)
         lines = [Line2D([], [], color=colour, label=stage) for stage, colour in colours.items()]
         for modality, marker in MARKERS.items():
