@@ -105,7 +105,7 @@ def announce(
     strange = [job for job in jobs if not paces.knows(work(params, job))]
     wanted = measuring.unknown(params, strange, paces)
     if wanted and len(strange) > FEW:
-        print("measuring how fast this machine is, a quarter of a minute", file=sys.stderr)
+        print("measuring how fast this machine is, half a minute", file=sys.stderr)
         try:
             measuring.measure(params, wanted, known[0])
         except RuntimeError as error:

@@ -40,7 +40,7 @@ def unknown(params: Params, jobs: Iterable[Job], paces: Paces) -> list[tuple[Job
     """A job of each kind that can be measured and of which nothing is known.
 
     First one of each stage and modality, since others can be judged by it: the kind that there is
-    most to do of.
+    most to do of. The amount of work is that of all the jobs of the kind.
     """
     kinds: dict[tuple[str, ...], tuple[Job, Work]] = {}
     for job in jobs:

@@ -200,7 +200,8 @@ class Notes(Rendered):
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict]]:
         notes = [note for note in self._notes if note.split == split]
-        for note, audio in self._rendered(soundfont.render, notes, total=len(notes), split=split):
+        sounds = self._rendered(soundfont.render, notes, total=len(notes), split=split)
+        for note, audio in zip(notes, sounds, strict=True):
             yield (
                 note.id,
                 {

@@ -274,7 +274,8 @@ def start_worker() -> None:
     _renderer = Renderer()
 
 
-def _render(note: Note) -> np.ndarray:
+def render(note: Note) -> np.ndarray:
+    """The samples of a note, float32, shape (SAMPLES,), full scale [-1, 1]."""
     if _renderer is None:
         raise RuntimeError("call start_worker first")
     return _renderer.note(note.instrument, note.pitch, note.velocity)
@@ -282,7 +283,7 @@ def _render(note: Note) -> np.ndarray:
 
 def sounds(notes: Iterable[Note], silent: float) -> bool:
     """Whether one of the notes, which are tried in turn, has a peak of at least so many dBFS."""
-    return any(peak_db(_render(note)) >= silent for note in notes)
+    return any(peak_db(render(note)) >= silent for note in notes)
 
 
 def listen(notes: list[Note], same: float) -> tuple[list[Note], list[tuple[int, int]]]:
@@ -294,13 +295,8 @@ def listen(notes: list[Note], same: float) -> tuple[list[Note], list[tuple[int, 
     """
     rendered = np.empty((len(notes), SAMPLES), np.float32)
     for note, audio in zip(notes, rendered, strict=True):
-        audio[:] = _render(note)
+        audio[:] = render(note)
         note.peak = peak_db(audio)
         note.heard, note.clarity = pitch(audio)
         note.reason = "clipped" if clipped(audio) else ""
     return notes, alike(rendered, same)
-
-
-def render(note: Note) -> tuple[Note, np.ndarray]:
-    """A note with its samples, float32."""
-    return note, _render(note)
